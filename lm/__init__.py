@@ -1,0 +1,3 @@
+"""Recurrent language models: text -> vocabulary -> streams -> model -> nats -> perplexity."""
+
+__version__ = "0.1.0"

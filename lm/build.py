@@ -1,0 +1,122 @@
+"""From a piece of configuration to the object it describes, its keys and values checked on the way."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, Union
+
+from lm.errors import UserError
+
+TARGET = "_target_"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """' Did you mean x?' for the nearest spelling, else the list of what there is."""
+    known = [str(name) for name in known]
+    near = get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return f"There is: {', '.join(sorted(known))}." if known else ""
+
+
+def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None, trusted: bool = True) -> Any:
+    """Call the class or function that `node["_target_"]` names with the node's other keys.
+
+    `path` is where the node stands in the configuration, for messages. `available` holds objects of the running
+    program (a vocabulary's size, a folder), handed to targets that take an argument of that name. A key that the
+    target does not take, and a value that does not fit its annotation, raise UserError. With `trusted=False`, for
+    configurations out of a checkpoint, only this project's own classes are called.
+    """
+    if not isinstance(node, Mapping) or TARGET not in node:
+        raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
+    target = _find(str(node[TARGET]), path, trusted)
+    signature = inspect.signature(target)
+    hints = _hints(target)
+    settings = {str(key): value for key, value in node.items() if key != TARGET}
+    for key in settings:
+        if key not in signature.parameters:
+            known = [name for name in signature.parameters if name not in (available or {})]
+            raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
+    for key, value in settings.items():
+        settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}", available, trusted)
+    extra = {k: v for k, v in (available or {}).items() if k in signature.parameters and k not in settings}
+    for key, parameter in signature.parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        if required and key not in settings and key not in extra:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+    return target(**settings, **extra)
+
+
+def _value(value: Any, hint: Any, path: str, available: Mapping[str, Any] | None, trusted: bool) -> Any:
+    if isinstance(value, Mapping) and TARGET in value:
+        return build(value, path, available, trusted)
+    if not fits(value, hint):
+        raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
+    return float(value) if hint is float else value
+
+
+def _find(name: str, path: str, trusted: bool) -> Callable[..., Any]:
+    module_name, _, attribute = name.rpartition(".")
+    if not trusted and not module_name.startswith("lm."):
+        raise UserError(f"{path} of this checkpoint asks for code outside this project ({name}); it is not run")
+    try:
+        target = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError):
+        raise UserError(f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name") from None
+    if not callable(target) or not (trusted or getattr(target, "__module__", "").startswith("lm.")):
+        raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
+    return target  # type: ignore[no-any-return]
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):
+        return {}  # annotations that cannot be read are not checked
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value from YAML suits an annotation. Annotations beyond YAML's types are taken on trust."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return any(value == argument and type(value) is type(argument) for argument in arguments)
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, (list, tuple)):
+            return False
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            return len(value) == len(arguments) and all(map(fits, value, arguments))
+        return all(fits(item, arguments[0]) for item in value) if arguments else True
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
+    # Any, and the library classes that unions in Lightning's signatures name: no YAML value but null and text fit those.
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
+
+
+def describe(hint: Any) -> str:
+    """An annotation in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(argument) for argument in arguments)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin in (list, tuple, Sequence):
+        return f"a list of {describe(arguments[0])}" if arguments else "a list"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names |= {types.NoneType: "null", None: "null"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))

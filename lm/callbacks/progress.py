@@ -1,0 +1,125 @@
+"""What a person sees while a model trains: how far, how good, how fast, how long still."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from lm.evaluation import perplexity
+
+
+class Pace:
+    """Windows a second since training started or went on, validation left out."""
+
+    def __init__(self) -> None:
+        self.windows = 0
+        self.seconds = 0.0
+        self._since = time.perf_counter()
+
+    def start(self) -> None:
+        self._since = time.perf_counter()
+
+    def window(self) -> None:
+        now = time.perf_counter()
+        self.windows += 1
+        self.seconds += now - self._since
+        self._since = now
+
+    @property
+    def rate(self) -> float:
+        return self.windows / self.seconds if self.seconds else 0.0
+
+
+class Progress(pl.Callback):
+    """Says how much work lies ahead, how long it is expected to take, and in a log file how far it has come.
+
+    On a terminal `Bar` shows the latter; elsewhere a line is printed every `line_seconds` seconds.
+    """
+
+    def __init__(self, line_seconds: float = 30.0) -> None:
+        self.line_seconds = line_seconds
+        self.pace = Pace()
+        self._said = 0.0
+        self._forecast_due = True
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        windows, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
+        ahead = self._ahead(trainer, module)
+        updates = module.total_updates - module.updates
+        say(f"training: {epochs} epochs of {windows:,} windows; {ahead:,} windows and {updates:,} optimiser steps ahead")
+        self._said = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.pace.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        self.pace.window()
+        # The first windows are slow (allocation, threads): wait for a few of them, and for a second to have passed.
+        if self._forecast_due and self.pace.windows >= 3 and self.pace.seconds >= 1:
+            self._forecast_due = False
+            say(
+                f"expected time: about {clock(self._seconds_left(trainer, module))} "
+                f"(from the first {self.pace.windows} windows, without validation)"
+            )
+        if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
+            self._said = time.monotonic()
+            figures = ", ".join(f"{name} {value}" for name, value in self.figures(trainer, module).items())
+            epoch, windows = trainer.current_epoch + 1, int(trainer.num_training_batches)
+            say(f"epoch {epoch}/{trainer.max_epochs}, window {trainer.fit_loop.batch_idx + 1:,}/{windows:,}: {figures}")
+
+    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.pace.seconds += 0.0
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.pace.start()
+        score = module.scores["valid"]
+        say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {score.tokens:,} tokens")
+
+    def figures(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
+        """Loss, perplexity, tokens a second and time left. Reads the loss: only for the eye, not for every window."""
+        nats = float(module.last_loss) if module.last_loss is not None else float("nan")
+        tokens = trainer.datamodule.tokens_per_window
+        return {
+            "loss": f"{nats:.3f}",
+            "perplexity": f"{perplexity(nats):.1f}",
+            "tokens/s": f"{self.pace.rate * tokens:,.0f}",
+            "left": clock(self._seconds_left(trainer, module)),
+        }
+
+    def _ahead(self, trainer: pl.Trainer, module: pl.LightningModule) -> int:
+        return max(0, int(trainer.num_training_batches) * (trainer.max_epochs or 0) - module.windows)
+
+    def _seconds_left(self, trainer: pl.Trainer, module: pl.LightningModule) -> float:
+        return self._ahead(trainer, module) / self.pace.rate if self.pace.rate else 0.0
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's progress bar with the figures of `Progress`."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def init_validation_tqdm(self) -> Tqdm:
+        bar = super().init_validation_tqdm()
+        bar.leave = False
+        return bar
+
+    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+        return dict(self._progress.figures(trainer, module))
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def say(line: str) -> None:
+    """A line for the person, beside the progress bar and never on standard output."""
+    Tqdm.write(line, file=sys.stderr)

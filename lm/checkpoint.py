@@ -1,0 +1,78 @@
+"""Checkpoints: plain containers and tensors, loadable alone, on any machine, with `weights_only=True`."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lm.build import build
+from lm.data.vocab import Vocab
+from lm.errors import UserError
+
+FOLDER = "checkpoints"
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a checkpoint holds: the model in evaluation mode, its vocabulary, and the run's whole configuration."""
+
+    model: nn.Module
+    vocab: Vocab
+    config: dict[str, Any]
+    path: Path
+    epoch: int
+
+
+def describe_run(vocab: Vocab, config: dict[str, Any]) -> dict[str, Any]:
+    """What is put into a checkpoint beside the weights, so that it can be used without the run's folder."""
+    return {"vocab": {"words": list(vocab.words), "unit": vocab.unit}, "config": config}
+
+
+def find(path: str | Path, prefer: str = BEST) -> Path:
+    """A checkpoint file, or a run's folder: then its best checkpoint (or the one `prefer` names). Raises UserError."""
+    path = Path(str(path)).expanduser()
+    if path.is_file():
+        return path
+    for name in (prefer, LAST, BEST):
+        for folder in (path / FOLDER, path):
+            if (folder / name).is_file():
+                return folder / name
+    what = "holds no checkpoint" if path.is_dir() else "does not exist"
+    raise UserError(f"checkpoint: {path} {what}; name a checkpoint file or the folder of a run, as in runs/.../")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint's contents, on the CPU. Raises UserError for a file that is no checkpoint of this project."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if {"state_dict", "vocab", "config"} <= content.keys():
+            return content  # type: ignore[no-any-return]
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, ValueError, KeyError):
+        pass
+    raise UserError(
+        f"checkpoint: {path} cannot be read as one of this project's checkpoints (damaged, cut short, or made "
+        "elsewhere); name another, or train again"
+    )
+
+
+def load(path: str | Path) -> Trained:
+    """Rebuild the model of a checkpoint (see `find` for what `path` may be). Raises UserError."""
+    file = find(path)
+    content = read(file)
+    vocab = Vocab(content["vocab"]["words"], content["vocab"]["unit"])
+    model = build(content["config"]["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
+    prefix = "model."
+    weights = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError:
+        raise UserError(f"checkpoint: the weights in {file} do not fit the model that it describes") from None
+    model.eval()
+    return Trained(model, vocab, content["config"], file, content["epoch"])

@@ -1,0 +1,82 @@
+"""Ids to parallel streams, streams to windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lm.errors import UserError
+
+EVAL_WINDOW = 512
+"""Tokens that evaluation takes at a time. A bound on memory; no figure depends on it."""
+
+
+class Window(NamedTuple):
+    """One step of the stream: inputs [B, T], targets [B, T] (the inputs one word later), and whether a text begins."""
+
+    inputs: Tensor
+    targets: Tensor
+    reset: bool
+
+
+def to_streams(ids: np.ndarray, batch_size: int) -> np.ndarray:
+    """Cut ids [N] into `batch_size` contiguous pieces, one a row: [B, N // B]. The tail that fills no row is dropped."""
+    length = len(ids) // batch_size
+    return ids[: batch_size * length].reshape(batch_size, length)
+
+
+def one_stream(ids: np.ndarray, window: int = EVAL_WINDOW, name: str = "text") -> Windows:
+    """A split as evaluation reads it: one stream, the first token given, each of the others a target once."""
+    if len(ids) < 2:
+        raise UserError(f"the {name} split has {len(ids)} tokens; at least 2 are needed to predict one from the other")
+    return Windows(ids, 1, window, name, keep_last=True)
+
+
+class Windows:
+    """The windows of parallel streams, in reading order: window k + 1 goes on where window k ended.
+
+    Iterating starts at the first window, or after `load_state_dict` behind the last one handed out. A last window
+    without a full target is dropped, as in the classic exercise: 20 streams of PTB give 1,549 windows of 30;
+    `keep_last` keeps it, shorter than the others. Raises UserError where the text is shorter than one window.
+    """
+
+    def __init__(
+        self, ids: np.ndarray, batch_size: int, window: int, name: str = "text", keep_last: bool = False
+    ) -> None:
+        for setting, value in (("batch_size", batch_size), ("window", window)):
+            if value < 1:
+                raise UserError(f"data.{setting} must be at least 1; got {value}")
+        self.streams = to_streams(ids, batch_size)
+        self.window = window
+        self._position = 0
+        targets = max(0, self.streams.shape[1] - 1)
+        self._count = -(-targets // window) if keep_last else targets // window
+        if self._count == 0:
+            raise UserError(
+                f"the {name} split has {len(ids)} tokens: too few for one window of {batch_size} x {window} "
+                f"(at least {batch_size * (window + 1)}); lower data.batch_size or data.window, or give more text"
+            )
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Window]:
+        start, self._position = self._position, 0
+        for k in range(start, self._count):
+            self._position = (k + 1) % self._count
+            yield self[k]
+
+    def __getitem__(self, k: int) -> Window:
+        first = k * self.window
+        piece = torch.from_numpy(self.streams[:, first : first + self.window + 1].astype(np.int64))
+        return Window(piece[:, :-1], piece[:, 1:], reset=k == 0)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self._position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._position = state["position"] % self._count

@@ -1,0 +1,31 @@
+"""What the word embeddings say: distances between pairs, and nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Distance(NamedTuple):
+    """Of two vectors: |a - b|, and 1 - cos(a, b), which is 0 for the same direction, 1 for right angles, 2 at most."""
+
+    euclidean: float
+    cosine: float
+
+
+def distance(a: Tensor, b: Tensor) -> Distance:
+    """Two vectors [E] -> their distances, in float64."""
+    a, b = a.double(), b.double()
+    return Distance(float(torch.linalg.vector_norm(a - b)), float(1 - F.cosine_similarity(a, b, dim=0)))
+
+
+def neighbours(embedding: Tensor, word: int, count: int = 5) -> list[tuple[int, float]]:
+    """The `count` words nearest to `word` by cosine distance in embedding [V, E], itself left out: (id, distance)."""
+    unit = F.normalize(embedding.double(), dim=1)
+    cosine = 1 - unit @ unit[word]
+    cosine[word] = torch.inf
+    nearest = cosine.topk(min(count, len(unit) - 1), largest=False)
+    return list(zip(nearest.indices.tolist(), nearest.values.tolist(), strict=True))

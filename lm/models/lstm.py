@@ -1,0 +1,84 @@
+"""The LSTM language model: embedding, stacked LSTM layers, softmax over the vocabulary."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lm.errors import UserError
+from lm.models.head import SoftmaxHead
+
+State = list[tuple[Tensor, Tensor]]
+"""(h, c) of each layer, each [B, H]: what a model remembers between two calls."""
+
+
+def detach(state: State) -> State:
+    """The same memory, cut off from the graph that made it: where back-propagation through time is truncated."""
+    return [(h.detach(), c.detach()) for h, c in state]
+
+
+class LSTMLanguageModel(nn.Module):
+    """A word-level LSTM language model (Mikolov et al. 2010; Zaremba et al. 2014 for where dropout goes).
+
+    Sizes are numbers of units. `dropout` is the share of units dropped from the embedding, between layers and before
+    the output. `tied` shares embedding and output matrix (Press & Wolf 2017) and needs `embedding_size` equal to
+    `hidden_size`. Raises UserError for sizes that make no model.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int = 128,
+        hidden_size: int = 1024,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        tied: bool = False,
+    ) -> None:
+        super().__init__()
+        sizes = {"embedding_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers}
+        for name, size in sizes.items():
+            if size < 1:
+                raise UserError(f"model.{name} must be at least 1; got {size}")
+        if not 0 <= dropout < 1:
+            raise UserError(f"model.dropout must be at least 0 and below 1; got {dropout}")
+        if tied and embedding_size != hidden_size:
+            raise UserError(
+                "model.tied=true shares one matrix, so model.embedding_size and model.hidden_size must be equal; "
+                f"got {embedding_size} and {hidden_size}"
+            )
+        self.vocab_size = vocab_size
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        # Single layers with dropout of our own between them: cuDNN's dropout has a random state that no checkpoint holds.
+        self.layers = nn.ModuleList(
+            nn.LSTM(embedding_size if i == 0 else hidden_size, hidden_size, batch_first=True) for i in range(num_layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+        if tied:
+            # N(0, 1) suits an embedding alone; as an output matrix it would start far from a uniform distribution.
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding.weight if tied else None)
+
+    def initial_state(self, batch_size: int) -> State:
+        """The memory before the first word: zeros, on the model's device."""
+        like = self.embedding.weight
+        return [(z := like.new_zeros(batch_size, layer.hidden_size), z.clone()) for layer in self.layers]
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Tokens [B, T] to hidden vectors [B, T, H], and the state behind the last one."""
+        x = self.dropout(self.embedding(tokens))  # B, T, E
+        after: State = []
+        for layer, (h, c) in zip(self.layers, state, strict=True):
+            x, (h, c) = layer(x, (h.unsqueeze(0), c.unsqueeze(0)))
+            x = self.dropout(x)  # B, T, H
+            after.append((h.squeeze(0), c.squeeze(0)))
+        return x, after
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """One token a sequence, [B], to hidden [B, H]: for everything that feeds the model its own words."""
+        x = self.dropout(self.embedding(tokens))  # B, E
+        after: State = []
+        for layer, (h, c) in zip(self.layers, state, strict=True):
+            h, c = torch.lstm_cell(x, (h, c), layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+            x = self.dropout(h)  # B, H
+            after.append((h, c))
+        return x, after

@@ -1,0 +1,177 @@
+"""The LightningModule: carries and detaches the state, takes the loss, updates the weights, logs."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lm.data.streams import Window
+from lm.errors import UserError
+from lm.evaluation import Score, perplexity
+from lm.forcing import Forcing
+from lm.models.lstm import State, detach
+from lm.optim import Optim
+
+
+class LanguageModule(pl.LightningModule):
+    """Trains a language model by truncated back-propagation through time; a batch is one window in every mode.
+
+    The state is carried from window to window and detached before each, so that gradients reach back to the window's
+    start; `tbptt_windows=k` detaches only before every k-th window and updates once for the k, by the mean of their
+    losses. `updates_per_epoch` and `total_updates` are what learning-rate schedules go by.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forcing: Forcing,
+        optim: Optim,
+        updates_per_epoch: int,
+        total_updates: int,
+        tbptt_windows: int = 1,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.forcing = forcing
+        self.optim = optim
+        self.updates_per_epoch = updates_per_epoch
+        self.total_updates = total_updates
+        self.tbptt_windows = tbptt_windows
+        self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
+        self.updates = 0
+        self.state: State = []
+        self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
+        self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
+        self._clock: tuple[float, int] | None = None  # when the last curve point was written, and at which window
+        self._eval_state: State = []
+        self._score = Score()
+        self.scores: dict[str, Score] = {}  # the newest one of each split
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optim.optimizer(self.model.parameters())
+        schedule = self.optim.schedule.attach(optimizer, self.updates_per_epoch, self.total_updates)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    # Training
+
+    def training_step(self, window: Window, batch_idx: int) -> None:
+        if window.reset:
+            self._pending.clear()
+            self.state = self.model.initial_state(len(window.inputs))
+        loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
+        self._record(loss, window)
+
+    def _window_update(self, window: Window) -> Tensor:
+        if not self._pending:
+            self.state = detach(self.state)
+        if self.forcing.feedback == "truth":
+            hidden, self.state = self.model(window.inputs, self.state)
+            loss = self.model.head.nll(hidden, window.targets).mean()
+        else:
+            loss = torch.stack(list(self._free_running(window))).mean()
+        self._pending.append(loss)
+        if len(self._pending) == self.tbptt_windows or self.trainer.is_last_batch:
+            self._update(torch.stack(self._pending).mean())
+            self._pending.clear()
+        return loss.detach()
+
+    def _token_updates(self, window: Window) -> Tensor:
+        self.state = detach(self.state)
+        losses = []
+        for loss in self._free_running(window):
+            self._update(loss)
+            self.state = detach(self.state)
+            losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    def _free_running(self, window: Window) -> Any:
+        """Yield the loss of each token in turn; what is read next is chosen before the caller updates the weights."""
+        word = window.inputs[:, 0]  # B
+        for t in range(window.inputs.shape[1]):
+            hidden, self.state = self.model.step(word, self.state)
+            logits = self.model.head.logits(hidden).float()  # B, V
+            if t + 1 < window.inputs.shape[1]:
+                word = self.forcing.next_input(logits, window.inputs[:, t + 1])
+            yield F.cross_entropy(logits, window.targets[:, t])
+
+    def _update(self, loss: Tensor) -> None:
+        """One optimiser step, in the order of the classic loop: zero, backward, clip, step; then the schedule."""
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.optim.clip > 0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        optimizer.step()
+        schedule: Any = self.lr_schedulers()
+        if not isinstance(schedule, ReduceLROnPlateau):
+            schedule.step()
+        self.updates += 1
+
+    def _record(self, loss: Tensor, window: Window) -> None:
+        """Keep the newest loss; write a point of the curves at windows 0, n, 2n, ..."""
+        self.last_loss = loss
+        due = self.windows % self.trainer.log_every_n_steps == 0
+        # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
+        if due or loss.device.type == "cpu":
+            nats = loss.item()
+            if not math.isfinite(nats):
+                raise UserError(
+                    f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
+                    "lower optim.lr or optim.clip. The last checkpoint is from before"
+                )
+        if due:
+            now = time.perf_counter()
+            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
+            if self._clock is not None:
+                seconds, windows = now - self._clock[0], self.windows - self._clock[1]
+                scalars["train/tokens_per_second"] = windows * window.targets.numel() / seconds
+            self._clock = (now, self.windows)
+            self._write(scalars)
+        self.windows += 1
+
+    def _lr(self) -> float:
+        optimizer: Any = self.optimizers()
+        return float(optimizer.param_groups[0]["lr"])
+
+    def _write(self, scalars: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(scalars, step=self.windows)
+
+    # Validation and test: the same reading of one unbroken stream, with a state of its own
+
+    def on_validation_epoch_start(self) -> None:
+        self._score = Score()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, window: Window, batch_idx: int) -> None:
+        if window.reset:
+            self._eval_state = self.model.initial_state(len(window.inputs))
+        hidden, self._eval_state = self.model(window.inputs, self._eval_state)
+        self._score += self.model.head.nll(hidden, window.targets)
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._clock = None  # time spent here is not training time
+        self._report("valid")
+        schedule: Any = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(self._score.nats_per_token)
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, split: str) -> None:
+        score = self.scores[split] = self._score
+        metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
+        self._write(metrics)
+        self.log_dict(metrics, logger=False)  # for callbacks that watch a figure

@@ -1,0 +1,51 @@
+"""What a run says of itself: result.json, and the short table at its end. Reads and writes files, nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+RESULT = "result.json"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write aside and rename: whoever reads the file finds it whole. Figures that are not finite become null."""
+    aside = path.with_name(f".{path.name}.writing")
+    aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def summary(result: dict[str, Any], run_dir: Path) -> str:
+    """The table that a person reads when a run has ended."""
+    valid, test, best = result["valid"], result["test"], result["best"]
+    seconds = timedelta(seconds=round(result["seconds"]))
+    rows = [
+        ("valid perplexity", f"{_figure(valid)}   best epoch: {best['epoch']}"),
+        ("test perplexity", _figure(test)),
+        ("time", f"{seconds} in all; training at {result['tokens_per_second']:,.0f} tokens/s"),
+        ("folder", str(run_dir)),
+        ("best checkpoint", str(best["checkpoint"])),
+        ("TensorBoard", f"tensorboard --logdir {run_dir}"),
+    ]
+    lines = [f"  {name:<17} {text}" for name, text in rows]
+    for sample in result["samples"][:1]:
+        lines += ["  sample", *("    " + line for line in sample.split("\n"))]
+    return "\n".join(lines)
+
+
+def _figure(score: dict[str, Any]) -> str:
+    if score.get("perplexity") is None:
+        return "not measured"
+    return f"{score['perplexity']:.2f} over {score['tokens']:,} tokens"

@@ -1,0 +1,43 @@
+"""What a misspelt setting was meant to be."""
+
+from __future__ import annotations
+
+import sys
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lm.build import did_you_mean
+from lm.config import CONF
+
+
+def unknown_override(key: str) -> str:
+    """A sentence about a `key` that Hydra could not override."""
+    root = _root_file()
+    parent, _, last = key.rpartition(".")
+    known = _keys(root, parent)
+    where = f" of {parent}" if parent else ""
+    return f"{key}: there is no setting {last}{where}. {did_you_mean(last, known)}"
+
+
+def _root_file() -> str:
+    name = sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py")
+    return name if (CONF / f"{name}.yaml").is_file() else "train"
+
+
+def _keys(root: str, parent: str) -> list[str]:
+    """The settings below `parent`, with the groups' options as chosen on the command line where those exist."""
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    chosen = [argument for argument in sys.argv[1:] if argument.split("=")[0].lstrip("+") in groups]
+    for overrides in (chosen, []):
+        try:
+            with initialize_config_dir(str(CONF), version_base="1.3"):
+                config = compose(root, overrides=overrides)
+            node = OmegaConf.select(config, parent) if parent else config
+            names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+            return [*names, *groups] if not parent else [name for name in names if name != "_target_"]
+        except (HydraException, OmegaConfBaseException):
+            continue
+    return groups
