@@ -1,0 +1,166 @@
+"""What is done with a trained model: sampling, evaluation, distances. One function a script."""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from lm.build import build, did_you_mean
+from lm.checkpoint import Trained, load
+from lm.data.sources import SPLITS
+from lm.data.vocab import Vocab
+from lm.embeddings import distance, neighbours
+from lm.errors import UserError
+from lm.evaluation import Score
+from lm.report import write_json
+from lm.sampling import generate
+
+SEPARATOR = "---"
+
+
+def sample(cfg: DictConfig) -> None:
+    """Print text from a checkpoint to standard output, several sequences with a line `---` between them."""
+    trained = _load(cfg)
+    sampler = build(OmegaConf.to_container(cfg.sampler), "sampler")
+    text = _text(cfg.prompt, cfg.prompt_file, "prompt")
+    prompt = None if text is None else [_known(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
+    generator = torch.Generator().manual_seed(cfg.seed)
+    ids = generate(trained.model, sampler, trained.vocab.eos, prompt, generator)
+    print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
+    trained = _load(cfg)
+    evaluator = build(OmegaConf.to_container(cfg.evaluator), "evaluator")
+    text = _text(cfg.text, cfg.text_file, "text")
+    ids = _split(trained, cfg.split) if text is None else _sentence(trained.vocab, text)
+    score, per_token = Score(), []
+    for nats in evaluator.nats(trained.model, ids):
+        score += nats
+        per_token.append(nats)
+    words = [trained.vocab.words[i] for i in ids[1:].tolist()]
+    lines = [f"{word}\t{nats:.6f}" for word, nats in zip(words, torch.cat(per_token).tolist(), strict=True)]
+    result = {**score.as_dict(), "evaluator": evaluator.name, "split": cfg.split if text is None else "text"}
+    if cfg.per_token:
+        _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
+    if cfg.out:
+        write_json(_writable(Path(cfg.out), "out"), result)
+    if text is not None and not cfg.per_token:
+        print("\n".join(lines))
+    print(
+        f"{result['split']}: {score.nats:.4f} nats over {score.tokens:,} tokens, "
+        f"perplexity {score.perplexity:.4f} ({evaluator.name})"
+    )
+
+
+def distances(cfg: DictConfig) -> None:
+    """Euclidean and cosine distance of each pair of words, and each word's nearest neighbours."""
+    trained = _load(cfg)
+    words = [str(word) for word in cfg.words]
+    if len(words) < 2:
+        raise UserError(f"words: two or more are needed for a distance; got {len(words)}: words=[army,taxpayer]")
+    ids = [_known(trained.vocab, word) for word in words]
+    embedding: Any = trained.model.embedding.weight.detach()  # type: ignore[union-attr]
+    pairs, nearest = [], {}
+    for (a, i), (b, j) in combinations(zip(words, ids, strict=True), 2):
+        found = distance(embedding[i], embedding[j])
+        pairs.append({"words": [a, b], "euclidean": found.euclidean, "cosine": found.cosine})
+        print(f"{a} - {b}: euclidean {found.euclidean:.4f}, cosine {found.cosine:.4f}")
+    for word, i in zip(words, ids, strict=True):
+        near = [(trained.vocab.words[j], value) for j, value in neighbours(embedding, i, cfg.neighbours)]
+        nearest[word] = [{"word": other, "cosine": value} for other, value in near]
+        print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
+    if cfg.out:
+        write_json(_writable(Path(cfg.out), "out"), {"pairs": pairs, "neighbours": nearest})
+
+
+def _load(cfg: DictConfig) -> Trained:
+    if OmegaConf.is_missing(cfg, "checkpoint"):
+        raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
+    trained = load(cfg.checkpoint)
+    if "accelerator" in cfg:
+        trained.model.to(device(cfg.accelerator))
+    return trained
+
+
+def device(name: str) -> torch.device:
+    """The torch device behind cpu, gpu, mps or auto. Raises UserError for one that this machine lacks."""
+    found = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("gpu", "mps", "cpu") if found[kind])
+    if not found.get(name):
+        there = ", ".join(["auto", *(kind for kind, is_there in found.items() if is_there)])
+        raise UserError(f"accelerator={name}: this machine has none; it has: {there}")
+    return torch.device("cuda" if name == "gpu" else name)
+
+
+def _known(vocab: Vocab, word: str) -> int:
+    if word not in vocab:
+        raise UserError(
+            f"{word!r} is not among the {len(vocab):,} words of this model. {_near(word, vocab)}"
+            "Write <unk> for an unknown word"
+        )
+    return vocab.id(word)
+
+
+def _near(word: str, vocab: Vocab) -> str:
+    hint = did_you_mean(word, vocab.words)
+    return f"{hint} " if hint.startswith("Did") else ""
+
+
+def _text(given: str | None, file: str | None, name: str) -> str | None:
+    """Text from the command line, a file, or standard input (`-`)."""
+    if given is not None and file is not None:
+        raise UserError(f"{name} and {name}_file are both given; choose one")
+    if file is None:
+        return given
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{name}_file: {file} is not UTF-8; convert it first, for example with iconv") from None
+
+
+def _split(trained: Trained, split: str) -> np.ndarray:
+    if split not in SPLITS:
+        raise UserError(f"split={split}: there is no such split. {did_you_mean(split, SPLITS)}")
+    data = build(trained.config["data"], "data", trusted=False)
+    if data.vocab != trained.vocab:
+        raise UserError(
+            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
+            "Restore the files, or score a text with text_file=FILE"
+        )
+    return data.ids[split]  # type: ignore[no-any-return]
+
+
+def _sentence(vocab: Vocab, text: str) -> np.ndarray:
+    """`<eos>` and the text's ids: the score starts with the first word. A newline is `<eos>`."""
+    unknown = dict.fromkeys(word for word in vocab.split(text) if word not in vocab)
+    if unknown:
+        print(f"not in the vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
+    ids = np.concatenate([[vocab.eos], vocab.encode(text)])
+    if len(ids) < 2:
+        raise UserError("text is empty; give at least one word")
+    return ids.astype(vocab.dtype)
+
+
+def _writable(path: Path, name: str) -> Path:
+    path = path.expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UserError(f"{name}: cannot write {path}: {error.strerror}; choose another file") from None
+    return path
+
+
+def _write(path: Path, name: str, content: str) -> None:
+    _writable(path, name).write_text(content, encoding="utf-8")
