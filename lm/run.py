@@ -25,12 +25,12 @@ from lm.errors import UserError
 from lm.module import LanguageModule
 
 
-def train(cfg: DictConfig) -> float:
-    """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder.
+def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
+    """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder (Hydra's if None).
 
     Returns the best validation perplexity, for sweepers. result.json is written on failure too.
     """
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     result: dict[str, Any] = {"status": "failed", "error": None, "seed": config["seed"], "config": config}
     started = time.perf_counter()

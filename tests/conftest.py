@@ -1,0 +1,84 @@
+"""Fixtures: an isolated cache, small corpora, and runs made in this process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lm.config import CONF, register
+
+PTB = Path(os.environ.get("LM_DATA_DIR", "/nonexistent")) / "ptb"
+needs_ptb = pytest.mark.skipif(
+    not (PTB / "ptb.train.txt").is_file(), reason="needs the Penn Treebank: set LM_DATA_DIR to the folder above ptb/"
+)
+TINY = [
+    "model.embedding_size=16",
+    "model.hidden_size=24",
+    "data.batch_size=4",
+    "data.window=6",
+    "accelerator=cpu",
+    "trainer.max_epochs=1",
+    "trainer.log_every_n_steps=1",
+]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Encoded text goes to a folder of the tests' own, kept over one session."""
+    os.environ["LM_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@dataclass
+class Run:
+    """A finished run as others see it: its folder, result.json and TensorBoard curves."""
+
+    dir: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.dir / "result.json").read_text())
+
+    def curve(self, tag: str = "train/loss") -> dict[int, float]:
+        """Step -> value; fails if a step stands twice."""
+        events = EventAccumulator(str(self.dir), size_guidance={"scalars": 0}).Reload().Scalars(tag)
+        steps = [event.step for event in events]
+        assert len(steps) == len(set(steps)), f"{tag} has an event twice"
+        return {event.step: event.value for event in events}
+
+
+def configure(root: str, *overrides: str) -> Any:
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(root, overrides=list(overrides))
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., Run]:
+    """Run train.py's function on the given overrides, in a fresh folder."""
+    from lm.run import train
+
+    def start(*overrides: str, name: str = "run") -> Run:
+        folder = tmp_path / name
+        folder.mkdir()
+        train(configure("train", *overrides), folder)
+        return Run(folder)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About 12,000 words of a Markov chain over 40 words, as a plain text file."""
+    from lm.data.synthetic import MarkovSource
+
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("".join(MarkovSource(words=40, tokens=12_000).pieces("train")))
+    return path
