@@ -27,7 +27,7 @@ SEPARATOR = "---"
 def sample(cfg: DictConfig) -> None:
     """Print text from a checkpoint to standard output, several sequences with a line `---` between them."""
     trained = _load(cfg)
-    sampler = build(OmegaConf.to_container(cfg.sampler), "sampler")
+    sampler = build(_plain(cfg.sampler), "sampler")
     text = _text(cfg.prompt, cfg.prompt_file, "prompt")
     prompt = None if text is None else [_known(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
     generator = torch.Generator().manual_seed(cfg.seed)
@@ -38,7 +38,7 @@ def sample(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
     trained = _load(cfg)
-    evaluator = build(OmegaConf.to_container(cfg.evaluator), "evaluator")
+    evaluator = build(_plain(cfg.evaluator), "evaluator")
     text = _text(cfg.text, cfg.text_file, "text")
     ids = _split(trained, cfg.split) if text is None else _sentence(trained.vocab, text)
     score, per_token = Score(), []
@@ -67,7 +67,7 @@ def distances(cfg: DictConfig) -> None:
     if len(words) < 2:
         raise UserError(f"words: two or more are needed for a distance; got {len(words)}: words=[army,taxpayer]")
     ids = [_known(trained.vocab, word) for word in words]
-    embedding: Any = trained.model.embedding.weight.detach()  # type: ignore[union-attr]
+    embedding = trained.model.embedding.weight.detach()
     pairs, nearest = [], {}
     for (a, i), (b, j) in combinations(zip(words, ids, strict=True), 2):
         found = distance(embedding[i], embedding[j])
@@ -79,6 +79,10 @@ def distances(cfg: DictConfig) -> None:
         print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
     if cfg.out:
         write_json(_writable(Path(cfg.out), "out"), {"pairs": pairs, "neighbours": nearest})
+
+
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
 
 
 def _load(cfg: DictConfig) -> Trained:
@@ -124,7 +128,9 @@ def _text(given: str | None, file: str | None, name: str) -> str | None:
     try:
         return sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input") from None
+        raise UserError(
+            f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"{name}_file: {file} is not UTF-8; convert it first, for example with iconv") from None
 
@@ -138,7 +144,8 @@ def _split(trained: Trained, split: str) -> np.ndarray:
             f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
             "Restore the files, or score a text with text_file=FILE"
         )
-    return data.ids[split]  # type: ignore[no-any-return]
+    ids: np.ndarray = data.ids[split]
+    return ids
 
 
 def _sentence(vocab: Vocab, text: str) -> np.ndarray:

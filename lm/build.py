@@ -13,6 +13,7 @@ from typing import Any, Literal, Union
 from lm.errors import UserError
 
 TARGET = "_target_"
+MISSING = "???"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -43,6 +44,8 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
             known = [name for name in signature.parameters if name not in (available or {})]
             raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
     for key, value in settings.items():
+        if value == MISSING:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}", available, trusted)
     extra = {k: v for k, v in (available or {}).items() if k in signature.parameters and k not in settings}
     for key, parameter in signature.parameters.items():
@@ -57,6 +60,8 @@ def _value(value: Any, hint: Any, path: str, available: Mapping[str, Any] | None
         return build(value, path, available, trusted)
     if not fits(value, hint):
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
+    if typing.get_origin(hint) is tuple:  # YAML knows lists only
+        return tuple(value)
     return float(value) if hint is float else value
 
 
@@ -67,14 +72,16 @@ def _find(name: str, path: str, trusted: bool) -> Callable[..., Any]:
     try:
         target = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError):
-        raise UserError(f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name") from None
+        raise UserError(
+            f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name"
+        ) from None
     if not callable(target) or not (trusted or getattr(target, "__module__", "").startswith("lm.")):
         raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
-    return target  # type: ignore[no-any-return]
+    return target
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):
@@ -104,7 +111,7 @@ def fits(value: Any, hint: Any) -> bool:
         return value is None
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
-    # Any, and the library classes that unions in Lightning's signatures name: no YAML value but null and text fit those.
+    # Library classes, as in Lightning's signatures: no value out of YAML is one. What is no class is not checked.
     return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
 
 
@@ -117,6 +124,6 @@ def describe(hint: Any) -> str:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (list, tuple, Sequence):
         return f"a list of {describe(arguments[0])}" if arguments else "a list"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     names |= {types.NoneType: "null", None: "null"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))

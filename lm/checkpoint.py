@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from lm.build import build
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.models.base import LanguageModel
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
@@ -23,7 +23,7 @@ LAST = "last.ckpt"
 class Trained:
     """What a checkpoint holds: the model in evaluation mode, its vocabulary, and the run's whole configuration."""
 
-    model: nn.Module
+    model: LanguageModel
     vocab: Vocab
     config: dict[str, Any]
     path: Path
@@ -51,9 +51,9 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's contents, on the CPU. Raises UserError for a file that is no checkpoint of this project."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if {"state_dict", "vocab", "config"} <= content.keys():
-            return content  # type: ignore[no-any-return]
+            return content
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, ValueError, KeyError):
         pass
     raise UserError(
@@ -69,7 +69,9 @@ def load(path: str | Path) -> Trained:
     vocab = Vocab(content["vocab"]["words"], content["vocab"]["unit"])
     model = build(content["config"]["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
     prefix = "model."
-    weights = {key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    weights = {
+        key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
+    }
     try:
         model.load_state_dict(weights)
     except RuntimeError:

@@ -10,20 +10,25 @@ from collections.abc import Callable
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lm.build import did_you_mean
 from lm.config import CONF, register
 from lm.errors import UserError
 
-FREE_TEXT = ("prompt", "prompt_file", "text", "text_file", "checkpoint", "per_token", "out")
-FREE_TEXT += ("data.train", "data.valid", "data.test")
-FREE_LISTS = ("words",)
+FREE_TEXT = {"prompt", "prompt_file", "text", "text_file", "checkpoint", "per_token", "out"}
+FREE_TEXT |= {"data.train", "data.valid", "data.test"}
+FREE_LISTS = {"words"}
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
-    """Turn a function of one configuration into a program that reads conf/`config_name`.yaml and the command line."""
+    """Turn a function of one configuration into a program that reads conf/`config_name`.yaml and the command line.
+
+    A mistake ends in one sentence and exit code 1, Ctrl-C in 130. In a sweep a failing job is told of where it fails,
+    and the others go on. HYDRA_FULL_ERROR=1 brings the stack trace.
+    """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def program() -> None:
@@ -31,26 +36,38 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             sys.argv[1:] = [quote(argument) for argument in sys.argv[1:]]
             wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and what is printed is decided here alone
+            codes = []
+
+            def job(cfg: DictConfig) -> Any:
+                try:
+                    return task(cfg)
+                except Exception as error:
+                    codes.append(_tell(error, wants_traceback))
+                    return float("inf")  # for sweepers: the worst of scores
+
+            job.__module__, job.__code__ = task.__module__, job.__code__.replace(co_filename=task.__code__.co_filename)
             try:
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             except KeyboardInterrupt:
-                sys.exit(_fail("interrupted", 130))
-            except (UserError, HydraException, OmegaConfBaseException) as error:
-                if wants_traceback:
-                    raise
-                sys.exit(_fail(explain(error), 1))
-            except Exception:
-                traceback.print_exc()
-                sys.exit(_fail("this is a bug in recurrent-lm, not in what you asked for; please report it", 1))
+                print("error: interrupted", file=sys.stderr)
+                codes.append(130)
+            except Exception as error:
+                codes.append(_tell(error, wants_traceback))
+            sys.exit(max(codes, default=0))
 
         return program
 
     return decorate
 
 
-def _fail(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
-    return code
+def _tell(error: Exception, wants_traceback: bool) -> int:
+    """Print what went wrong, with the stack trace where it is wanted or the fault is ours; the exit code."""
+    ours = not isinstance(error, (UserError, HydraException, OmegaConfBaseException))
+    if ours or wants_traceback:
+        traceback.print_exception(error)
+    bug = f"{type(error).__name__}: {error}. This is a bug in recurrent-lm; please report it with the lines above"
+    print(f"error: {bug if ours else explain(error)}", file=sys.stderr)
+    return 1
 
 
 def explain(error: Exception) -> str:
@@ -60,6 +77,11 @@ def explain(error: Exception) -> str:
         from lm.suggest import unknown_override  # composes configurations: wanted only where something is misspelt
 
         return unknown_override(found[1])
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        text = f"{text}: {str(error.__cause__).splitlines()[0]}"
     return " ".join(text.split())
 
 

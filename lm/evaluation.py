@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lm.data.streams import EVAL_WINDOW, one_stream
+from lm.models.base import LanguageModel
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Score:
 
 def perplexity(nats_per_token: float) -> float:
     """exp(nats), inf where that does not fit a float."""
-    return math.exp(nats_per_token) if nats_per_token < 700 else math.inf
+    return math.inf if nats_per_token > 700 else math.exp(nats_per_token)
 
 
 class Static:
@@ -55,7 +56,7 @@ class Static:
     def __init__(self, window: int = EVAL_WINDOW) -> None:
         self.window = window
 
-    def nats(self, model: nn.Module, ids: np.ndarray) -> Iterator[Tensor]:
+    def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Tensor]:
         """Ids [N] -> the nats of ids[1:], a float32 vector a window, in reading order. The model stays as it was."""
         device = next(model.parameters()).device
         was_training = model.training

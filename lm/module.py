@@ -16,7 +16,7 @@ from lm.data.streams import Window
 from lm.errors import UserError
 from lm.evaluation import Score, perplexity
 from lm.forcing import Forcing
-from lm.models.lstm import State, detach
+from lm.models.base import LanguageModel, State, detach
 from lm.optim import Optim
 
 
@@ -30,7 +30,7 @@ class LanguageModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: LanguageModel,
         forcing: Forcing,
         optim: Optim,
         updates_per_epoch: int,
@@ -50,7 +50,7 @@ class LanguageModule(pl.LightningModule):
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
         self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
-        self._clock: tuple[float, int] | None = None  # when the last curve point was written, and at which window
+        self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which window
         self._eval_state: State = []
         self._score = Score()
         self.scores: dict[str, Score] = {}  # the newest one of each split
@@ -61,6 +61,9 @@ class LanguageModule(pl.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     # Training
+
+    def on_train_epoch_start(self) -> None:
+        self._clock = (time.perf_counter(), self.windows)  # what lies between two epochs is not training time
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
@@ -118,7 +121,8 @@ class LanguageModule(pl.LightningModule):
     def _record(self, loss: Tensor, window: Window) -> None:
         """Keep the newest loss; write a point of the curves at windows 0, n, 2n, ..."""
         self.last_loss = loss
-        due = self.windows % self.trainer.log_every_n_steps == 0
+        trainer: Any = self.trainer
+        due = self.windows % trainer.log_every_n_steps == 0
         # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
         if due or loss.device.type == "cpu":
             nats = loss.item()
@@ -130,9 +134,8 @@ class LanguageModule(pl.LightningModule):
         if due:
             now = time.perf_counter()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
-            if self._clock is not None:
-                seconds, windows = now - self._clock[0], self.windows - self._clock[1]
-                scalars["train/tokens_per_second"] = windows * window.targets.numel() / seconds
+            if windows := self.windows - self._clock[1]:
+                scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
             self._clock = (now, self.windows)
             self._write(scalars)
         self.windows += 1
@@ -161,7 +164,6 @@ class LanguageModule(pl.LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self._clock = None  # time spent here is not training time
         self._report("valid")
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -121,7 +122,7 @@ class Adam(Optim):
     eps: float = 1e-8
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self.lr, tuple(self.betas), self.eps, self.weight_decay, fused=True)
+        return torch.optim.Adam(parameters, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,11 @@ class AdamW(Adam):
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         parameters = list(parameters)
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim >= 2]},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        return torch.optim.AdamW(groups, self.lr, tuple(self.betas), self.eps, self.weight_decay, fused=True)
+        return torch.optim.AdamW(groups, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lm import report
-from lm.build import build
+from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Bar, Progress
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import find, load
 from lm.config import validate
+from lm.data.sources import SPLITS
 from lm.errors import UserError
 from lm.module import LanguageModule
 
@@ -109,7 +110,7 @@ def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any
         "enable_progress_bar": any(isinstance(callback, Bar) for callback in callbacks),
     }
     try:
-        return build(node, "trainer", available)  # type: ignore[no-any-return]
+        return build(node, "trainer", available)
     except MisconfigurationException as error:
         raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
 
@@ -128,12 +129,13 @@ def limited(count: int, limit: float | int | None) -> int:
 
 def with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
     """The files of `data=text` as absolute paths: a checkpoint is used from other folders too."""
-    files = {split: data[split] for split in ("train", "valid", "test") if isinstance(data.get(split), str)}
-    return {**data, **{split: str(Path(file).expanduser().resolve()) for split, file in files.items()}}
+    files = {split: data[split] for split in SPLITS if data.get(split) not in (None, MISSING)}
+    return {**data, **{split: str(Path(str(file)).expanduser().resolve()) for split, file in files.items()}}
 
 
 def quiet_libraries() -> None:
     """Keep Lightning's notes about itself from between the lines that the user wants to read."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lm.errors import UserError
+from lm.models.base import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Sampler:
 
 @torch.inference_mode()
 def generate(
-    model: nn.Module,
+    model: LanguageModel,
     sampler: Sampler,
     eos: int,
     prompt: list[int] | None = None,
@@ -85,7 +86,7 @@ def generate(
     try:
         state = model.initial_state(count)
         if prompt is None:
-            word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)  # type: ignore[arg-type, call-overload]
+            word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
             written = torch.zeros(count, 0, dtype=torch.long)
         else:
             start = torch.tensor([eos, *prompt], device=device).expand(count, -1)

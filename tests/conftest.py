@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lm.config import CONF, register
+
+settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
+settings.load_profile("here")
 
 PTB = Path(os.environ.get("LM_DATA_DIR", "/nonexistent")) / "ptb"
 needs_ptb = pytest.mark.skipif(

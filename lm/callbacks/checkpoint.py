@@ -41,20 +41,20 @@ class Checkpoint(pl.callbacks.Checkpoint):
         """The lowest validation perplexity so far; inf before the first validation."""
         return float(self.best_score.get("perplexity", math.inf))
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self._about)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if self.every_n_windows and module.windows % self.every_n_windows == 0:
             self._save(trainer, LAST)
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         score = module.scores["valid"].as_dict()
         if score["perplexity"] < self.best:
             self.best_score, self.best_epoch = score, trainer.current_epoch + 1
             self._save(trainer, BEST)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self._save(trainer, LAST)
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:

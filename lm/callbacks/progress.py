@@ -48,24 +48,27 @@ class Progress(pl.Callback):
         self._said = 0.0
         self._forecast_due = True
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Any, module: Any) -> None:
         windows, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
         ahead = self._ahead(trainer, module)
         updates = module.total_updates - module.updates
-        say(f"training: {epochs} epochs of {windows:,} windows; {ahead:,} windows and {updates:,} optimiser steps ahead")
+        say(
+            f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
+            f"{ahead:,} windows and {updates:,} optimiser steps lie ahead"
+        )
         self._said = time.monotonic()
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         self.pace.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         self.pace.window()
         # The first windows are slow (allocation, threads): wait for a few of them, and for a second to have passed.
-        if self._forecast_due and self.pace.windows >= 3 and self.pace.seconds >= 1:
+        if self._forecast_due and self.pace.windows >= 5 and self.pace.seconds >= 1:
             self._forecast_due = False
             say(
-                f"expected time: about {clock(self._seconds_left(trainer, module))} "
-                f"(from the first {self.pace.windows} windows, without validation)"
+                f"expected time: {clock(self._seconds_left(trainer, module))} "
+                f"(from the first {self.pace.windows} windows; validation comes on top)"
             )
         if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
             self._said = time.monotonic()
@@ -73,15 +76,12 @@ class Progress(pl.Callback):
             epoch, windows = trainer.current_epoch + 1, int(trainer.num_training_batches)
             say(f"epoch {epoch}/{trainer.max_epochs}, window {trainer.fit_loop.batch_idx + 1:,}/{windows:,}: {figures}")
 
-    def on_validation_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.pace.seconds += 0.0
-
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
         self.pace.start()
         score = module.scores["valid"]
         say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {score.tokens:,} tokens")
 
-    def figures(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, str]:
+    def figures(self, trainer: Any, module: Any) -> dict[str, str]:
         """Loss, perplexity, tokens a second and time left. Reads the loss: only for the eye, not for every window."""
         nats = float(module.last_loss) if module.last_loss is not None else float("nan")
         tokens = trainer.datamodule.tokens_per_window
@@ -92,10 +92,10 @@ class Progress(pl.Callback):
             "left": clock(self._seconds_left(trainer, module)),
         }
 
-    def _ahead(self, trainer: pl.Trainer, module: pl.LightningModule) -> int:
-        return max(0, int(trainer.num_training_batches) * (trainer.max_epochs or 0) - module.windows)
+    def _ahead(self, trainer: Any, module: Any) -> int:
+        return max(0, int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows))
 
-    def _seconds_left(self, trainer: pl.Trainer, module: pl.LightningModule) -> float:
+    def _seconds_left(self, trainer: Any, module: Any) -> float:
         return self._ahead(trainer, module) / self.pace.rate if self.pace.rate else 0.0
 
 
@@ -111,7 +111,7 @@ class Bar(TQDMProgressBar):
         bar.leave = False
         return bar
 
-    def get_metrics(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
         return dict(self._progress.figures(trainer, module))
 
 

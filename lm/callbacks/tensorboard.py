@@ -24,12 +24,12 @@ class TextSamples(pl.Callback):
         self.vocab, self.sampler, self.seed = vocab, sampler, seed
         self.samples: list[str] = []  # the newest ones
 
-    def draw(self, module: pl.LightningModule) -> list[str]:
+    def draw(self, module: Any) -> list[str]:
         generator = torch.Generator().manual_seed(self.seed)
         ids = generate(module.model, self.sampler, self.vocab.eos, generator=generator)
         return [self.vocab.decode(row) for row in ids.tolist()]
 
-    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.samples = self.draw(module)
         for logger in tensorboards(trainer):
             for i, text in enumerate(self.samples):
@@ -39,12 +39,12 @@ class TextSamples(pl.Callback):
 
 
 class EmbeddingProjector(pl.Callback):
-    """At the end of training, the `words` most frequent... first-seen words' embeddings for the projector tab."""
+    """At the end of training, the embeddings of the first `words` of the vocabulary, for the projector tab."""
 
     def __init__(self, vocab: Vocab, words: int = 10_000) -> None:
         self.vocab, self.words = vocab, words
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
         vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
         labels = list(self.vocab.words[: self.words])
         for logger in tensorboards(trainer):
@@ -57,7 +57,7 @@ class HyperParameters(pl.Callback):
     def __init__(self, config: dict[str, Any]) -> None:
         self.settings = dict(flatten(config))
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         figures = {"best/valid_perplexity": float("nan"), "test/perplexity": float("nan")}
         for logger in tensorboards(trainer):
             logger.log_hyperparams(self.settings, figures)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytorch_lightning as pl
 
 from lm.data.encoding import encode_cached
@@ -68,7 +70,7 @@ def text(
     window: int,
     valid: str | None = None,
     test: str | None = None,
-    fractions: tuple[float, ...] = (0.8, 0.1, 0.1),
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
     unit: str = "word",
     vocab_size: int | None = None,
     min_count: int = 1,
@@ -83,9 +85,7 @@ def pydoc(
     batch_size: int, window: int, vocab_size: int | None = None, min_count: int = 2, eval_window: int = EVAL_WINDOW
 ) -> CorpusDataModule:
     """The language reference inside Python's standard library: real text without any network."""
-    return CorpusDataModule(
-        PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count
-    )
+    return CorpusDataModule(PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count)
 
 
 def synthetic(

@@ -16,6 +16,7 @@ import numpy as np
 
 from lm.data.sources import SPLITS, Source, end_last_line, user_cache
 from lm.data.vocab import SPLITTERS, Vocab
+from lm.errors import UserError
 
 FORMAT = 1  # raise it when what is written changes: older folders are then left alone
 
@@ -74,7 +75,7 @@ def _load(folder: Path) -> Corpus | None:
         ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
         if all(len(ids[split]) == stored["lengths"][split] and ids[split].dtype == vocab.dtype for split in SPLITS):
             return Corpus(vocab, ids)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, UserError):
         pass  # nothing there, or damaged: the caller encodes again
     return None
 

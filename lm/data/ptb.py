@@ -42,7 +42,7 @@ class PennTreebank(TextFiles):
         for split, path in paths.items():
             if not path.is_file():
                 _download(split, path)
-        super().__init__(**paths)
+        super().__init__(paths["train"], paths["valid"], paths["test"])
 
     def pieces(self, split: str) -> Iterator[str]:
         path = self.paths[split]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class TextFiles:
         train: str | Path,
         valid: str | Path | None = None,
         test: str | Path | None = None,
-        fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
     ) -> None:
         if (valid is None) != (test is None):
             given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
@@ -66,7 +66,9 @@ class TextFiles:
 
     def fingerprint(self) -> dict[str, object]:
         stats = {split: path.stat() for split, path in self.paths.items()}
-        files = {split: [str(path), stats[split].st_size, stats[split].st_mtime_ns] for split, path in self.paths.items()}
+        files = {
+            split: [str(path), stats[split].st_size, stats[split].st_mtime_ns] for split, path in self.paths.items()
+        }
         return {"files": files, "fractions": self.fractions if self.single else None}
 
     def pieces(self, split: str) -> Iterator[str]:
@@ -81,7 +83,9 @@ class TextFiles:
                         data += file.readline()
                     yield _decode(data, path, at)
         except OSError as error:
-            raise UserError(f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights") from None
+            raise UserError(
+                f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights"
+            ) from None
 
     def _span(self, split: str) -> tuple[int, int]:
         """First and last-plus-one byte of a split; a cut stands behind a line's end."""
@@ -142,7 +146,9 @@ class PydocTopics:
         try:
             from pydoc_data import topics
         except ImportError:
-            raise UserError("this Python lacks pydoc_data (some minimal builds do); use data=text with a file") from None
+            raise UserError(
+                "this Python lacks pydoc_data (some minimal builds do); use data=text with a file"
+            ) from None
         self._path = Path(topics.__file__ or "pydoc_data/topics.py")
         self._topics: dict[str, str] = topics.topics
 
@@ -152,7 +158,9 @@ class PydocTopics:
 
     def pieces(self, split: str) -> Iterator[str]:
         paragraphs = (part for _, text in sorted(self._topics.items()) for part in text.split("\n\n"))
-        lines = [line for line in dict.fromkeys(" ".join(self._TOKEN.findall(part.lower())) for part in paragraphs) if line]
+        lines = [
+            line for line in dict.fromkeys(" ".join(self._TOKEN.findall(part.lower())) for part in paragraphs) if line
+        ]
         cuts = [0, int(0.8 * len(lines)), int(0.9 * len(lines)), len(lines)]
         number = SPLITS.index(split)
         yield "".join(line + "\n" for line in lines[cuts[number] : cuts[number + 1]])

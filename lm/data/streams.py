@@ -24,7 +24,7 @@ class Window(NamedTuple):
 
 
 def to_streams(ids: np.ndarray, batch_size: int) -> np.ndarray:
-    """Cut ids [N] into `batch_size` contiguous pieces, one a row: [B, N // B]. The tail that fills no row is dropped."""
+    """Cut ids [N] into `batch_size` contiguous pieces, one a row: [B, N // B]. The tail that fills no row goes."""
     length = len(ids) // batch_size
     return ids[: batch_size * length].reshape(batch_size, length)
 

@@ -23,7 +23,7 @@ class MarkovSource:
             raise UserError(
                 f"data=synthetic needs words >= 2, tokens >= 100 and alpha > 0; got {words}, {tokens} and {alpha}"
             )
-        self._settings = {"words": words, "tokens": tokens, "alpha": alpha, "seed": seed}
+        self.tokens, self.alpha, self.seed = tokens, alpha, seed
         self.words = [EOS, *(f"w{i}" for i in range(1, words))]
         rows = np.random.default_rng(seed).dirichlet(np.full(words, alpha), size=words)
         # A little of the uniform distribution in each row: no transition is impossible, no state a trap.
@@ -31,12 +31,12 @@ class MarkovSource:
         self._index = {word: i for i, word in enumerate(self.words)}
 
     def fingerprint(self) -> dict[str, object]:
-        return {"markov": self._settings}
+        return {"markov": [len(self.words), self.tokens, self.alpha, self.seed]}
 
     def pieces(self, split: str) -> Iterator[str]:
         number = SPLITS.index(split)
-        rng = np.random.default_rng([self._settings["seed"], number + 1])
-        total = self._settings["tokens"] // (1 if split == "train" else 10)
+        rng = np.random.default_rng([self.seed, number + 1])
+        total = self.tokens // (1 if split == "train" else 10)
         cumulative = [list(row) for row in np.cumsum(self.transitions, axis=1)]
         last = len(self.words) - 1
         state, tokens = 0, []

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from lm.errors import UserError
+from lm.models.base import LanguageModel, State
 from lm.models.head import SoftmaxHead
 
-State = list[tuple[Tensor, Tensor]]
-"""(h, c) of each layer, each [B, H]: what a model remembers between two calls."""
 
-
-def detach(state: State) -> State:
-    """The same memory, cut off from the graph that made it: where back-propagation through time is truncated."""
-    return [(h.detach(), c.detach()) for h, c in state]
-
-
-class LSTMLanguageModel(nn.Module):
+class LSTMLanguageModel(LanguageModel):
     """A word-level LSTM language model (Mikolov et al. 2010; Zaremba et al. 2014 for where dropout goes).
 
     Sizes are numbers of units. `dropout` is the share of units dropped from the embedding, between layers and before
@@ -48,7 +43,7 @@ class LSTMLanguageModel(nn.Module):
             )
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        # Single layers with dropout of our own between them: cuDNN's dropout has a random state that no checkpoint holds.
+        # Single layers, and dropout of our own between them: cuDNN's has a random state that no checkpoint holds.
         self.layers = nn.ModuleList(
             nn.LSTM(embedding_size if i == 0 else hidden_size, hidden_size, batch_first=True) for i in range(num_layers)
         )
@@ -58,27 +53,29 @@ class LSTMLanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.head = SoftmaxHead(hidden_size, vocab_size, self.embedding.weight if tied else None)
 
+    @property
+    def lstms(self) -> Iterator[nn.LSTM]:
+        return (layer for layer in self.layers if isinstance(layer, nn.LSTM))
+
     def initial_state(self, batch_size: int) -> State:
-        """The memory before the first word: zeros, on the model's device."""
-        like = self.embedding.weight
-        return [(z := like.new_zeros(batch_size, layer.hidden_size), z.clone()) for layer in self.layers]
+        zeros = self.embedding.weight.new_zeros
+        return [tuple(zeros(batch_size, lstm.hidden_size) for _ in ("h", "c")) for lstm in self.lstms]
 
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens [B, T] to hidden vectors [B, T, H], and the state behind the last one."""
         x = self.dropout(self.embedding(tokens))  # B, T, E
         after: State = []
-        for layer, (h, c) in zip(self.layers, state, strict=True):
-            x, (h, c) = layer(x, (h.unsqueeze(0), c.unsqueeze(0)))
+        for lstm, (h, c) in zip(self.lstms, state, strict=True):
+            x, (h, c) = lstm(x, (h.unsqueeze(0), c.unsqueeze(0)))
             x = self.dropout(x)  # B, T, H
             after.append((h.squeeze(0), c.squeeze(0)))
         return x, after
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One token a sequence, [B], to hidden [B, H]: for everything that feeds the model its own words."""
         x = self.dropout(self.embedding(tokens))  # B, E
         after: State = []
-        for layer, (h, c) in zip(self.layers, state, strict=True):
-            h, c = torch.lstm_cell(x, (h, c), layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+        for lstm, (h, c) in zip(self.lstms, state, strict=True):
+            (weights,) = lstm.all_weights
+            h, c = torch.lstm_cell(x, (h, c), *weights)
             x = self.dropout(h)  # B, H
             after.append((h, c))
         return x, after

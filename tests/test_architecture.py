@@ -1,0 +1,72 @@
+"""Who may import whom: the parts that a notebook can use know neither Hydra nor Lightning; nothing imports run."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+LM = Path(__file__).parent.parent / "lm"
+FILES = sorted(LM.rglob("*.py"))
+FRAMEWORKS = {"hydra", "omegaconf", "pytorch_lightning"}
+FREE = [
+    "models/",
+    "forcing.py",
+    "sampling.py",
+    "evaluation.py",
+    "embeddings.py",
+    "optim.py",
+    "checkpoint.py",
+    "build.py",
+]
+FREE += ["data/vocab.py", "data/streams.py", "data/sources.py", "data/encoding.py", "data/ptb.py", "data/synthetic.py"]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(LM))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def reachable(path: Path, seen: set[Path]) -> set[str]:
+    """All that a module imports, through this project's own modules too."""
+    seen.add(path)
+    found = imports(path)
+    for module in list(found):
+        file = LM.parent / (module.replace(".", "/") + ".py")
+        if file.is_file() and file not in seen:
+            found |= reachable(file, seen)
+    return found
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if name(f).startswith(tuple(FREE))], ids=name)
+def test_plain_parts_know_neither_hydra_nor_lightning(path: Path) -> None:
+    assert not {module.split(".")[0] for module in reachable(path, set())} & FRAMEWORKS
+
+
+def test_every_plain_part_exists() -> None:
+    assert all((LM / part).exists() for part in FREE)
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if name(f) != "run.py"], ids=name)
+def test_nothing_imports_run(path: Path) -> None:
+    assert not {"lm.run", "run"} & imports(path)
+
+
+def test_the_report_reads_files_and_knows_nothing_else_of_the_project() -> None:
+    assert not {module for module in imports(LM / "report.py") if module.split(".")[0] in {"lm", "torch", *FRAMEWORKS}}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_files_are_about_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 280
+    assert path.name != "utils.py"

@@ -1,0 +1,78 @@
+"""Every file in conf/ composes, fits the code it names, and every experiment runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Run, configure
+from omegaconf import OmegaConf
+
+from lm.build import build
+from lm.config import CONF
+from lm.data.vocab import EOS, UNK, Vocab
+from lm.sampling import Sampler
+
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+OPTIONS = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*.yaml") if path.parent != CONF)
+EXPERIMENTS = [option.removeprefix("experiment/") for option in OPTIONS if option.startswith("experiment/")]
+VOCAB = Vocab([EOS, UNK, "a"])
+
+
+def test_every_group_has_an_option_and_every_root_a_file() -> None:
+    assert set(ROOTS) == {"train", "sample", "evaluate", "distance"}
+    assert {option.split("/")[0] for option in OPTIONS} >= {"data", "model", "forcing", "sampler", "accelerator"}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_root_composes(root: str) -> None:
+    assert len(configure(root)) > 2
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path: Path, text_file: Path) -> None:
+    group, _, name = option.rpartition("/")
+    if group == "experiment":
+        configure("train", f"+experiment={name}")
+        return
+    root = "evaluate" if group == "evaluator" else "train"
+    overrides = [f"data.train={text_file}"] if option == "data/text" else []
+    config = configure(root, f"{group}={name}", *overrides)
+    node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
+    available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
+    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path)}
+    if option == "data/ptb":
+        return  # needs its files: tests/test_data.py
+    if group == "accelerator":
+        assert set(node) == {"accelerator", "devices", "strategy", "precision"}
+    elif group in ("callbacks", "logger"):
+        assert all(build(child, f"{group}.{key}", available) for key, child in node.items())
+    else:
+        assert build(node, group, available) is not None
+
+
+def test_the_baseline_is_the_default() -> None:
+    assert configure("train", "+experiment=baseline") == configure("train")
+
+
+def test_the_default_is_the_classic_exercise() -> None:
+    config = configure("train")
+    assert (config.data.batch_size, config.data.window, config.trainer.max_epochs) == (20, 30, 5)
+    assert (config.optim.lr, config.optim.clip, config.optim.weight_decay) == (0.002, 0.5, 0)
+    assert (config.model.embedding_size, config.model.hidden_size, config.model.num_layers) == (128, 1024, 1)
+    assert (config.forcing.feedback, config.forcing["update"], config.tbptt.windows) == ("truth", "window", 1)
+    no_tf = configure("train", "+experiment=no_tf")
+    assert (no_tf.forcing.feedback, no_tf.forcing["update"]) == ("argmax", "token")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_runs(experiment: str, train: Callable[..., Run], text_file: Path) -> None:
+    sizes = [setting for setting in TINY if not setting.startswith("model.")]
+    widths = ["model.embedding_size=16", "model.hidden_size=16"]
+    run = train(
+        f"+experiment={experiment}", "data=text", f"data.train={text_file}", *sizes, *widths,
+        "trainer.limit_train_batches=3", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2",
+    )  # fmt: skip
+    assert run.result["status"] == "completed"
+    assert list(run.curve()) == [0, 1, 2]

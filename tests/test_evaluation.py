@@ -1,0 +1,79 @@
+"""Nats and perplexity against known answers; distances."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lm.embeddings import distance, neighbours
+from lm.evaluation import Score, Static, perplexity
+from lm.models.lstm import LSTMLanguageModel
+
+
+@pytest.fixture
+def model() -> LSTMLanguageModel:
+    torch.manual_seed(0)
+    return LSTMLanguageModel(40, 8, 16, num_layers=2, dropout=0.5).train()
+
+
+def nats(model: LSTMLanguageModel, ids: np.ndarray, window: int) -> torch.Tensor:
+    return torch.cat(list(Static(window).nats(model, ids)))
+
+
+def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: LSTMLanguageModel) -> None:
+    for parameter in model.head.parameters():
+        parameter.data.zero_()
+    score = Score()
+    for part in Static().nats(model, np.arange(2000) % 40):
+        score += part
+    assert score.tokens == 1999
+    assert score.perplexity == pytest.approx(40, rel=1e-6)
+
+
+@given(st.integers(1, 70))
+def test_perplexity_does_not_depend_on_the_window(window: int) -> None:
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(40, 8, 16)
+    ids = np.random.default_rng(0).integers(0, 40, 60)
+    torch.testing.assert_close(nats(model, ids, window), nats(model, ids, 60), atol=1e-5, rtol=0)
+
+
+def test_evaluation_is_without_dropout_and_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None:
+    ids = np.arange(100) % 40
+    torch.testing.assert_close(nats(model, ids, 10), nats(model, ids, 10))
+    assert model.training
+    reader = Static(10).nats(model, ids)
+    next(reader)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_no_token_is_scored_with_knowledge_of_a_later_one(model: LSTMLanguageModel) -> None:
+    ids = np.arange(100) % 40
+    changed = ids.copy()
+    changed[60:] = 3
+    torch.testing.assert_close(nats(model, ids, 16)[:59], nats(model, changed, 16)[:59], atol=0, rtol=0)
+
+
+def test_perplexity_is_that_of_the_whole_not_a_mean_of_parts() -> None:
+    score = Score()
+    score += torch.tensor([1.0, 2.0, 3.0])
+    score += torch.tensor([6.0])
+    assert score.perplexity == pytest.approx(math.exp(12 / 4))
+    assert perplexity(1e6) == math.inf
+    assert math.isnan(Score().perplexity)
+
+
+def test_distances_by_hand() -> None:
+    found = distance(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]))
+    assert found == pytest.approx((5.0, 1.0))
+    assert distance(torch.tensor([1.0, 1.0]), torch.tensor([-2.0, -2.0])).cosine == pytest.approx(2.0)
+
+
+def test_neighbours_are_ordered_and_leave_the_word_itself_out() -> None:
+    embedding = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [2.0, 1.0]])
+    assert [word for word, _ in neighbours(embedding, 0, 9)] == [1, 3, 2]

@@ -1,0 +1,212 @@
+"""Whole runs: what they leave behind, and what each mode of training does."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Run
+
+from lm.checkpoint import find, load
+from lm.data.datamodule import CorpusDataModule, synthetic
+from lm.data.vocab import EOS
+from lm.errors import UserError
+from lm.evaluation import Score, Static
+
+SHORT = [*TINY, "trainer.limit_train_batches=4"]
+
+
+@pytest.fixture
+def on_text(train: Callable[..., Run], text_file: Path) -> Callable[..., Run]:
+    def start(*overrides: str, name: str = "run") -> Run:
+        return train("data=text", f"data.train={text_file}", *SHORT, *overrides, name=name)
+
+    return start
+
+
+def split_score(run: Run, split: str) -> Score:
+    trained = load(run.dir)
+    config = {key: value for key, value in trained.config["data"].items() if key != "_target_"}
+    from lm.data.datamodule import text
+
+    data: CorpusDataModule = text(**config)
+    score = Score()
+    for nats in Static(100).nats(trained.model, data.ids[split]):
+        score += nats
+    return score
+
+
+def test_a_run_leaves_a_result_with_every_promised_figure(on_text: Callable[..., Run]) -> None:
+    run = on_text("trainer.max_epochs=2", "seed=3")
+    result = run.result
+    assert result["status"] == "completed"
+    assert result["error"] is None
+    assert result["seed"] == 3
+    assert result["config"]["model"]["hidden_size"] == 24
+    assert result["resumed_at"] == []
+    assert result["best"]["epoch"] in (1, 2)
+    assert Path(result["best"]["checkpoint"]).is_file()
+    assert result["seconds"] > 0
+    assert result["tokens_per_second"] > 0
+    assert len(result["samples"]) == 1
+    for split in ("valid", "test"):
+        figures = result[split]
+        assert figures["perplexity"] == pytest.approx(math.exp(figures["nats"] / figures["tokens"]))
+
+
+def test_a_reloaded_checkpoint_gives_the_reported_figures(on_text: Callable[..., Run]) -> None:
+    run = on_text("trainer.max_epochs=2")
+    for split in ("valid", "test"):
+        score = split_score(run, split)
+        assert score.tokens == run.result[split]["tokens"]
+        assert score.nats == pytest.approx(run.result[split]["nats"], rel=1e-6)
+
+
+def test_validation_depends_on_neither_batch_nor_window(on_text: Callable[..., Run]) -> None:
+    settings = [("4", "6", "512"), ("2", "5", "17")]
+    first, second = (
+        on_text("optim.lr=1e-30", f"data.batch_size={b}", f"data.window={w}", f"data.eval_window={e}", name=w)
+        for b, w, e in settings
+    )
+    assert first.result["test"]["tokens"] == second.result["test"]["tokens"]
+    assert first.result["test"]["nats"] == pytest.approx(second.result["test"]["nats"], rel=1e-6)
+
+
+def test_curves_count_windows_from_zero(on_text: Callable[..., Run]) -> None:
+    run = on_text("trainer.max_epochs=2", "trainer.log_every_n_steps=3")
+    assert list(run.curve("train/loss")) == [0, 3, 6]
+    loss, perplexity = run.curve("train/loss"), run.curve("train/perplexity")
+    assert [math.exp(loss[k]) for k in loss] == pytest.approx(list(perplexity.values()), rel=1e-5)
+    assert list(run.curve("valid/perplexity")) == [4, 8]
+    assert run.curve("test/perplexity")[8] == pytest.approx(run.result["test"]["perplexity"], rel=1e-5)
+    assert list(run.curve("train/tokens_per_second")) == [3, 6]
+
+
+def test_a_seed_repeats_a_run_and_zero_is_a_seed(on_text: Callable[..., Run]) -> None:
+    first, again, other = (on_text(f"seed={seed}", name=name) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    assert first.curve() == again.curve()
+    assert first.result["samples"] == again.result["samples"]
+    assert first.curve() != other.curve()
+
+
+@pytest.mark.parametrize("update", ["window", "token"])
+@pytest.mark.parametrize("forcing", ["teacher", "free_running"])
+def test_the_four_combinations_train_and_count_windows(forcing: str, update: str, on_text: Callable[..., Run]) -> None:
+    run = on_text(f"forcing={forcing}", f"forcing.update={update}", "optim.lr=0.01", "trainer.limit_train_batches=60")
+    losses = run.curve()
+    assert list(losses) == list(range(60))
+    assert sum(list(losses.values())[-5:]) / 5 < losses[0] - 0.1
+    steps = torch.load(run.dir / "checkpoints/last.ckpt")["global_step"]
+    assert steps == 60 * (6 if update == "token" else 1)
+
+
+def test_argmax_feedback_starts_from_the_truth_and_then_hears_the_model(on_text: Callable[..., Run]) -> None:
+    one, two = (on_text(f"forcing={f}", "data.window=1", name=f) for f in ("teacher", "free_running"))
+    assert list(one.curve().values()) == pytest.approx(list(two.curve().values()), abs=1e-5)
+    one, two = (on_text(f"forcing={f}", "data.window=8", name=f + "8") for f in ("teacher", "free_running"))
+    assert list(one.curve().values()) != pytest.approx(list(two.curve().values()), abs=1e-5)
+
+
+def test_tbptt_updates_once_for_k_windows_and_for_what_is_left(on_text: Callable[..., Run]) -> None:
+    run = on_text("tbptt.windows=3", "trainer.limit_train_batches=7")
+    assert list(run.curve()) == list(range(7))
+    assert torch.load(run.dir / "checkpoints/last.ckpt")["global_step"] == 3
+
+
+def test_the_best_checkpoint_is_the_one_that_is_tested(on_text: Callable[..., Run]) -> None:
+    # A rate that ruins the model: the first epoch stays the best.
+    run = on_text("optim=sgd", "optim/schedule=epoch_decay", "optim.schedule.after=1", "optim.lr=30", "optim.clip=0",
+                  "optim.schedule.rate=1.0", "trainer.max_epochs=4")  # fmt: skip
+    valid = run.curve("valid/perplexity")
+    best = min(valid, key=lambda step: valid[step])
+    assert run.result["best"]["epoch"] == best // 4
+    assert run.result["valid"]["perplexity"] == pytest.approx(valid[best], rel=1e-5)
+    assert torch.load(find(run.dir))["epoch"] + 1 == run.result["best"]["epoch"]
+
+
+def test_a_failure_is_written_down_and_raised(train: Callable[..., Run], tmp_path: Path, text_file: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.window"):
+        train("data=text", f"data.train={text_file}", *SHORT, "data.window=0")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert "data.window must be at least 1" in result["error"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(
+    on_text: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm.models.base.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
+    with pytest.raises(UserError, match=r"window 0 .*lower optim\.lr"):
+        on_text()
+
+
+def test_checkpoints_are_plain_and_stand_alone(on_text: Callable[..., Run], tmp_path: Path) -> None:
+    run = on_text("callbacks.checkpoint.every_n_windows=2")
+    names = sorted(path.name for path in (run.dir / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "last.ckpt"]
+    alone = tmp_path / "elsewhere.ckpt"
+    alone.write_bytes((run.dir / "checkpoints/best.ckpt").read_bytes())
+    content = torch.load(alone, weights_only=True)
+    assert content["config"]["model"]["hidden_size"] == 24
+    trained = load(alone)
+    assert EOS in trained.vocab
+    assert not trained.model.training
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", "cut", "foreign"])
+def test_what_is_no_checkpoint_is_named(content: bytes | str, on_text: Callable[..., Run], tmp_path: Path) -> None:
+    path = tmp_path / "odd.ckpt"
+    if content == "cut":
+        whole = (on_text().dir / "checkpoints/last.ckpt").read_bytes()
+        content = whole[: len(whole) // 2]
+    if content == "foreign":
+        torch.save({"state_dict": {}}, path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"odd\.ckpt"):
+        load(path)
+
+
+def test_a_checkpoint_cannot_name_code_to_run(on_text: Callable[..., Run]) -> None:
+    path = on_text().dir / "checkpoints/last.ckpt"
+    for target in ("os.system", "lm.report.os.system", "lm.build.importlib.import_module"):
+        content = torch.load(path)
+        content["config"]["model"]["_target_"] = target
+        torch.save(content, path)
+        with pytest.raises(UserError, match="model"):
+            load(path)
+
+
+def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        find(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        find(tmp_path / "nowhere")
+
+
+def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Callable[..., Run]) -> None:
+    settings = {"words": 20, "tokens": 60_000}
+    run = train(
+        "data=synthetic",
+        *(f"data.{key}={value}" for key, value in settings.items()),
+        "data.batch_size=20",
+        "data.window=20",
+        "model.embedding_size=32",
+        "model.hidden_size=64",
+        "optim.lr=0.01",
+        "accelerator=cpu",
+        "trainer.max_epochs=3",
+    )
+    data = synthetic(20, 20, **settings)
+    words = [data.vocab.words[i] for i in data.ids["valid"].tolist()]
+    truth = data.source.nats(words)  # type: ignore[attr-defined]
+    valid = run.result["valid"]
+    assert valid["tokens"] == len(truth)
+    reached = valid["nats"] / valid["tokens"]
+    # Sampling error of the difference: the two are paid for the same words, so a few standard errors are generous.
+    error = 3 * truth.std() / math.sqrt(len(truth))
+    assert truth.mean() - error < reached < 1.03 * truth.mean()

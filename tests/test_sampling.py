@@ -1,0 +1,96 @@
+"""Samplers: what they keep, what they draw, and that a batch is many sequences."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lm.errors import UserError
+from lm.models.lstm import LSTMLanguageModel
+from lm.sampling import Sampler, generate
+
+LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 3.0, 0.0]])
+
+
+@pytest.fixture
+def model() -> LSTMLanguageModel:
+    torch.manual_seed(0)
+    return LSTMLanguageModel(50, 8, 16)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_multinomial_draws_from_the_softmax() -> None:
+    draws = Sampler().draw(LOGITS[:1].expand(20_000, -1), seeded())
+    shares = torch.bincount(draws, minlength=4) / 20_000
+    torch.testing.assert_close(shares, LOGITS[0].softmax(-1), atol=0.015, rtol=0)
+
+
+def test_top_k_and_top_p_by_hand() -> None:
+    assert (Sampler(top_k=2).distribution(LOGITS)[0] > 0).tolist() == [True, True, False, False]
+    # softmax of the first row: .644 .237 .087 .032
+    assert (Sampler(top_p=0.6).distribution(LOGITS)[0] > 0).tolist() == [True, False, False, False]
+    assert (Sampler(top_p=0.8).distribution(LOGITS)[0] > 0).tolist() == [True, True, False, False]
+    assert (Sampler(top_p=1.0).distribution(LOGITS)[0] > 0).all()
+
+
+def test_ties_do_not_let_more_than_k_words_through() -> None:
+    assert (Sampler(top_k=2).distribution(torch.zeros(1, 6)) > 0).sum() == 2
+
+
+@given(st.floats(0.05, 5), st.integers(0, 6), st.floats(0.05, 1))
+def test_the_most_probable_word_always_stays(temperature: float, top_k: int, top_p: float) -> None:
+    kept = Sampler(temperature=temperature, top_k=top_k, top_p=top_p).distribution(LOGITS)
+    assert (kept.argmax(-1) == LOGITS.argmax(-1)).all()
+    assert torch.isfinite(kept).all()
+
+
+@pytest.mark.parametrize("sampler", [{"temperature": 0.0}, {"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}])
+def test_the_limits_of_every_sampler_are_greedy(model: LSTMLanguageModel, sampler: dict) -> None:
+    greedy = generate(model, Sampler(do_sample=False, max_new_tokens=20), 0, [3, 4])
+    assert generate(model, Sampler(max_new_tokens=20, **sampler), 0, [3, 4], seeded()).tolist() == greedy.tolist()
+
+
+def test_greedy_is_the_plain_loop(model: LSTMLanguageModel) -> None:
+    model.eval()
+    state, words, word = model.initial_state(1), [7, 8], torch.tensor([[0, 7, 8]])
+    for _ in range(10):
+        hidden, state = model(word, state)
+        word = model.head.logits(hidden[:, -1:]).argmax(-1)
+        words.append(word.item())
+    assert generate(model, Sampler(do_sample=False, max_new_tokens=10), 0, [7, 8]).tolist() == [words]
+
+
+def test_a_prompt_stands_in_the_result_and_a_drawn_first_word_does_not(model: LSTMLanguageModel) -> None:
+    sampler = Sampler(max_new_tokens=5, num_return_sequences=3)
+    assert generate(model, sampler, 0, [9, 8], seeded())[:, :2].tolist() == [[9, 8]] * 3
+    assert generate(model, sampler, 0, None, seeded()).shape == (3, 5)
+    assert generate(model, sampler, 0, [], seeded()).shape == (3, 5)
+
+
+def test_a_seed_gives_the_same_words_and_sequences_differ(model: LSTMLanguageModel) -> None:
+    sampler = Sampler(max_new_tokens=20, num_return_sequences=2)
+    first, second = (generate(model, sampler, 0, None, seeded(5)).tolist() for _ in range(2))
+    assert first == second
+    assert first[0] != first[1]
+    assert generate(model, sampler, 0, None, seeded(6)).tolist() != first
+
+
+def test_sampling_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None:
+    model.train()
+    generate(model, Sampler(max_new_tokens=2), 0)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("temperature", -1.0), ("top_k", -1), ("top_p", 0.0), ("top_p", 1.1), ("max_new_tokens", 0),
+     ("num_return_sequences", 0)],
+)  # fmt: skip
+def test_values_out_of_range_are_named(setting: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"sampler.{setting}"):
+        Sampler(**{setting: value})
