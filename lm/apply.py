@@ -90,7 +90,7 @@ def _load(cfg: DictConfig) -> Trained:
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
     trained = load(cfg.checkpoint)
     if "accelerator" in cfg:
-        trained.model.to(device(cfg.accelerator))
+        trained.model.to(device(cfg.accelerator.accelerator))
     return trained
 
 

@@ -47,7 +47,7 @@ class SampleConfig:
     sampler: Any = MISSING
     prompt: str | None = None
     prompt_file: str | None = None
-    accelerator: str = "cpu"
+    accelerator: Any = MISSING
     seed: int = 0
 
 
@@ -62,7 +62,7 @@ class EvaluateConfig:
     text_file: str | None = None
     per_token: str | None = None
     out: str | None = None
-    accelerator: str = "auto"
+    accelerator: Any = MISSING
 
 
 @dataclass
