@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +172,7 @@ def test_sample_from_a_file_and_without_a_prompt(
     assert capsys.readouterr().out.startswith("it is n't <unk>")
     sample(configure("sample", *settings))
     assert len(capsys.readouterr().out.split()) in range(5)
-    with pytest.raises(UserError, match="'armi' is not among .*Did you mean army"):
+    with pytest.raises(UserError, match=r"'armi' is not among .*Did you mean army"):
         sample(configure("sample", *settings, "prompt=the armi"))
 
 

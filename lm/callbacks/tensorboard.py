@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
+from lm.build import TARGET
 from lm.data.vocab import Vocab
 from lm.sampling import Sampler, generate
 
@@ -34,7 +38,8 @@ class TextSamples(pl.Callback):
         for logger in tensorboards(trainer):
             for i, text in enumerate(self.samples):
                 # Indented: Markdown shows it as it is, `<unk>` and line breaks included.
-                block = "\n".join("    " + line for line in text.split("\n"))
+                lines = [part for line in text.split("\n") for part in textwrap.wrap(line, 110) or [""]]
+                block = "\n".join("    " + line for line in lines)
                 logger.experiment.add_text(f"sample/{i}", block, global_step=module.windows)
 
 
@@ -52,22 +57,29 @@ class EmbeddingProjector(pl.Callback):
 
 
 class HyperParameters(pl.Callback):
-    """The run's settings, beside the figures by which the HParams tab compares runs."""
+    """What sets the run apart, beside the figures by which the HParams tab compares runs."""
+
+    FIGURES = ("best/valid_perplexity", "test/perplexity")
+    PARTS = ("data", "model", "forcing", "optim", "tbptt", "seed")
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.settings = dict(flatten(config))
+        self.settings = dict(flatten({part: config[part] for part in self.PARTS if part in config}))
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
-        figures = {"best/valid_perplexity": float("nan"), "test/perplexity": float("nan")}
+        # Only the names of the figures: their values come as ordinary points of a curve when they are known.
+        summaries = hparams(self.settings, dict.fromkeys(self.FIGURES, math.nan))
         for logger in tensorboards(trainer):
-            logger.log_hyperparams(self.settings, figures)
+            for summary in summaries:
+                logger.experiment._get_file_writer().add_summary(summary)
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted names; lists as text."""
+    """Nested settings as dotted names; lists as text; the name of a class stands for the part it makes."""
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             yield from flatten(value, name + ".")
+        elif key == TARGET:
+            yield prefix.removesuffix("."), str(value).rpartition(".")[2]
         else:
             yield name, value if isinstance(value, (int, float, str, bool)) else str(value)

@@ -1,0 +1,54 @@
+"""README's commands do what they say."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PTB, needs_ptb
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SETUP, TESTS = re.findall(r"^    (python3 -m venv .*)$", README, flags=re.MULTILINE)
+COMMANDS = [
+    line.split("  #")[0] for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.split("\n")
+]
+COMMANDS = [line.strip() for line in COMMANDS if line.startswith("python ")]
+SHORT = ["trainer.limit_train_batches=2", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]
+SHORT += ["trainer.max_epochs=1"]
+
+
+def test_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) < 300
+
+
+@needs_ptb
+def test_the_commands_run_as_they_are_written(tmp_path: Path) -> None:
+    """In their order, in a folder of their own; training stops after two windows."""
+    assert len(COMMANDS) >= 8
+    (tmp_path / "README.md").symlink_to(ROOT / "README.md")
+    for line in COMMANDS:
+        script, *arguments = shlex.split(line)[1:]
+        if script == "train.py":
+            small = [] if "quickstart" in line else ["model.hidden_size=16"]
+            arguments = [*arguments, *SHORT, *small]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / script), *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.stdout
+    assert PTB.is_dir()
+
+
+@pytest.mark.slow
+def test_the_first_command_works_in_a_fresh_clone(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    done = subprocess.run(["bash", "-c", SETUP], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "test perplexity" in done.stdout
+    assert "sample" in done.stdout
