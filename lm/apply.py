@@ -15,6 +15,7 @@ from lm.build import build, did_you_mean
 from lm.checkpoint import Trained, load
 from lm.data.sources import SPLITS
 from lm.data.vocab import Vocab
+from lm.devices import device
 from lm.embeddings import distance, neighbours
 from lm.errors import UserError
 from lm.evaluation import Score
@@ -92,17 +93,6 @@ def _load(cfg: DictConfig) -> Trained:
     if "accelerator" in cfg:
         trained.model.to(device(cfg.accelerator.accelerator))
     return trained
-
-
-def device(name: str) -> torch.device:
-    """The torch device behind cpu, gpu, mps or auto. Raises UserError for one that this machine lacks."""
-    found = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("gpu", "mps", "cpu") if found[kind])
-    if not found.get(name):
-        there = ", ".join(["auto", *(kind for kind, is_there in found.items() if is_there)])
-        raise UserError(f"accelerator={name}: this machine has none; it has: {there}")
-    return torch.device("cuda" if name == "gpu" else name)
 
 
 def _known(vocab: Vocab, word: str) -> int:

@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -17,10 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 from lm.build import did_you_mean
 from lm.config import CONF, register
 from lm.errors import UserError
+from lm.interrupt import Interrupted
 
 FREE_TEXT = {"prompt", "prompt_file", "text", "text_file", "checkpoint", "per_token", "out"}
 FREE_TEXT |= {"data.train", "data.valid", "data.test"}
 FREE_LISTS = {"words"}
+FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -33,10 +36,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def program() -> None:
             register()
-            sys.argv[1:] = [quote(argument) for argument in sys.argv[1:]]
             wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and what is printed is decided here alone
-            codes = []
+            codes: list[int] = []
 
             def job(cfg: DictConfig) -> Any:
                 try:
@@ -45,9 +47,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     codes.append(_tell(error, wants_traceback))
                     return float("inf")  # for sweepers: the worst of scores
 
-            job.__module__, job.__code__ = task.__module__, job.__code__.replace(co_filename=task.__code__.co_filename)
             try:
+                sys.argv[1:] = [quote(argument) for argument in run_folder(sys.argv[1:])]
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+            except Interrupted as stop:
+                print(". ".join(["error: " + str(stop), *getattr(stop, "__notes__", [])]), file=sys.stderr)
+                codes.append(stop.code)
             except KeyboardInterrupt:
                 print("error: interrupted", file=sys.stderr)
                 codes.append(130)
@@ -62,7 +67,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 def _tell(error: Exception, wants_traceback: bool) -> int:
     """Print what went wrong, with the stack trace where it is wanted or the fault is ours; the exit code."""
-    ours = not isinstance(error, (UserError, HydraException, OmegaConfBaseException))
+    ours = not isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError))
     if ours or wants_traceback:
         traceback.print_exception(error)
     bug = f"{type(error).__name__}: {error}. This is a bug in recurrent-lm; please report it with the lines above"
@@ -73,6 +78,9 @@ def _tell(error: Exception, wants_traceback: bool) -> int:
 def explain(error: Exception) -> str:
     """An exception as one sentence, without Hydra's own hints where they mislead."""
     text = str(error)
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or text}; free space, check the rights, or choose another folder or file"
     if found := re.search(r"Could not override '([^']+)'", text):
         from lm.suggest import unknown_override  # composes configurations: wanted only where something is misspelt
 
@@ -83,6 +91,24 @@ def explain(error: Exception) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text}: {str(error.__cause__).splitlines()[0]}"
     return " ".join(text.split())
+
+
+def run_folder(arguments: list[str]) -> list[str]:
+    """A run that goes on does so in its own folder: `checkpoint=DIR` sets Hydra's folder too.
+
+    Raises UserError for `checkpoint=last` where no folder is named.
+    """
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    checkpoint = given.get("checkpoint", "").strip("'\"")
+    if not checkpoint or "hydra.run.dir" in given or "hydra.sweep.dir" in given:
+        return arguments
+    if checkpoint == "last":
+        raise UserError("checkpoint=last goes on in the folder of the run: name it with hydra.run.dir=DIR")
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir() and sys.argv[0].endswith("train.py"):
+        folder = folder.parent if folder.name == "checkpoints" else folder
+        return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
+    return arguments
 
 
 def quote(argument: str) -> str:
@@ -96,6 +122,10 @@ def quote(argument: str) -> str:
     if not equals or not value or _is_quoted(value) or value in ("null", "???"):
         return argument
     if name in FREE_TEXT:
+        # OmegaConf would read ${...} as a reference to another setting; in text it is text.
+        text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+        return f"{key}={_quoted(text)}"
+    if name in FOLDERS and "=" in value:
         return f"{key}={_quoted(value)}"
     if name in FREE_LISTS and value.startswith("[") and value.endswith("]"):
         words = [word.strip() for word in value[1:-1].split(",")]

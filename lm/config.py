@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import MISSING, DictConfig
 
 from lm.errors import UserError
 
@@ -37,6 +39,7 @@ class TrainConfig:
     logger: Any = MISSING
     tbptt: TBPTT = field(default_factory=TBPTT)
     seed: int = 0
+    checkpoint: str | None = None
 
 
 @dataclass
@@ -73,6 +76,17 @@ class DistanceConfig:
     words: list[str] = MISSING
     neighbours: int = 5
     out: str | None = None
+
+
+def composed(root: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(root, overrides=list(overrides))
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def register() -> None:

@@ -51,6 +51,8 @@ class LanguageModule(pl.LightningModule):
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
         self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
         self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which window
+        self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
+        self.validated_at = -1  # the window at which the newest validation stands in the curves
         self._eval_state: State = []
         self._score = Score()
         self.scores: dict[str, Score] = {}  # the newest one of each split
@@ -59,6 +61,41 @@ class LanguageModule(pl.LightningModule):
         optimizer = self.optim.optimizer(self.model.parameters())
         schedule = self.optim.schedule.attach(optimizer, self.updates_per_epoch, self.total_updates)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    # Checkpoints: all that Lightning does not save, so that a resumed run is the uninterrupted one, bit for bit
+
+    @property
+    def between_updates(self) -> bool:
+        """Whether no graph of an earlier window waits for its update: only then can a checkpoint hold everything."""
+        return not self._pending
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        devices = range(torch.cuda.device_count()) if self.device.type == "cuda" else ()
+        checkpoint["training"] = {
+            "windows": self.windows,
+            "updates": self.updates,
+            "validated_at": self.validated_at,
+            "state": detach(self.state),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": [torch.cuda.get_rng_state(i) for i in devices],
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed = checkpoint["training"]
+
+    def on_train_start(self) -> None:
+        if self._resumed is not None:
+            saved, self._resumed = self._resumed, None
+            self.windows, self.updates, self.validated_at = saved["windows"], saved["updates"], saved["validated_at"]
+            self.state = [tuple(part.to(self.device) for part in layer) for layer in saved["state"]]
+            torch.set_rng_state(saved["rng"])
+            for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
+                torch.cuda.set_rng_state(rng, i)
+        self._clock = (time.perf_counter(), self.windows)
+
+    def on_train_epoch_end(self) -> None:
+        loader: Any = self.trainer.train_dataloader
+        loader.rewind()
 
     # Training
 
@@ -164,6 +201,7 @@ class LanguageModule(pl.LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
+        self.validated_at = self.windows
         self._report("valid")
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -11,79 +12,135 @@ from typing import Any
 
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from lm import report
+from lm import report, resume
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
-from lm.callbacks.progress import Bar, Progress
+from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.tensorboard import TextSamples
-from lm.checkpoint import find, load
-from lm.config import validate
+from lm.checkpoint import FOLDER, find, load, read
+from lm.config import composed, validate
 from lm.data.sources import SPLITS
+from lm.devices import device
 from lm.errors import UserError
+from lm.interrupt import Interrupted, StopRequest, listen
 from lm.module import LanguageModule
+
+UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
 
 def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder (Hydra's if None).
 
-    Returns the best validation perplexity, for sweepers. result.json is written on failure too.
+    Returns the best validation perplexity, for sweepers. result.json is there from the start, so that a killed run
+    is told from a finished one. A job that a sweep's folder holds finished already is kept as it is.
     """
-    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    result: dict[str, Any] = {"status": "failed", "error": None, "seed": config["seed"], "config": config}
-    started = time.perf_counter()
     quiet_libraries()
+    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
+    config = plain(cfg)
+    checkpoint, overrides = config.pop("checkpoint"), typed_overrides()
+    earlier = earlier_result(run_dir) if sweeping() else {}
+    if earlier.get("config") == config and earlier["status"] == "completed":
+        say(f"kept: {run_dir} is finished already")
+        return float(earlier["valid"]["perplexity"])
+
+    result: dict[str, Any] = {"status": "failed", "error": UNFINISHED, "seed": config["seed"], "config": config}
+    result |= {"overrides": overrides, "resumed_at": []}
+    started = time.perf_counter()
+    checkpoint = checkpoint or wished_checkpoint(run_dir)
     try:
-        validate(config)
         config["data"] = with_absolute_paths(config["data"])
-        result |= _train(config, run_dir)
-        result["status"] = "completed"
+        start = resume.starting_point(checkpoint, run_dir)
+        if checkpoint == "last" and start is None:
+            say(f"{run_dir} holds no checkpoint yet: starting afresh")
+        if start is not None:
+            saved = read(start)
+            explicit = [override.partition("=")[0].lstrip("+") for override in overrides]
+            config = result["config"] = resume.merged(
+                saved["config"], config, plain(composed("train")), explicit, start
+            )
+            result["resumed_at"] = [*resume.earlier_resumptions(run_dir), saved["global_step"]]
+            say(f"going on from {start} at window {saved['training']['windows']:,}")
+        result["seed"] = config["seed"]
+        validate(config)
+        report.write_json(run_dir / report.RESULT, result)
+        with listen() as stop:
+            result |= _train(config, run_dir, start, stop)
+        result |= {"status": "completed", "error": None}
+    except Interrupted as interrupted:
+        result["error"] = f"{interrupted}; go on with checkpoint={run_dir}"
+        interrupted.add_note(f"go on with: python train.py checkpoint={run_dir}")
+        raise
     except BaseException as error:
-        result["error"] = f"{type(error).__name__}: {error}" if not isinstance(error, UserError) else str(error)
+        result["error"] = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise
     finally:
         result["seconds"] = time.perf_counter() - started
         report.write_json(run_dir / report.RESULT, result)
     print(report.summary(result, run_dir))
-    return float(result["valid"]["perplexity"] or "inf")
+    return float(result["valid"].get("perplexity") or "inf")
 
 
-def _train(config: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: StopRequest) -> dict[str, Any]:
+    device(config["accelerator"]["accelerator"])  # said before anything is read or built
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     sampler = build(config["sampler"], "sampler")
+    settle_events(run_dir, start)
     loggers = [
         build(node, f"logger.{name}", {"save_dir": str(run_dir)}) for name, node in config["logger"].items() if node
     ]
-    available = {"run_dir": str(run_dir), "vocab": data.vocab, "config": config}
+    available = {"run_dir": str(run_dir), "vocab": data.vocab, "config": config, "stop": stop}
     available |= {"sampler": sampler, "seed": config["seed"]}
     callbacks = [build(node, f"callbacks.{name}", available) for name, node in config["callbacks"].items() if node]
     trainer = make_trainer(config, [*callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
-    trainer.fit(module, datamodule=data)
+    trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
 
-    best = find(run_dir)
+    best = find(run_dir if (run_dir / FOLDER).is_dir() else start or run_dir)
     module.model.load_state_dict(load(best).model.state_dict())
     trainer.test(module, datamodule=data, verbose=False)
     checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     samples = next((callback.draw(module) for callback in callbacks if isinstance(callback, TextSamples)), [])
     progress = next((callback for callback in callbacks if isinstance(callback, Progress)), None)
     for logger in loggers:
-        if checkpoint:
+        if checkpoint and checkpoint.best_epoch:
             logger.log_metrics({"best/valid_perplexity": checkpoint.best}, step=module.windows)
         logger.finalize("success")
     return {
         "valid": checkpoint.best_score if checkpoint else {},
         "test": module.scores["test"].as_dict(),
         "best": {"checkpoint": str(best), "epoch": checkpoint.best_epoch if checkpoint else None},
-        "resumed_at": [],
         "tokens_per_second": progress.pace.rate * data.tokens_per_window if progress else None,
         "samples": samples,
     }
+
+
+def wished_checkpoint(run_dir: Path) -> str | None:
+    """Where to begin if nothing was said: afresh, in a sweep started again from each job's last checkpoint.
+
+    Raises UserError rather than write over a run that the folder holds already.
+    """
+    if not any((run_dir / FOLDER).glob("*.ckpt")):
+        return None
+    if sweeping():
+        return "last"
+    raise UserError(
+        f"{run_dir} already holds a run: go on with checkpoint=last, or choose another folder with hydra.run.dir=DIR"
+    )
+
+
+def settle_events(run_dir: Path, start: Path | None) -> None:
+    """Leave in the run's folder only those curve points that this run will not write itself."""
+    if start is not None and start.parent.parent == run_dir:
+        saved = read(start)["training"]
+        resume.drop_later_events(run_dir, saved["windows"], saved["validated_at"])
+    else:
+        resume.remove_events(run_dir)
 
 
 def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
@@ -102,17 +159,18 @@ def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Train
 
 
 def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any], run_dir: Path) -> pl.Trainer:
-    node = {**config["trainer"], **config["accelerator"]}
     available = {
         "callbacks": callbacks,
         "logger": loggers,
         "default_root_dir": str(run_dir),
         "enable_progress_bar": any(isinstance(callback, Bar) for callback in callbacks),
+        **config["accelerator"],
     }
     try:
-        return build(node, "trainer", available)
-    except MisconfigurationException as error:
+        trainer: pl.Trainer = build(config["trainer"], "trainer", available)
+    except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
+    return trainer
 
 
 def bars(callbacks: list[Any]) -> list[Bar]:
@@ -127,6 +185,28 @@ def limited(count: int, limit: float | int | None) -> int:
     return min(count, limit) if isinstance(limit, int) else int(count * limit)
 
 
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return config
+
+
+def sweeping() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def typed_overrides() -> list[str]:
+    """The settings of this job as typed, in a sweep its own share of them."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def earlier_result(run_dir: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads((run_dir / report.RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return result
+
+
 def with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
     """The files of `data=text` as absolute paths: a checkpoint is used from other folders too."""
     files = {split: data[split] for split in SPLITS if data.get(split) not in (None, MISSING)}
@@ -139,3 +219,4 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

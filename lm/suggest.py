@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lm.build import did_you_mean
-from lm.config import CONF
+from lm.config import CONF, composed
 
 
 def unknown_override(key: str) -> str:
@@ -33,8 +32,7 @@ def _keys(root: str, parent: str) -> list[str]:
     chosen = [argument for argument in sys.argv[1:] if argument.split("=")[0].lstrip("+") in groups]
     for overrides in (chosen, []):
         try:
-            with initialize_config_dir(str(CONF), version_base="1.3"):
-                config = compose(root, overrides=overrides)
+            config = composed(root, overrides)
             node = OmegaConf.select(config, parent) if parent else config
             names = [str(name) for name in node] if isinstance(node, DictConfig) else []
             return [*names, *groups] if not parent else [name for name in names if name != "_target_"]

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lm.config import CONF, register
+from lm.config import composed, register
 
 settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
 settings.load_profile("here")
@@ -60,8 +59,7 @@ class Run:
 
 def configure(root: str, *overrides: str) -> Any:
     register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(root, overrides=list(overrides))
+    return composed(root, overrides)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from lm.build import build
 from lm.config import CONF
 from lm.data.vocab import EOS, UNK, Vocab
+from lm.interrupt import StopRequest
 from lm.sampling import Sampler
 
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -41,7 +42,7 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
     config = configure(root, f"{group}={name}", *overrides)
     node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
     available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
-    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path)}
+    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path), "stop": StopRequest()}
     if option == "data/ptb":
         return  # needs its files: tests/test_data.py
     if group == "accelerator":

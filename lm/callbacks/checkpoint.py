@@ -12,23 +12,35 @@ import pytorch_lightning as pl
 from lm.checkpoint import BEST, FOLDER, LAST, describe_run
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.interrupt import StopRequest
 
 
 class Checkpoint(pl.callbacks.Checkpoint):
-    """`checkpoints/last.ckpt` after each epoch (and every `every_n_windows` windows; 0: not), `best.ckpt` where
-    validation perplexity is lowest so far.
+    """`checkpoints/last.ckpt` every `every_n_windows` windows (0: not) and after each epoch; `best.ckpt` after the
+    epoch whose validation perplexity is the lowest so far.
 
-    A file is written aside and renamed: whatever stands under these names is whole.
+    A file is written aside and renamed: whatever stands under these names is whole. Asked to stop, training ends after
+    the window at hand, which `last.ckpt` then holds.
     """
 
-    def __init__(self, run_dir: str, vocab: Vocab, config: dict[str, Any], every_n_windows: int = 0) -> None:
+    def __init__(
+        self, run_dir: str, vocab: Vocab, config: dict[str, Any], stop: StopRequest, every_n_windows: int = 500
+    ) -> None:
         if every_n_windows < 0:
             raise UserError(f"callbacks.checkpoint.every_n_windows must be 0 (off) or more; got {every_n_windows}")
         self.folder = Path(run_dir) / FOLDER
         self.every_n_windows = every_n_windows
+        self.stop = stop
         self.best_epoch: int | None = None  # counted from 1
         self.best_score: dict[str, Any] = {}  # perplexity (the lowest so far), nats and tokens of validation
+        self._due = False  # a checkpoint is owed, and waits for a place where everything can be saved
+        self._improved = False  # the newest validation was the best
         self._about = describe_run(vocab, config)
+
+    @property
+    def best(self) -> float:
+        """The lowest validation perplexity so far; inf before the first validation."""
+        return float(self.best_score.get("perplexity", math.inf))
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_epoch": self.best_epoch, "best_score": self.best_score}
@@ -36,26 +48,35 @@ class Checkpoint(pl.callbacks.Checkpoint):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
 
-    @property
-    def best(self) -> float:
-        """The lowest validation perplexity so far; inf before the first validation."""
-        return float(self.best_score.get("perplexity", math.inf))
-
     def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint.update(self._about)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        if self.every_n_windows and module.windows % self.every_n_windows == 0:
+        self._due |= bool(self.stop) or (self.every_n_windows > 0 and module.windows % self.every_n_windows == 0)
+        # After an epoch's last window validation is still to come: there the epoch's own checkpoint is the place.
+        if self._due and module.between_updates and not trainer.is_last_batch:
             self._save(trainer, LAST)
+            self._due = False
+            self.stop.obey()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.stop.obey()
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self.stop.obey()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         score = module.scores["valid"].as_dict()
         if score["perplexity"] < self.best:
-            self.best_score, self.best_epoch = score, trainer.current_epoch + 1
-            self._save(trainer, BEST)
+            self.best_score, self.best_epoch, self._improved = score, trainer.current_epoch + 1, True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self._due = False
+        if self._improved:
+            self._save(trainer, BEST)
+            self._improved = False
         self._save(trainer, LAST)
+        self.stop.obey()
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         path = self.folder / name
@@ -63,9 +84,10 @@ class Checkpoint(pl.callbacks.Checkpoint):
         try:
             trainer.save_checkpoint(aside)
             os.replace(aside, path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # torch's own writer tells of a full disk by a RuntimeError
             aside.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise UserError(
-                f"cannot write the checkpoint {path}: {error.strerror or error}; free some space or choose another "
+                f"cannot write the checkpoint {path}: {reason}; free some space or choose another "
                 "folder with hydra.run.dir=DIR. Earlier checkpoints are untouched"
             ) from None

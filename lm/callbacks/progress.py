@@ -57,6 +57,7 @@ class Progress(pl.Callback):
             f"{ahead:,} windows and {updates:,} optimiser steps lie ahead"
         )
         self._said = time.monotonic()
+        self.pace.start()
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         self.pace.start()

@@ -52,7 +52,8 @@ class Windows:
                 raise UserError(f"data.{setting} must be at least 1; got {value}")
         self.streams = to_streams(ids, batch_size)
         self.window = window
-        self._position = 0
+        self._start = 0  # where the next reading begins
+        self._position = 0  # how many windows the present one has handed out
         targets = max(0, self.streams.shape[1] - 1)
         self._count = -(-targets // window) if keep_last else targets // window
         if self._count == 0:
@@ -65,9 +66,9 @@ class Windows:
         return self._count
 
     def __iter__(self) -> Iterator[Window]:
-        start, self._position = self._position, 0
+        start, self._start = self._start, 0
         for k in range(start, self._count):
-            self._position = (k + 1) % self._count
+            self._position = k + 1
             yield self[k]
 
     def __getitem__(self, k: int) -> Window:
@@ -79,4 +80,8 @@ class Windows:
         return {"position": self._position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self._position = state["position"] % self._count
+        self._start = self._position = state["position"] % self._count
+
+    def rewind(self) -> None:
+        """The epoch is over, even where a limit cut it short: what is saved from here on starts at the first window."""
+        self._position = 0

@@ -1,0 +1,117 @@
+"""Going on from a checkpoint: which one, with which settings, and what of the run's folder still holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from lm.checkpoint import FOLDER, LAST, find
+from lm.errors import UserError
+
+FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
+"""Parts of a configuration that a run may change when it goes on; the others are what the saved state stands for."""
+
+
+def starting_point(checkpoint: str | None, run_dir: Path) -> Path | None:
+    """The checkpoint file to go on from, or None to start afresh. `last` looks in the run's own folder."""
+    if checkpoint is None:
+        return None
+    if checkpoint != "last":
+        return find(checkpoint, prefer=LAST)
+    own = run_dir / FOLDER / LAST
+    return own if own.is_file() else None
+
+
+def merged(
+    saved: dict[str, Any], typed: dict[str, Any], default: dict[str, Any], explicit: Iterable[str], where: Path
+) -> dict[str, Any]:
+    """The checkpoint's configuration, changed where the command line says so.
+
+    Said is what differs from the default configuration, and the keys named in `explicit`. Raises UserError where the
+    result would no longer be the run that was saved.
+    """
+    typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
+    for key in {*typed_flat, *default_flat}:
+        free = key.split(".")[0] in FREE
+        if key not in typed_flat:
+            if free:
+                result.pop(key, None)
+        elif key in explicit or key not in default_flat or typed_flat[key] != default_flat[key]:
+            if not free and result.get(key) != typed_flat[key]:
+                raise UserError(
+                    f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave that "
+                    "setting out to go on, or leave checkpoint= out to start afresh"
+                )
+            # A setting takes the place of all below it (callbacks.samples=null), and of one above it.
+            result = {other: value for other, value in result.items() if not f"{other}.".startswith(f"{key}.")}
+            result = {other: value for other, value in result.items() if not f"{key}.".startswith(f"{other}.")}
+            result[key] = typed_flat[key]
+    return nested(result)
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Dotted names as nested settings: the inverse of `flat`."""
+    config: dict[str, Any] = {}
+    for key, value in settings.items():
+        *parents, last = key.split(".")
+        node = config
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return config
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def earlier_resumptions(run_dir: Path) -> list[int]:
+    """`resumed_at` of the run that this folder holds so far."""
+    try:
+        resumed = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["resumed_at"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [int(step) for step in resumed]
+
+
+def drop_later_events(run_dir: Path, windows: int, validated_at: int) -> None:
+    """Take back the curve points that the run will write again when it goes on after `windows` windows.
+
+    Event files are rewritten aside and renamed. Points of training stand at the window they were taken before, points
+    of validation behind theirs; what stands once a run is written anew.
+    """
+
+    def stays(tag: str, step: int) -> bool:
+        part = tag.split("/")[0]
+        if part in ("test", "best", "_hparams_"):
+            return False
+        return step < windows if part == "train" else step <= validated_at
+
+    for path in sorted(run_dir.glob("events.out.tfevents.*")):
+        aside = path.with_name(f".{path.name}.writing")
+        with aside.open("wb") as file:
+            writer = RecordWriter(file)
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                if all(stays(value.tag, event.step) for value in event.summary.value):
+                    writer.write(record)
+            writer.flush()
+        os.replace(aside, path)
+
+
+def remove_events(run_dir: Path) -> None:
+    """Remove the curves of an earlier start that never reached a checkpoint."""
+    for path in run_dir.glob("events.out.tfevents.*"):
+        path.unlink()

@@ -1,0 +1,44 @@
+"""The end of a sweep: one table of all its jobs, best first. Reads what the jobs wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from lm.report import RESULT
+
+
+class SweepTable(Callback):
+    """Hydra's hook behind the last job of `--multirun`."""
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {folder}")
+
+
+def table(folder: Path) -> str:
+    """The jobs of a sweep's folder: what was set, perplexities, time; failed ones last, with the reason."""
+    jobs = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob(f"*/{RESULT}")]
+    jobs.sort(key=lambda job: (score(job[1]), job[0].name))
+    rows = [("job", "valid", "test", "epoch", "time", "settings")]
+    for path, result in jobs:
+        settings = " ".join(result.get("overrides") or []) or "(defaults)"
+        if result["status"] == "completed":
+            valid, test = (f"{result[split].get('perplexity') or float('inf'):.2f}" for split in ("valid", "test"))
+            rows.append((path.name, valid, test, str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings))
+        else:
+            rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = ["  " + "  ".join([*map(str.ljust, row[:5], widths), row[5]]) for row in rows]
+    return "\n".join([f"{len(jobs)} jobs, best first:", *lines])
+
+
+def score(result: dict[str, Any]) -> float:
+    """What jobs are ordered by: the best validation perplexity; inf for a failed one."""
+    if result["status"] != "completed":
+        return float("inf")
+    return float(result["valid"].get("perplexity") or "inf")

@@ -1,0 +1,200 @@
+"""A run that was stopped and goes on is the uninterrupted run, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from conftest import TINY, Run, configure
+
+from lm.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = [*TINY, "trainer.max_epochs=3", "trainer.limit_train_batches=7", "callbacks.checkpoint.every_n_windows=2"]
+SETTINGS += ["model.dropout=0.3", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "optim=adamw"]
+MODES = {
+    "teacher": [],
+    "no_tf": ["+experiment=no_tf"],
+    "tbptt": ["tbptt.windows=3"],
+    "plateau": ["optim=sgd", "optim.lr=2"],
+}
+
+
+class Crash(RuntimeError):
+    pass
+
+
+class CrashAt(pl.Callback):
+    """Die at a given window, or in the validation behind it."""
+
+    def __init__(self, window: int, validating: bool = False) -> None:
+        self.window, self.validating = window, validating
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        if module.windows == self.window and not self.validating:
+            raise Crash
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
+        if module.windows == self.window and self.validating:
+            raise Crash
+
+
+def go_on(folder: Path, *overrides: str) -> Run:
+    from lm.run import train
+
+    train(configure("train", *overrides), folder)
+    return Run(folder)
+
+
+def crash(train: Callable[..., Run], overrides: list[str], window: int, validating: bool = False) -> None:
+    at = f"+callbacks.crash={{_target_: test_resume.CrashAt, window: {window}, validating: {validating}}}"
+    with pytest.raises(Crash):
+        train(*overrides, at, name="broken")
+
+
+def assert_same_run(a: Run, b: Run) -> None:
+    for name in ("last", "best"):
+        one, two = (torch.load(run.dir / f"checkpoints/{name}.ckpt") for run in (a, b))
+        assert one["global_step"] == two["global_step"]
+        for key, value in one["state_dict"].items():
+            assert torch.equal(value, two["state_dict"][key]), key
+    for tag in ("train/loss", "valid/perplexity", "test/perplexity", "train/lr", "best/valid_perplexity"):
+        assert a.curve(tag) == b.curve(tag), tag
+    for key in ("valid", "test", "samples"):
+        assert a.result[key] == b.result[key]
+    assert a.result["best"]["epoch"] == b.result["best"]["epoch"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("window", "validating"), [(5, False), (8, False), (14, True), (15, False)])
+def test_a_resumed_run_is_the_uninterrupted_one(
+    mode: str, window: int, validating: bool, train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, *MODES[mode]]
+    whole = train(*overrides, name="whole")
+    crash(train, overrides, window, validating)
+    resumed = go_on(tmp_path / "broken", *overrides, "checkpoint=last", "+callbacks.crash=null")
+    assert_same_run(whole, resumed)
+    assert len(resumed.result["resumed_at"]) == 1
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_an_epochs_checkpoint_goes_on_with_the_next_epoch(
+    name: str, train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "optim=adam"]
+    whole = train(*overrides, name="whole")
+    train(*overrides, "trainer.max_epochs=1", name="short")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    file = tmp_path / "short" / "checkpoints" / f"{name}.ckpt"
+    resumed = go_on(elsewhere, f"checkpoint={file}", "trainer.max_epochs=3")
+    assert resumed.result["config"]["model"]["hidden_size"] == 24  # from the checkpoint, not from the defaults
+    assert resumed.result["resumed_at"] == [7]
+    assert list(resumed.curve()) == list(range(7, 21))
+    assert {k: v for k, v in whole.curve().items() if k >= 7} == resumed.curve()
+    assert resumed.result["test"] == whole.result["test"]
+
+
+def test_going_on_twice_adds_up(train: Callable[..., Run], text_file: Path, tmp_path: Path) -> None:
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "optim=adam"]
+    whole = train(*overrides, name="whole")
+    run = train(*overrides, "trainer.max_epochs=1", name="run")
+    go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+    again = go_on(run.dir, f"checkpoint={run.dir}", "trainer.max_epochs=3")
+    assert again.result["resumed_at"] == [7, 14]
+    assert_same_run(whole, again)
+    finished = go_on(run.dir, "checkpoint=last", "trainer.max_epochs=3")
+    assert finished.result["test"] == again.result["test"]
+    assert finished.curve() == again.curve()
+
+
+def test_settings_that_would_make_it_another_run_are_refused(
+    train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    for setting in ("model.hidden_size=48", "optim.lr=0.5", "data.batch_size=5", "forcing=free_running"):
+        key = setting.split("=")[0].replace("forcing", "forcing.feedback")
+        with pytest.raises(UserError, match=key):
+            go_on(run.dir, "checkpoint=last", setting)
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run], text_file: Path) -> None:
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1"]
+    run = train(*overrides)
+    before = run.result
+    with pytest.raises(UserError, match="already holds a run: go on with checkpoint=last"):
+        go_on(run.dir, *overrides)
+    assert run.result == before
+
+
+def test_last_without_a_checkpoint_starts_afresh_and_says_so(
+    train: Callable[..., Run], text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1", "checkpoint=last")
+    assert "starting afresh" in capsys.readouterr().err
+    assert run.result["resumed_at"] == []
+
+
+# As a user meets it: signals to a process
+
+
+def command(folder: Path, text: Path, *more: str) -> list[str]:
+    settings = ["data=text", f"data.train={text}", *SETTINGS, "trainer.max_epochs=40", "checkpoint=last"]
+    return [sys.executable, str(ROOT / "train.py"), *settings, f"hydra.run.dir={folder}", *more]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    for _ in range(1200):
+        if path.exists() or process.poll() is not None:
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_behind_a_window_and_loses_nothing(
+    signum: int, code: int, text_file: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(command(tmp_path / "r", text_file), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    wait_for(tmp_path / "r/checkpoints/last.ckpt", process)
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err.decode()
+    assert b"Traceback" not in err
+    assert f"checkpoint={tmp_path / 'r'}".encode() in err
+    result = Run(tmp_path / "r").result
+    assert result["status"] == "failed"
+    assert signal.Signals(signum).name in result["error"]
+    windows = torch.load(tmp_path / "r/checkpoints/last.ckpt")["training"]["windows"]
+    assert max(Run(tmp_path / "r").curve()) in (windows - 1, windows)
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments_end_in_the_same_weights(text_file: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command(tmp_path / "whole", text_file), check=True, capture_output=True, env=environment)
+    broken = tmp_path / "broken"
+    for _ in range(10):
+        process = subprocess.Popen(command(broken, text_file), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        written = broken / "checkpoints" / "last.ckpt"
+        before = written.stat().st_mtime_ns if written.exists() else 0
+        for _ in range(600):  # until this life has written something, so that ten lives end somewhere
+            if process.poll() is not None or (written.exists() and written.stat().st_mtime_ns != before):
+                break
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    subprocess.run(command(broken, text_file), check=True, capture_output=True, env=environment)
+    assert_same_run(Run(tmp_path / "whole"), Run(broken))
+    assert len(Run(broken).result["resumed_at"]) >= 5
