@@ -16,9 +16,10 @@ from lm.checkpoint import Trained, load
 from lm.data.sources import SPLITS
 from lm.data.vocab import Vocab
 from lm.devices import device
-from lm.embeddings import distance, neighbours
+from lm.embeddings import distance, neighbours, untrained
 from lm.errors import UserError
-from lm.evaluation import Score
+from lm.evaluation import evaluate as score_text
+from lm.models.base import LanguageModel
 from lm.report import write_json
 from lm.sampling import generate
 
@@ -32,7 +33,7 @@ def sample(cfg: DictConfig) -> None:
     text = _text(cfg.prompt, cfg.prompt_file, "prompt")
     prompt = None if text is None else [_known(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
     generator = torch.Generator().manual_seed(cfg.seed)
-    ids = generate(trained.model, sampler, trained.vocab.eos, prompt, generator)
+    ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
     print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))
 
 
@@ -42,12 +43,9 @@ def evaluate(cfg: DictConfig) -> None:
     evaluator = build(_plain(cfg.evaluator), "evaluator")
     text = _text(cfg.text, cfg.text_file, "text")
     ids = _split(trained, cfg.split) if text is None else _sentence(trained.vocab, text)
-    score, per_token = Score(), []
-    for nats in evaluator.nats(trained.model, ids):
-        score += nats
-        per_token.append(nats)
-    words = [trained.vocab.words[i] for i in ids[1:].tolist()]
-    lines = [f"{word}\t{nats:.6f}" for word, nats in zip(words, torch.cat(per_token).tolist(), strict=True)]
+    score, scored = score_text(evaluator, trained.model, ids)
+    words = [trained.vocab.words[i] for i in scored.words.tolist()]
+    lines = [f"{word}\t{nats:.6f}" for word, nats in zip(words, scored.nats.tolist(), strict=True)]
     result = {**score.as_dict(), "evaluator": evaluator.name, "split": cfg.split if text is None else "text"}
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
@@ -62,24 +60,54 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def distances(cfg: DictConfig) -> None:
-    """Euclidean and cosine distance of each pair of words, and each word's nearest neighbours."""
+    """Euclidean and cosine distance of each pair of words beside what no training gives, and nearest neighbours."""
     trained = _load(cfg)
-    words = [str(word) for word in cfg.words]
-    if len(words) < 2:
-        raise UserError(f"words: two or more are needed for a distance; got {len(words)}: words=[army,taxpayer]")
+    words = _words(cfg)
     ids = [_known(trained.vocab, word) for word in words]
     embedding = trained.model.embedding.weight.detach()
+    start = untrained(_fresh_model(trained).embedding.weight.detach())
     pairs, nearest = [], {}
     for (a, i), (b, j) in combinations(zip(words, ids, strict=True), 2):
         found = distance(embedding[i], embedding[j])
-        pairs.append({"words": [a, b], "euclidean": found.euclidean, "cosine": found.cosine})
-        print(f"{a} - {b}: euclidean {found.euclidean:.4f}, cosine {found.cosine:.4f}")
+        before: dict[str, dict[str, float]] = {}
+        pairs.append({"words": [a, b], **found._asdict(), "untrained": before})
+        print(f"{a} - {b}")
+        for name, value, (mean, deviation) in zip(found._fields, found, start, strict=True):
+            before[name] = {"mean": mean, "standard_deviation": deviation}
+            away = abs(value - mean) / deviation
+            verdict = "no further off than chance" if away < 2 else f"{away:.1f} standard deviations off"
+            print(f"  {name:<9} {value:8.4f}   untrained {mean:.4f} +- {deviation:.4f}: {verdict}")
     for word, i in zip(words, ids, strict=True):
         near = [(trained.vocab.words[j], value) for j, value in neighbours(embedding, i, cfg.neighbours)]
         nearest[word] = [{"word": other, "cosine": value} for other, value in near]
         print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
     if cfg.out:
         write_json(_writable(Path(cfg.out), "out"), {"pairs": pairs, "neighbours": nearest})
+
+
+def _words(cfg: DictConfig) -> list[str]:
+    """The words of the command line, or of a file (white space between them; `-` is standard input)."""
+    if OmegaConf.is_missing(cfg, "words"):
+        if cfg.words_file is None:
+            raise UserError("words is missing; name two or more: words=[army,taxpayer]")
+        words = (_text(None, cfg.words_file, "words") or "").split()
+    else:
+        words = [str(word) for word in cfg.words]
+    if len(words) < 2:
+        raise UserError(f"words: two or more are needed for a distance; got {len(words)}: words=[army,taxpayer]")
+    if cfg.neighbours < 0:
+        raise UserError(f"neighbours must not be negative; got {cfg.neighbours}")
+    return words
+
+
+def _fresh_model(trained: Trained) -> LanguageModel:
+    """The same model before any training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(trained.config["seed"])
+        model: LanguageModel = build(
+            trained.config["model"], "model", {"vocab_size": len(trained.vocab)}, trusted=False
+        )
+    return model
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

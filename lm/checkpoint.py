@@ -17,6 +17,7 @@ from lm.models.base import LanguageModel
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+EVENTS = "events.out.tfevents.*"  # TensorBoard's files in a run's folder
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from lm.config import CONF, register
 from lm.errors import UserError
 from lm.interrupt import Interrupted
 
-FREE_TEXT = {"prompt", "prompt_file", "text", "text_file", "checkpoint", "per_token", "out"}
+FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "checkpoint", "per_token", "out"}
 FREE_TEXT |= {"data.train", "data.valid", "data.test"}
-FREE_LISTS = {"words"}
+FREE_LISTS = {"words", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 

@@ -74,6 +74,7 @@ class DistanceConfig:
 
     checkpoint: str = MISSING
     words: list[str] = MISSING
+    words_file: str | None = None
     neighbours: int = 5
     out: str | None = None
 

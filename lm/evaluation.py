@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from lm.data.streams import EVAL_WINDOW, one_stream
+from lm.data.streams import EVAL_WINDOW, Windows, one_stream
+from lm.errors import UserError
 from lm.models.base import LanguageModel
 
 
@@ -45,6 +49,31 @@ def perplexity(nats_per_token: float) -> float:
     return math.inf if nats_per_token > 700 else math.exp(nats_per_token)
 
 
+class Scored(NamedTuple):
+    """A stretch of text as an evaluator scored it: word ids [n] and the nats paid for each, float32 [n]."""
+
+    words: Tensor
+    nats: Tensor
+
+
+class Evaluator(Protocol):
+    """A way to score a text."""
+
+    name: str
+
+    def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]: ...
+
+
+def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray) -> tuple[Score, Scored]:
+    """Score a whole text [N]: the sum, and the single words behind it."""
+    score, parts = Score(), []
+    for part in evaluator.nats(model, ids):
+        score += part.nats
+        parts.append(part)
+    words, nats = (torch.cat(column) for column in zip(*parts, strict=True))
+    return score, Scored(words, nats)
+
+
 class Static:
     """The standard evaluation: fixed weights, one unbroken stream from a zero state, the first token given.
 
@@ -56,8 +85,8 @@ class Static:
     def __init__(self, window: int = EVAL_WINDOW) -> None:
         self.window = window
 
-    def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Tensor]:
-        """Ids [N] -> the nats of ids[1:], a float32 vector a window, in reading order. The model stays as it was."""
+    def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
+        """Ids [N] -> ids[1:] and their nats, a window at a time, in reading order. The model stays as it was."""
         device = next(model.parameters()).device
         was_training = model.training
         model.eval()
@@ -68,6 +97,49 @@ class Static:
                     state = state or model.initial_state(1)
                     hidden, state = model(window.inputs.to(device), state)
                     nats = model.head.nll(hidden, window.targets.to(device))[0].cpu()
-                yield nats
+                yield Scored(window.targets[0], nats)
         finally:
             model.train(was_training)
+
+
+class FreeRunning:
+    """The model fed its own most probable words, from each window's true first word on; the state runs on.
+
+    How far it drifts when no truth holds it, in the terms of the classic exercise without teacher forcing. The figure
+    depends on `window`. `streams` are read side by side for speed, and are fewer where the text is short. `limit` reads
+    that many windows only.
+    """
+
+    name = "free_running"
+
+    def __init__(self, window: int = 30, streams: int = 20, limit: int | None = None) -> None:
+        if window < 1 or streams < 1:
+            raise UserError(f"evaluator.window and evaluator.streams must be at least 1; got {window} and {streams}")
+        self.window, self.streams, self.limit = window, streams, limit
+
+    def windows(self, ids: np.ndarray) -> Windows:
+        """Ids [N] as this evaluator reads them."""
+        streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
+        return Windows(ids, streams, self.window, keep_last=True)
+
+    def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
+        """Ids [N] -> the words scored, stream by stream, and their nats. The model stays as it was."""
+        device = next(model.parameters()).device
+        windows = self.windows(ids)
+        was_training = model.training
+        model.eval()
+        nats, words = [], []
+        try:
+            with torch.inference_mode():
+                state = model.initial_state(len(windows.streams))
+                for window in islice(windows, self.limit):
+                    read, targets = window.inputs[:, 0].to(device), window.targets.to(device)
+                    for t in range(targets.shape[1]):
+                        hidden, state = model.step(read, state)
+                        logits = model.head.logits(hidden).float()
+                        nats.append(F.cross_entropy(logits, targets[:, t], reduction="none").cpu())
+                        read = logits.argmax(dim=-1)
+                    words.append(window.targets)
+        finally:
+            model.train(was_training)
+        yield Scored(torch.cat(words, dim=1).flatten(), torch.stack(nats, dim=1).flatten())

@@ -46,13 +46,13 @@ class LanguageModule(pl.LightningModule):
         self.total_updates = total_updates
         self.tbptt_windows = tbptt_windows
         self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
+        self.tokens = 0
         self.updates = 0
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
         self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
         self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which window
         self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
-        self.validated_at = -1  # the window at which the newest validation stands in the curves
         self._eval_state: State = []
         self._score = Score()
         self.scores: dict[str, Score] = {}  # the newest one of each split
@@ -73,8 +73,8 @@ class LanguageModule(pl.LightningModule):
         devices = range(torch.cuda.device_count()) if self.device.type == "cuda" else ()
         checkpoint["training"] = {
             "windows": self.windows,
+            "tokens": self.tokens,
             "updates": self.updates,
-            "validated_at": self.validated_at,
             "state": detach(self.state),
             "rng": torch.get_rng_state(),
             "cuda_rng": [torch.cuda.get_rng_state(i) for i in devices],
@@ -86,7 +86,7 @@ class LanguageModule(pl.LightningModule):
     def on_train_start(self) -> None:
         if self._resumed is not None:
             saved, self._resumed = self._resumed, None
-            self.windows, self.updates, self.validated_at = saved["windows"], saved["updates"], saved["validated_at"]
+            self.windows, self.tokens, self.updates = saved["windows"], saved["tokens"], saved["updates"]
             self.state = [tuple(part.to(self.device) for part in layer) for layer in saved["state"]]
             torch.set_rng_state(saved["rng"])
             for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
@@ -106,13 +106,14 @@ class LanguageModule(pl.LightningModule):
         if window.reset:
             self._pending.clear()
             self.state = self.model.initial_state(len(window.inputs))
+        before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
-        self._record(loss, window)
+        self._record(loss, window, before)
 
     def _window_update(self, window: Window) -> Tensor:
         if not self._pending:
             self.state = detach(self.state)
-        if self.forcing.feedback == "truth":
+        if self.forcing.truth_share(self.windows) == 1:
             hidden, self.state = self.model(window.inputs, self.state)
             loss = self.model.head.nll(hidden, window.targets).mean()
         else:
@@ -134,12 +135,12 @@ class LanguageModule(pl.LightningModule):
 
     def _free_running(self, window: Window) -> Any:
         """Yield the loss of each token in turn; what is read next is chosen before the caller updates the weights."""
-        word = window.inputs[:, 0]  # B
+        word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
         for t in range(window.inputs.shape[1]):
             hidden, self.state = self.model.step(word, self.state)
             logits = self.model.head.logits(hidden).float()  # B, V
             if t + 1 < window.inputs.shape[1]:
-                word = self.forcing.next_input(logits, window.inputs[:, t + 1])
+                word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
             yield F.cross_entropy(logits, window.targets[:, t])
 
     def _update(self, loss: Tensor) -> None:
@@ -155,7 +156,7 @@ class LanguageModule(pl.LightningModule):
             schedule.step()
         self.updates += 1
 
-    def _record(self, loss: Tensor, window: Window) -> None:
+    def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
         """Keep the newest loss; write a point of the curves at windows 0, n, 2n, ..."""
         self.last_loss = loss
         trainer: Any = self.trainer
@@ -171,11 +172,14 @@ class LanguageModule(pl.LightningModule):
         if due:
             now = time.perf_counter()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
+            scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
             if windows := self.windows - self._clock[1]:
                 scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
             self._clock = (now, self.windows)
             self._write(scalars)
+            self._write_by("train/loss", nats, updates_before)
         self.windows += 1
+        self.tokens += window.targets.numel()
 
     def _lr(self) -> float:
         optimizer: Any = self.optimizers()
@@ -184,6 +188,13 @@ class LanguageModule(pl.LightningModule):
     def _write(self, scalars: dict[str, float]) -> None:
         for logger in self.loggers:
             logger.log_metrics(scalars, step=self.windows)
+
+    def _write_by(self, tag: str, value: float, updates: int) -> None:
+        """The same point once more over tokens, and over optimiser steps: what modes of training differ in."""
+        name = tag.replace("/", "_")
+        for logger in self.loggers:
+            logger.log_metrics({f"by_tokens/{name}": value}, step=self.tokens)
+            logger.log_metrics({f"by_updates/{name}": value}, step=updates)
 
     # Validation and test: the same reading of one unbroken stream, with a state of its own
 
@@ -201,8 +212,8 @@ class LanguageModule(pl.LightningModule):
     test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self.validated_at = self.windows
         self._report("valid")
+        self._write_by("valid/perplexity", self._score.perplexity, self.updates)
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(self._score.nats_per_token)

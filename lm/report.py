@@ -30,10 +30,12 @@ def _finite(value: Any) -> Any:
 def summary(result: dict[str, Any], run_dir: Path) -> str:
     """The table that a person reads when a run has ended."""
     valid, test, best = result["valid"], result["test"], result["best"]
+    free = [f"{split} {_figure(result[split].get('free_running', {}))}" for split in ("valid", "test")]
     seconds = timedelta(seconds=round(result["seconds"]))
     rows = [
         ("valid perplexity", f"{_figure(valid)}   best epoch: {best['epoch']}"),
         ("test perplexity", _figure(test)),
+        ("free running", "; ".join(free)),
         ("time", f"{seconds} in all; training at {result['tokens_per_second']:,.0f} tokens/s"),
         ("folder", str(run_dir)),
         ("best checkpoint", str(best["checkpoint"])),

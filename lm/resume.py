@@ -8,11 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.summary.writer.record_writer import RecordWriter
-
-from lm.checkpoint import FOLDER, LAST, find
+from lm.checkpoint import EVENTS, FOLDER, LAST, find
 from lm.errors import UserError
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
@@ -86,32 +82,13 @@ def earlier_resumptions(run_dir: Path) -> list[int]:
     return [int(step) for step in resumed]
 
 
-def drop_later_events(run_dir: Path, windows: int, validated_at: int) -> None:
-    """Take back the curve points that the run will write again when it goes on after `windows` windows.
+def settle_events(run_dir: Path, sizes: dict[str, int]) -> None:
+    """Take back the curve points that the run will write again: cut each event file to its size at the checkpoint.
 
-    Event files are rewritten aside and renamed. Points of training stand at the window they were taken before, points
-    of validation behind theirs; what stands once a run is written anew.
+    A file that the checkpoint does not know came later, or from a start that never reached one, and goes.
     """
-
-    def stays(tag: str, step: int) -> bool:
-        part = tag.split("/")[0]
-        if part in ("test", "best", "_hparams_"):
-            return False
-        return step < windows if part == "train" else step <= validated_at
-
-    for path in sorted(run_dir.glob("events.out.tfevents.*")):
-        aside = path.with_name(f".{path.name}.writing")
-        with aside.open("wb") as file:
-            writer = RecordWriter(file)
-            for record in RawEventFileLoader(str(path)).Load():
-                event = Event.FromString(record)
-                if all(stays(value.tag, event.step) for value in event.summary.value):
-                    writer.write(record)
-            writer.flush()
-        os.replace(aside, path)
-
-
-def remove_events(run_dir: Path) -> None:
-    """Remove the curves of an earlier start that never reached a checkpoint."""
-    for path in run_dir.glob("events.out.tfevents.*"):
-        path.unlink()
+    for path in run_dir.glob(EVENTS):
+        if path.name in sizes:
+            os.truncate(path, sizes[path.name])
+        else:
+            path.unlink()

@@ -19,11 +19,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from lm import report, resume
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
+from lm.callbacks.evaluation import FreeRunningTest
 from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load, read
 from lm.config import composed, validate
 from lm.data.sources import SPLITS
+from lm.data.streams import limited
 from lm.devices import device
 from lm.errors import UserError
 from lm.interrupt import Interrupted, StopRequest, listen
@@ -90,12 +92,13 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     sampler = build(config["sampler"], "sampler")
-    settle_events(run_dir, start)
+    here = start is not None and start.parent.parent == run_dir
+    resume.settle_events(run_dir, read(start)["events"] if start is not None and here else {})
     loggers = [
         build(node, f"logger.{name}", {"save_dir": str(run_dir)}) for name, node in config["logger"].items() if node
     ]
     available = {"run_dir": str(run_dir), "vocab": data.vocab, "config": config, "stop": stop}
-    available |= {"sampler": sampler, "seed": config["seed"]}
+    available |= {"sampler": sampler, "seed": config["seed"], "first_start": not here}
     callbacks = [build(node, f"callbacks.{name}", available) for name, node in config["callbacks"].items() if node]
     trainer = make_trainer(config, [*callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
@@ -107,13 +110,16 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
     checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     samples = next((callback.draw(module) for callback in callbacks if isinstance(callback, TextSamples)), [])
     progress = next((callback for callback in callbacks if isinstance(callback, Progress)), None)
+    scores = {"valid": checkpoint.best_score if checkpoint else {}, "test": module.scores["test"].as_dict()}
+    for free_running in (callback for callback in callbacks if isinstance(callback, FreeRunningTest)):
+        for split, score in free_running.scores.items():
+            scores[split]["free_running"] = score.as_dict()
     for logger in loggers:
         if checkpoint and checkpoint.best_epoch:
             logger.log_metrics({"best/valid_perplexity": checkpoint.best}, step=module.windows)
         logger.finalize("success")
     return {
-        "valid": checkpoint.best_score if checkpoint else {},
-        "test": module.scores["test"].as_dict(),
+        **scores,
         "best": {"checkpoint": str(best), "epoch": checkpoint.best_epoch if checkpoint else None},
         "tokens_per_second": progress.pace.rate * data.tokens_per_window if progress else None,
         "samples": samples,
@@ -132,15 +138,6 @@ def wished_checkpoint(run_dir: Path) -> str | None:
     raise UserError(
         f"{run_dir} already holds a run: go on with checkpoint=last, or choose another folder with hydra.run.dir=DIR"
     )
-
-
-def settle_events(run_dir: Path, start: Path | None) -> None:
-    """Leave in the run's folder only those curve points that this run will not write itself."""
-    if start is not None and start.parent.parent == run_dir:
-        saved = read(start)["training"]
-        resume.drop_later_events(run_dir, saved["windows"], saved["validated_at"])
-    else:
-        resume.remove_events(run_dir)
 
 
 def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
@@ -176,13 +173,6 @@ def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any
 def bars(callbacks: list[Any]) -> list[Bar]:
     """A progress bar where a person looks on; a log file gets lines instead."""
     return [Bar(callback) for callback in callbacks if isinstance(callback, Progress) and sys.stderr.isatty()]
-
-
-def limited(count: int, limit: float | int | None) -> int:
-    """How many of `count` batches a Lightning limit leaves: a number of them, or a share."""
-    if limit is None:
-        return count
-    return min(count, limit) if isinstance(limit, int) else int(count * limit)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.models.base import LanguageModel
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How words are drawn; the fields' names are those of Hugging Face's GenerationConfig.
+    """How words are drawn; the fields' names are those of Hugging Face's GenerationConfig, words in place of ids.
 
     `do_sample=false` takes the most probable word each time (greedy). `temperature` divides the logits; 0 is greedy.
     `top_k` keeps the k most probable words (0: all). `top_p` keeps the smallest set of words that holds that much
-    probability (nucleus sampling, Holtzman et al. 2020). Raises UserError for values outside their range.
+    probability (nucleus sampling, Holtzman et al. 2020). `min_p` keeps words with at least that share of the most
+    probable one's probability (Nguyen et al. 2024). `repetition_penalty` above 1 makes words that stand in the text
+    already less probable (Keskar et al. 2019). `bad_words` are never drawn. Raises UserError for values out of range.
     """
 
     do_sample: bool = True
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    bad_words: Sequence[str] = ()
     max_new_tokens: int = 50
     num_return_sequences: int = 1
 
@@ -34,6 +41,10 @@ class Sampler:
             raise UserError(f"sampler.top_k must be 0 (all words) or more; got {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise UserError(f"sampler.top_p must be above 0 and at most 1; got {self.top_p}")
+        if not 0 <= self.min_p <= 1:
+            raise UserError(f"sampler.min_p must be between 0 and 1; got {self.min_p}")
+        if not self.repetition_penalty > 0:
+            raise UserError(f"sampler.repetition_penalty must be above 0 (1: none); got {self.repetition_penalty}")
         for name in ("max_new_tokens", "num_return_sequences"):
             if getattr(self, name) < 1:
                 raise UserError(f"sampler.{name} must be at least 1; got {getattr(self, name)}")
@@ -42,34 +53,50 @@ class Sampler:
     def greedy(self) -> bool:
         return not self.do_sample or self.temperature == 0
 
+    def banned(self, vocab: Vocab) -> list[int]:
+        """The ids of `bad_words`. Raises UserError for a word outside the vocabulary, or if no word is left."""
+        if unknown := [word for word in self.bad_words if word not in vocab]:
+            raise UserError(f"sampler.bad_words: {unknown[0]!r} is not among the {len(vocab):,} words of this model")
+        if len(set(self.bad_words)) == len(vocab):
+            raise UserError("sampler.bad_words bans every word of the vocabulary; leave at least one")
+        return [vocab.id(word) for word in self.bad_words]
+
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Logits [N, V] -> one word id a row, [N]."""
         if self.greedy:
             return logits.argmax(dim=-1)
-        probabilities = self.distribution(logits)
-        return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+        return torch.multinomial(self.distribution(logits), 1, generator=generator).squeeze(-1)
+
+    def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """Logits [N, V] with those of words `seen` [N, V] in the text made smaller by the repetition penalty."""
+        if self.repetition_penalty == 1:
+            return logits
+        lower = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
+        return torch.where(seen, lower, logits)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        """Logits [N, V] -> the probabilities [N, V] that words are drawn with, in float32."""
+        """Logits [N, V] -> the weights [N, V] that words are drawn with, in float32; those left out are 0."""
         logits = logits.float() / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
             # By rank, not by value: of words with equal logits exactly k in all stay.
             kept = logits.topk(self.top_k, dim=-1)
             logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
-        probabilities = logits.softmax(dim=-1)
+        weights = logits.softmax(dim=-1)
         if self.top_p < 1:
-            ordered, order = probabilities.sort(dim=-1, descending=True)
+            ordered, order = weights.sort(dim=-1, descending=True)
             before = ordered.cumsum(dim=-1) - ordered
-            dropped = torch.zeros_like(probabilities, dtype=torch.bool).scatter(-1, order, before >= self.top_p)
-            probabilities = probabilities.masked_fill(dropped, 0.0)  # multinomial takes weights: no need to add up to 1
-        return probabilities
+            dropped = torch.zeros_like(weights, dtype=torch.bool).scatter(-1, order, before >= self.top_p)
+            weights = weights.masked_fill(dropped, 0.0)
+        if self.min_p > 0:
+            weights = weights.masked_fill(weights < self.min_p * weights.amax(dim=-1, keepdim=True), 0.0)
+        return weights
 
 
 @torch.inference_mode()
 def generate(
     model: LanguageModel,
     sampler: Sampler,
-    eos: int,
+    vocab: Vocab,
     prompt: list[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -79,6 +106,7 @@ def generate(
     drawn uniformly and does not stand in the result, as in the classic exercise. `generator` is on the CPU, so that
     a seed gives the same words on every device, up to rounding.
     """
+    banned = sampler.banned(vocab)
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -89,15 +117,19 @@ def generate(
             word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
             written = torch.zeros(count, 0, dtype=torch.long)
         else:
-            start = torch.tensor([eos, *prompt], device=device).expand(count, -1)
+            start = torch.tensor([vocab.eos, *prompt], device=device).expand(count, -1)
             if start.shape[1] > 1:
                 _, state = model(start[:, :-1], state)
             word = start[:, -1]
             written = torch.tensor(prompt, dtype=torch.long).expand(count, -1)
+        seen = torch.zeros(count, len(vocab), dtype=torch.bool).scatter(1, written, True)
         new = []
         for _ in range(sampler.max_new_tokens):
             hidden, state = model.step(word, state)
-            drawn = sampler.draw(model.head.logits(hidden).float().cpu(), generator)
+            logits = sampler.penalised(model.head.logits(hidden).float().cpu(), seen)
+            logits[:, banned] = -torch.inf
+            drawn = sampler.draw(logits, generator)
+            seen.scatter_(1, drawn.unsqueeze(1), True)
             new.append(drawn)
             word = drawn.to(device)
     finally:

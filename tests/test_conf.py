@@ -34,15 +34,16 @@ def test_every_root_composes(root: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path: Path, text_file: Path) -> None:
     group, _, name = option.rpartition("/")
-    if group == "experiment":
-        configure("train", f"+experiment={name}")
+    if group in ("experiment", "sweep"):
+        configure("train", f"+{group}={name}")
         return
     root = "evaluate" if group == "evaluator" else "train"
     overrides = [f"data.train={text_file}"] if option == "data/text" else []
+    overrides += ["forcing=scheduled"] if group == "forcing/decay" else []
     config = configure(root, f"{group}={name}", *overrides)
     node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
     available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
-    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path), "stop": StopRequest()}
+    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path), "stop": StopRequest(), "first_start": True}
     if option == "data/ptb":
         return  # needs its files: tests/test_data.py
     if group == "accelerator":
@@ -51,6 +52,15 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
         assert all(build(child, f"{group}.{key}", available) for key, child in node.items())
     else:
         assert build(node, group, available) is not None
+
+
+@pytest.mark.parametrize("sweep", [option for option in OPTIONS if option.startswith("sweep/")])
+def test_every_value_of_a_sweep_composes(sweep: str) -> None:
+    file = OmegaConf.load(CONF / f"{sweep}.yaml")
+    assert file.hydra.mode == "MULTIRUN"
+    for key, values in file.hydra.sweeper.params.items():
+        for value in str(values).split(","):
+            configure("train", f"{key}={value}")
 
 
 def test_the_baseline_is_the_default() -> None:

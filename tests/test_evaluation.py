@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.embeddings import distance, neighbours
-from lm.evaluation import Score, Static, perplexity
+from lm.embeddings import distance, neighbours, untrained
+from lm.evaluation import FreeRunning, Score, Static, evaluate, perplexity
 from lm.models.lstm import LSTMLanguageModel
 
 
@@ -22,15 +22,14 @@ def model() -> LSTMLanguageModel:
 
 
 def nats(model: LSTMLanguageModel, ids: np.ndarray, window: int) -> torch.Tensor:
-    return torch.cat(list(Static(window).nats(model, ids)))
+    return evaluate(Static(window), model, ids)[1].nats
 
 
 def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: LSTMLanguageModel) -> None:
     for parameter in model.head.parameters():
         parameter.data.zero_()
-    score = Score()
-    for part in Static().nats(model, np.arange(2000) % 40):
-        score += part
+    score, scored = evaluate(Static(), model, np.arange(2000) % 40)
+    assert scored.words.tolist() == (np.arange(1, 2000) % 40).tolist()
     assert score.tokens == 1999
     assert score.perplexity == pytest.approx(40, rel=1e-6)
 
@@ -77,3 +76,38 @@ def test_distances_by_hand() -> None:
 def test_neighbours_are_ordered_and_leave_the_word_itself_out() -> None:
     embedding = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [2.0, 1.0]])
     assert [word for word, _ in neighbours(embedding, 0, 9)] == [1, 3, 2]
+
+
+def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLanguageModel) -> None:
+    ids = np.random.default_rng(0).integers(0, 40, 53)
+    score, scored = evaluate(FreeRunning(window=5, streams=2), model, ids)
+    model.eval()
+    expected = []
+    for stream in torch.from_numpy(ids[:52]).view(2, 26):
+        state, own = model.initial_state(1), stream[:1]
+        for t in range(25):
+            word = stream[t : t + 1] if t % 5 == 0 else own
+            hidden, state = model(word.view(1, 1), state)
+            log = model.head.logits(hidden[0, 0]).log_softmax(-1)
+            expected.append(-log[stream[t + 1]].item())
+            own = log.argmax(-1, keepdim=True)
+    assert scored.nats.tolist() == pytest.approx(expected, abs=1e-5)
+    assert scored.words.tolist() == torch.from_numpy(ids[:52]).view(2, 26)[:, 1:].flatten().tolist()
+    assert score.tokens == 50
+
+
+def test_free_running_with_windows_of_one_word_is_teacher_forcing(model: LSTMLanguageModel) -> None:
+    ids = np.random.default_rng(0).integers(0, 40, 30)
+    free, truth = (evaluate(evaluator, model, ids)[0] for evaluator in (FreeRunning(1, 1), Static()))
+    assert free.tokens == truth.tokens
+    assert free.nats == pytest.approx(truth.nats, rel=1e-5)
+    assert evaluate(FreeRunning(5, 1), model, ids)[0].nats != pytest.approx(truth.nats, rel=1e-5)
+    assert evaluate(FreeRunning(5, 1, limit=2), model, ids)[0].tokens == 10
+
+
+def test_untrained_distances_are_those_of_normal_vectors() -> None:
+    torch.manual_seed(0)
+    found = untrained(torch.randn(1000, 128))
+    assert found.euclidean == pytest.approx((16, 1), rel=0.05)
+    assert found.cosine[0] == pytest.approx(1, abs=0.01)
+    assert found.cosine[1] == pytest.approx(1 / math.sqrt(128), rel=0.1)

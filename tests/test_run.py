@@ -15,7 +15,7 @@ from lm.checkpoint import find, load
 from lm.data.datamodule import CorpusDataModule, synthetic
 from lm.data.vocab import EOS
 from lm.errors import UserError
-from lm.evaluation import Score, Static
+from lm.evaluation import Score, Static, evaluate
 
 SHORT = [*TINY, "trainer.limit_train_batches=4"]
 
@@ -34,10 +34,7 @@ def split_score(run: Run, split: str) -> Score:
     from lm.data.datamodule import text
 
     data: CorpusDataModule = text(**config)
-    score = Score()
-    for nats in Static(100).nats(trained.model, data.ids[split]):
-        score += nats
-    return score
+    return evaluate(Static(100), trained.model, data.ids[split])[0]
 
 
 def test_a_run_leaves_a_result_with_every_promised_figure(on_text: Callable[..., Run]) -> None:

@@ -7,10 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lm.data.vocab import EOS, UNK, Vocab
 from lm.errors import UserError
 from lm.models.lstm import LSTMLanguageModel
 from lm.sampling import Sampler, generate
 
+VOCAB = Vocab([EOS, UNK, *map(str, range(2, 50))])
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 3.0, 0.0]])
 
 
@@ -42,17 +44,50 @@ def test_ties_do_not_let_more_than_k_words_through() -> None:
     assert (Sampler(top_k=2).distribution(torch.zeros(1, 6)) > 0).sum() == 2
 
 
-@given(st.floats(0.05, 5), st.integers(0, 6), st.floats(0.05, 1))
-def test_the_most_probable_word_always_stays(temperature: float, top_k: int, top_p: float) -> None:
-    kept = Sampler(temperature=temperature, top_k=top_k, top_p=top_p).distribution(LOGITS)
+def test_min_p_by_hand() -> None:
+    # softmax of the first row: .644 .237 .087 .032; a third of .644 is .215
+    assert (Sampler(min_p=1 / 3).distribution(LOGITS)[0] > 0).tolist() == [True, True, False, False]
+    assert (Sampler(min_p=0.04).distribution(LOGITS)[0] > 0).tolist() == [True, True, True, True]
+
+
+def test_the_repetition_penalty_lowers_only_words_in_the_text() -> None:
+    seen = torch.tensor([[True, False, True, True], [False, False, False, False]])
+    lowered = Sampler(repetition_penalty=2.0).penalised(LOGITS, seen)
+    assert lowered.tolist() == [[1.0, 1.0, 0.0, -2.0], [0.0, 0.0, 3.0, 0.0]]
+
+
+def test_a_strong_penalty_makes_greedy_text_that_never_repeats(model: LSTMLanguageModel) -> None:
+    plain = generate(model, Sampler(do_sample=False, max_new_tokens=30), VOCAB, [3])[0].tolist()
+    strong = generate(model, Sampler(do_sample=False, max_new_tokens=30, repetition_penalty=1e4), VOCAB, [3])[
+        0
+    ].tolist()
+    assert len(set(plain)) < len(plain)
+    assert len(set(strong)) == len(strong)
+
+
+def test_banned_words_are_never_drawn(model: LSTMLanguageModel) -> None:
+    model.head.linear.bias.data[1] = 9.0  # `<unk>` would be nearly everything
+    usual = generate(model, Sampler(max_new_tokens=50), VOCAB, None, seeded())
+    assert (usual == 1).float().mean() > 0.9
+    for sampler in (Sampler(bad_words=[UNK, "7"], max_new_tokens=50), Sampler(do_sample=False, bad_words=[UNK])):
+        assert not {1, 7} & set(generate(model, sampler, VOCAB, None, seeded())[0].tolist())
+    with pytest.raises(UserError, match="'zebra' is not among"):
+        generate(model, Sampler(bad_words=["zebra"]), VOCAB)
+    with pytest.raises(UserError, match="every word"):
+        generate(model, Sampler(bad_words=list(VOCAB.words)), VOCAB)
+
+
+@given(st.floats(0.05, 5), st.integers(0, 6), st.floats(0.05, 1), st.floats(0, 1))
+def test_the_most_probable_word_always_stays(temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+    kept = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p).distribution(LOGITS)
     assert (kept.argmax(-1) == LOGITS.argmax(-1)).all()
     assert torch.isfinite(kept).all()
 
 
 @pytest.mark.parametrize("sampler", [{"temperature": 0.0}, {"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}])
 def test_the_limits_of_every_sampler_are_greedy(model: LSTMLanguageModel, sampler: dict) -> None:
-    greedy = generate(model, Sampler(do_sample=False, max_new_tokens=20), 0, [3, 4])
-    assert generate(model, Sampler(max_new_tokens=20, **sampler), 0, [3, 4], seeded()).tolist() == greedy.tolist()
+    greedy = generate(model, Sampler(do_sample=False, max_new_tokens=20), VOCAB, [3, 4])
+    assert generate(model, Sampler(max_new_tokens=20, **sampler), VOCAB, [3, 4], seeded()).tolist() == greedy.tolist()
 
 
 def test_greedy_is_the_plain_loop(model: LSTMLanguageModel) -> None:
@@ -62,34 +97,34 @@ def test_greedy_is_the_plain_loop(model: LSTMLanguageModel) -> None:
         hidden, state = model(word, state)
         word = model.head.logits(hidden[:, -1:]).argmax(-1)
         words.append(word.item())
-    assert generate(model, Sampler(do_sample=False, max_new_tokens=10), 0, [7, 8]).tolist() == [words]
+    assert generate(model, Sampler(do_sample=False, max_new_tokens=10), VOCAB, [7, 8]).tolist() == [words]
 
 
 def test_a_prompt_stands_in_the_result_and_a_drawn_first_word_does_not(model: LSTMLanguageModel) -> None:
     sampler = Sampler(max_new_tokens=5, num_return_sequences=3)
-    assert generate(model, sampler, 0, [9, 8], seeded())[:, :2].tolist() == [[9, 8]] * 3
-    assert generate(model, sampler, 0, None, seeded()).shape == (3, 5)
-    assert generate(model, sampler, 0, [], seeded()).shape == (3, 5)
+    assert generate(model, sampler, VOCAB, [9, 8], seeded())[:, :2].tolist() == [[9, 8]] * 3
+    assert generate(model, sampler, VOCAB, None, seeded()).shape == (3, 5)
+    assert generate(model, sampler, VOCAB, [], seeded()).shape == (3, 5)
 
 
 def test_a_seed_gives_the_same_words_and_sequences_differ(model: LSTMLanguageModel) -> None:
     sampler = Sampler(max_new_tokens=20, num_return_sequences=2)
-    first, second = (generate(model, sampler, 0, None, seeded(5)).tolist() for _ in range(2))
+    first, second = (generate(model, sampler, VOCAB, None, seeded(5)).tolist() for _ in range(2))
     assert first == second
     assert first[0] != first[1]
-    assert generate(model, sampler, 0, None, seeded(6)).tolist() != first
+    assert generate(model, sampler, VOCAB, None, seeded(6)).tolist() != first
 
 
 def test_sampling_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None:
     model.train()
-    generate(model, Sampler(max_new_tokens=2), 0)
+    generate(model, Sampler(max_new_tokens=2), VOCAB)
     assert model.training
 
 
 @pytest.mark.parametrize(
     ("setting", "value"),
     [("temperature", -1.0), ("top_k", -1), ("top_p", 0.0), ("top_p", 1.1), ("max_new_tokens", 0),
-     ("num_return_sequences", 0)],
+     ("num_return_sequences", 0), ("min_p", 1.5), ("repetition_penalty", 0.0)],
 )  # fmt: skip
 def test_values_out_of_range_are_named(setting: str, value: float) -> None:
     with pytest.raises(UserError, match=f"sampler.{setting}"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lm.checkpoint import BEST, FOLDER, LAST, describe_run
+from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, describe_run
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.interrupt import StopRequest
@@ -49,7 +49,11 @@ class Checkpoint(pl.callbacks.Checkpoint):
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint.update(self._about)
+        for logger in trainer.loggers:
+            logger.save()
+        # How far the curves had come: what is written later is taken back when the run goes on from here.
+        events = {path.name: path.stat().st_size for path in self.folder.parent.glob(EVENTS)}
+        checkpoint.update(self._about, events=events)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         self._due |= bool(self.stop) or (self.every_n_windows > 0 and module.windows % self.every_n_windows == 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -30,7 +31,7 @@ class TextSamples(pl.Callback):
 
     def draw(self, module: Any) -> list[str]:
         generator = torch.Generator().manual_seed(self.seed)
-        ids = generate(module.model, self.sampler, self.vocab.eos, generator=generator)
+        ids = generate(module.model, self.sampler, self.vocab, generator=generator)
         return [self.vocab.decode(row) for row in ids.tolist()]
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -53,24 +54,44 @@ class EmbeddingProjector(pl.Callback):
         vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
         labels = list(self.vocab.words[: self.words])
         for logger in tensorboards(trainer):
+            # The projector's index is appended to: one that an earlier start of this run wrote would list it twice.
+            Path(logger.log_dir, "projector_config.pbtxt").unlink(missing_ok=True)
             logger.experiment.add_embedding(vectors, metadata=labels, tag="embedding", global_step=module.windows)
 
 
 class HyperParameters(pl.Callback):
-    """What sets the run apart, beside the figures by which the HParams tab compares runs."""
+    """What sets the run apart, beside the figures by which the HParams tab compares runs; and the Custom Scalars tab,
+    which lays training and validation over one another. `first_start`: not a run that goes on in its own folder.
+    """
 
     FIGURES = ("best/valid_perplexity", "test/perplexity")
     PARTS = ("data", "model", "forcing", "optim", "tbptt", "seed")
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    LAYOUT: ClassVar[dict[str, dict[str, list[Any]]]] = {
+        "train and valid": {
+            "perplexity": ["Multiline", ["train/perplexity", "valid/perplexity"]],
+            "nats a token": ["Multiline", ["train/loss", "valid/loss"]],
+        },
+        "the same work, counted three ways": {
+            "nats by windows": ["Multiline", ["train/loss"]],
+            "nats by tokens": ["Multiline", ["by_tokens/train_loss"]],
+            "nats by updates": ["Multiline", ["by_updates/train_loss"]],
+        },
+    }
+
+    def __init__(self, config: dict[str, Any], first_start: bool = True) -> None:
+        self.first_start = first_start
         self.settings = dict(flatten({part: config[part] for part in self.PARTS if part in config}))
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if not self.first_start:
+            return
         # Only the names of the figures: their values come as ordinary points of a curve when they are known.
         summaries = hparams(self.settings, dict.fromkeys(self.FIGURES, math.nan))
         for logger in tensorboards(trainer):
             for summary in summaries:
                 logger.experiment._get_file_writer().add_summary(summary)
+            logger.experiment.add_custom_scalars(self.LAYOUT)
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -40,6 +40,7 @@ class CorpusDataModule(pl.LightningDataModule):
             raise UserError(f"data.vocab_size must be at least 3 (<eos>, <unk> and one word); got {vocab_size}")
         corpus = encode_cached(source, unit, vocab_size, min_count)
         self.vocab, self.ids = corpus.vocab, corpus.ids
+        self.window = window
         self._train = Windows(self.ids["train"], batch_size, window, "train")
         self._valid = one_stream(self.ids["valid"], eval_window, "valid")
         self._test = one_stream(self.ids["test"], eval_window, "test")

@@ -85,3 +85,10 @@ class Windows:
     def rewind(self) -> None:
         """The epoch is over, even where a limit cut it short: what is saved from here on starts at the first window."""
         self._position = 0
+
+
+def limited(count: int, limit: float | int | None) -> int:
+    """How many of `count` windows a Lightning limit leaves: a number of them, or a share."""
+    if limit is None:
+        return count
+    return min(count, limit) if isinstance(limit, int) else int(count * limit)
