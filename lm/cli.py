@@ -35,6 +35,11 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         def program() -> None:
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                from lm.help import help_text
+
+                print(help_text(config_name))
+                return
             register()
             wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and what is printed is decided here alone
