@@ -18,11 +18,11 @@ MISSING = "???"
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean x?' for the nearest spelling, else the list of what there is."""
-    known = [str(name) for name in known]
+    known = sorted({str(name) for name in known})
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {near[0]}?"
-    return f"There is: {', '.join(sorted(known))}." if known else ""
+    return f"There is: {', '.join(known)}." if known else ""
 
 
 def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None, trusted: bool = True) -> Any:
@@ -33,31 +33,51 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
     target does not take, and a value that does not fit its annotation, raise UserError. With `trusted=False`, for
     configurations out of a checkpoint, only this project's own classes are called.
     """
-    if not isinstance(node, Mapping) or TARGET not in node:
-        raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
-    target = _find(str(node[TARGET]), path, trusted)
-    signature = inspect.signature(target)
-    hints = _hints(target)
-    settings = {str(key): value for key, value in node.items() if key != TARGET}
-    for key in settings:
-        if key not in signature.parameters:
-            known = [name for name in signature.parameters if name not in (available or {})]
-            raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
+    target, settings, extra = _resolved(node, path, available or {}, trusted)
     for key, value in settings.items():
-        if value == MISSING:
-            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
-        settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}", available, trusted)
-    extra = {k: v for k, v in (available or {}).items() if k in signature.parameters and k not in settings}
-    for key, parameter in signature.parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-        if required and key not in settings and key not in extra:
-            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+        if isinstance(value, Mapping) and TARGET in value:
+            settings[key] = build(value, f"{path}.{key}", available, trusted)
     return target(**settings, **extra)
 
 
-def _value(value: Any, hint: Any, path: str, available: Mapping[str, Any] | None, trusted: bool) -> Any:
+def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> None:
+    """All that `build` would find wrong with a configuration, without calling anything.
+
+    `available` names the objects that will be at hand. For mistakes that are better told before a long wait.
+    """
+    _, settings, _ = _resolved(node, path, dict.fromkeys(available), trusted=True)
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and TARGET in value:
+            check(value, f"{path}.{key}", available)
+
+
+def _resolved(
+    node: Mapping[str, Any], path: str, available: Mapping[str, Any], trusted: bool
+) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+    """The target of a node, its settings, and what of `available` it takes; nested nodes are left as they are."""
+    if not isinstance(node, Mapping) or TARGET not in node:
+        raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
+    target = _find(str(node[TARGET]), path, trusted)
+    parameters, hints = inspect.signature(target).parameters, _hints(target)
+    settings = {str(key): value for key, value in node.items() if key != TARGET}
+    for key, value in settings.items():
+        if key not in parameters:
+            known = [name for name in parameters if name not in available]
+            raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
+        if value == MISSING:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+        settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")
+    extra = {name: thing for name, thing in available.items() if name in parameters and name not in settings}
+    for key, parameter in parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        if required and key not in settings and key not in extra:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+    return target, settings, extra
+
+
+def _value(value: Any, hint: Any, path: str) -> Any:
     if isinstance(value, Mapping) and TARGET in value:
-        return build(value, path, available, trusted)
+        return value
     if not fits(value, hint):
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
     if typing.get_origin(hint) is tuple:  # YAML knows lists only

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,11 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's contents, on the CPU. Raises UserError for a file that is no checkpoint of this project."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's guesses about a file that is not its own
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if {"state_dict", "vocab", "config"} <= content.keys():
             return content
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, AttributeError, ValueError, KeyError):
+    except Exception:  # whatever a damaged or foreign file makes torch's reader stumble over
         pass
     raise UserError(
         f"checkpoint: {path} cannot be read as one of this project's checkpoints (damaged, cut short, or made "
@@ -69,6 +70,13 @@ def load(path: str | Path) -> Trained:
     content = read(file)
     vocab = Vocab(content["vocab"]["words"], content["vocab"]["unit"])
     model = build(content["config"]["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
+    load_weights(model, content, file)
+    model.eval()
+    return Trained(model, vocab, content["config"], file, content["epoch"])
+
+
+def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:
+    """Put the weights of a checkpoint's `content` into a model. Raises UserError if they do not fit."""
     prefix = "model."
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
@@ -76,6 +84,6 @@ def load(path: str | Path) -> Trained:
     try:
         model.load_state_dict(weights)
     except RuntimeError:
-        raise UserError(f"checkpoint: the weights in {file} do not fit the model that it describes") from None
-    model.eval()
-    return Trained(model, vocab, content["config"], file, content["epoch"])
+        raise UserError(
+            f"checkpoint: the weights in {file} do not fit the model that it describes; name another, or train again"
+        ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -90,6 +90,10 @@ def explain(error: Exception) -> str:
         from lm.suggest import unknown_override  # composes configurations: wanted only where something is misspelt
 
         return unknown_override(found[1])
+    if isinstance(error, OverrideParseException):
+        from lm.suggest import unparsable
+
+        return unparsable(error.override)
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"

@@ -12,9 +12,14 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig
 
+from lm.build import check, did_you_mean
 from lm.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+AVAILABLE = ("run_dir", "save_dir", "vocab", "config", "stop", "sampler", "seed", "first_start")
+"""What callbacks and loggers may ask for beside their settings: objects of the run that builds them."""
 
 
 @dataclass
@@ -104,6 +109,10 @@ def register() -> None:
 
 def validate(config: Mapping[str, Any]) -> None:
     """Rules that span several parts of a training configuration. Raises UserError for the first one broken."""
+    known = [*TrainConfig.__dataclass_fields__]
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: there is no such group or setting. {did_you_mean(key, known)}")
     windows = config["tbptt"]["windows"]
     if windows < 1:
         raise UserError(f"tbptt.windows must be at least 1; got {windows}")
@@ -118,3 +127,10 @@ def validate(config: Mapping[str, Any]) -> None:
         value = config["trainer"].get(key)
         if isinstance(value, int) and value < 1:
             raise UserError(f"trainer.{key} must be at least 1; got {value}")
+    for group in ("data", "model", "forcing", "optim", "sampler"):
+        check(config[group], group, ["vocab_size"])
+    for group in ("callbacks", "logger"):
+        for name, node in config[group].items():
+            if node is not None:
+                check(node, f"{group}.{name}", AVAILABLE)
+    check(config["trainer"], "trainer", ("callbacks", "logger", "default_root_dir", "enable_progress_bar"))

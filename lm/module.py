@@ -223,6 +223,11 @@ class LanguageModule(pl.LightningModule):
 
     def _report(self, split: str) -> None:
         score = self.scores[split] = self._score
+        if not math.isfinite(score.perplexity):
+            raise UserError(
+                f"the {split} loss became {score.nats_per_token:.4g} nats a token after window {self.windows}: "
+                "training diverged; lower optim.lr or optim.clip"
+            )
         metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
         self._write(metrics)
         self.log_dict(metrics, logger=False)  # for callbacks that watch a figure

@@ -22,8 +22,8 @@ from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
 from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.tensorboard import TextSamples
-from lm.checkpoint import FOLDER, find, load, read
-from lm.config import composed, validate
+from lm.checkpoint import FOLDER, find, load, load_weights, read
+from lm.config import AVAILABLE, composed, validate
 from lm.data.sources import SPLITS
 from lm.data.streams import limited
 from lm.devices import device
@@ -91,15 +91,16 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
+    saved = read(start) if start is not None else {}
+    if start is not None:
+        load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
     sampler = build(config["sampler"], "sampler")
     here = start is not None and start.parent.parent == run_dir
-    resume.settle_events(run_dir, read(start)["events"] if start is not None and here else {})
-    loggers = [
-        build(node, f"logger.{name}", {"save_dir": str(run_dir)}) for name, node in config["logger"].items() if node
-    ]
-    available = {"run_dir": str(run_dir), "vocab": data.vocab, "config": config, "stop": stop}
-    available |= {"sampler": sampler, "seed": config["seed"], "first_start": not here}
+    resume.settle_events(run_dir, saved["events"] if here else {})
+    at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here)
+    available = dict(zip(AVAILABLE, at_hand, strict=True))
     callbacks = [build(node, f"callbacks.{name}", available) for name, node in config["callbacks"].items() if node]
+    loggers = [build(node, f"logger.{name}", available) for name, node in config["logger"].items() if node]
     trainer = make_trainer(config, [*callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
     trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)

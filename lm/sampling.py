@@ -127,6 +127,8 @@ def generate(
         for _ in range(sampler.max_new_tokens):
             hidden, state = model.step(word, state)
             logits = sampler.penalised(model.head.logits(hidden).float().cpu(), seen)
+            if not torch.isfinite(logits).all():
+                raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")
             logits[:, banned] = -torch.inf
             drawn = sampler.draw(logits, generator)
             seen.scatter_(1, drawn.unsqueeze(1), True)

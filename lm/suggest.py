@@ -21,6 +21,17 @@ def unknown_override(key: str) -> str:
     return f"{key}: there is no setting {last}{where}. {did_you_mean(last, known)}"
 
 
+def unparsable(argument: str) -> str:
+    """A sentence about an argument that is no override."""
+    experiments = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
+    if argument in experiments:
+        return f"{argument}: did you mean +experiment={argument}?"
+    return (
+        f"{argument}: cannot be read as a setting; write key=value, and in quotes what has spaces, commas or brackets: "
+        "'key=\"a, b\"'"
+    )
+
+
 def _root_file() -> str:
     name = sys.argv[0].rsplit("/", 1)[-1].removesuffix(".py")
     return name if (CONF / f"{name}.yaml").is_file() else "train"

@@ -103,27 +103,6 @@ def test_build_names_what_does_not_fit(settings: dict[str, Any], message: str) -
         build({"_target_": "test_cli.Target", **settings}, "group")
 
 
-# Mistakes at the keyboard, one process each: what is printed and the exit code
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["model.hiden_size=3"], "Did you mean hidden_size?"),
-        (["modle=lstm"], "Did you mean model?"),
-        (["+experiment=no_ft"], "Did you mean no_tf?"),
-        (["sampler=gredy"], "Did you mean greedy?"),
-        (["seed=x"], "'x'"),
-        (["data=text"], "data.train is missing"),
-    ],
-)
-def test_a_mistake_gets_one_sentence(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = shell("train.py", *arguments, f"hydra.run.dir={tmp_path}", expect=1)
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-
-
 def test_a_sweep_finishes_its_other_jobs_and_fails(tmp_path: Path, text_file: Path) -> None:
     settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
     done = shell("train.py", "-m", *settings, "data.window=0,6", f"hydra.sweep.dir={tmp_path}", expect=1)

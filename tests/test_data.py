@@ -174,7 +174,8 @@ def test_the_cache_answers_again_and_notices_every_change(tmp_path: Path, monkey
     assert isinstance(again.ids["train"], np.memmap)
     monkeypatch.undo()
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
-    assert len(encode_cached(TextFiles(file), min_count=21).vocab) == 2
+    with pytest.raises(UserError, match=r"lower data\.min_count"):
+        encode_cached(TextFiles(file), min_count=21)
     write(file, "a b c d\n" * 20)
     assert len(encode_cached(TextFiles(file)).vocab) == 6
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytorch_lightning as pl
 
@@ -72,7 +73,7 @@ def text(
     valid: str | None = None,
     test: str | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    unit: str = "word",
+    unit: Literal["word", "character"] = "word",
     vocab_size: int | None = None,
     min_count: int = 1,
     eval_window: int = EVAL_WINDOW,

@@ -63,7 +63,16 @@ class Vocab:
         where the first `<unk>`, literal or not, stands; a special word that never occurs comes last.
         """
         special = {EOS, UNK}
+        if len(special | counts.keys()) < 4:
+            raise UserError(
+                f"the training text has {len(counts.keys() - special)} different word(s); a language model needs two. "
+                "Is it the right file, with white space between words? (data.unit=character for text without)"
+            )
         kept = {word for word, count in counts.items() if count >= min_count} | special
+        if len(kept) < 4:
+            raise UserError(
+                f"fewer than two words of the training text occur {min_count} times or more: lower data.min_count"
+            )
         if max_size is not None and len(kept) > max_size:
             # The sort is stable: among equally frequent words the one met first stays.
             ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])

@@ -1,0 +1,314 @@
+"""Each mistake gets one sentence that names the thing and the remedy, exit code 1, and no stack trace."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Run, needs_ptb
+from hydra.core.global_hydra import GlobalHydra
+
+from lm.cli import command
+
+ROOT = Path(__file__).parent.parent
+Cli = Callable[..., str]
+Train = Callable[..., Run]
+Monkey = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def cli(monkeypatch: Monkey, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    """Run a command as the shell would, in this process; returns the one line on standard error."""
+
+    def run(*arguments: str, root: str = "train", code: int = 1) -> str:
+        def task(cfg: Any) -> Any:
+            from lm import apply
+            from lm.run import train
+
+            return {"train": train, "sample": apply.sample, "evaluate": apply.evaluate}[root](cfg)
+
+        elsewhere = root != "train" or any("hydra.run.dir" in argument for argument in arguments)
+        folder = [] if elsewhere else [f"hydra.run.dir={tmp_path}/r"]
+        monkeypatch.setattr(sys, "argv", [f"{root}.py", *arguments, *folder])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as stopped:
+            command(root)(task)()
+        printed = capsys.readouterr()
+        assert stopped.value.code == code, printed
+        assert "Traceback" not in printed.err
+        (line,) = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+        return line
+
+    return run
+
+
+@pytest.fixture
+def small(text_file: Path) -> list[str]:
+    return ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
+
+
+def failure(tmp_path: Path) -> str:
+    result = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert result["status"] == "failed"
+    return result["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "remedy"),
+    [
+        (["model.hiden_size=3"], "hiden_size", "Did you mean hidden_size?"),
+        (["trainer.max_epoch=3"], "trainer.max_epoch", "Did you mean max_epochs?"),
+        (["callbacks.checkpoint.every_n_window=3"], "every_n_window", "Did you mean every_n_windows?"),
+        (["tbptt.window=3"], "tbptt.window", "Did you mean windows?"),
+        (["+sampler.topk=3"], "sampler.topk", "Did you mean top_k?"),
+        (["sed=3"], "sed", "Did you mean seed?"),
+        (["modle=lstm"], "modle", "Did you mean model?"),
+        (["+modle=lstm"], "modle", "Did you mean model?"),
+        (["+experiment=no_ft"], "experiment=no_ft", "Did you mean no_tf?"),
+        (["+sweep=teachr_forcing"], "sweep=teachr_forcing", "Did you mean teacher_forcing?"),
+        (["sampler=gredy"], "sampler=gredy", "Did you mean greedy?"),
+        (["optim/schedule=cosin"], "optim/schedule=cosin", "Did you mean cosine?"),
+        (["quickstart"], "quickstart", "+experiment=quickstart"),
+        (["model.hidden_size"], "model.hidden_size", "key=value"),
+        (["seed=x"], "seed=x", "Integer"),
+        (["model.hidden_size=big"], "model.hidden_size", "a whole number; got 'big'"),
+        (["model.tied=maybe"], "model.tied", "true or false; got 'maybe'"),
+        (["forcing.feedback=argmin"], "forcing.feedback", "one of truth, argmax, sample"),
+        (["data=text"], "data.train", "data.train=..."),
+        (["data.batch_size=1,2"], "data.batch_size", "--multirun"),
+        (["checkpoint=last"], "checkpoint=last", "hydra.run.dir=DIR"),
+        (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
+    ],
+)  # fmt: skip
+def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -> None:
+    # `checkpoint=last` is about the missing folder: there the fixture's own must not help.
+    if "checkpoint=last" in arguments:
+        done = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1
+        line = done.stderr
+    else:
+        line = cli(*arguments)
+    assert name in line
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.hidden_size=0", "model.embedding_size=-5", "model.num_layers=0", "data.batch_size=0", "data.window=-1",
+        "data.eval_window=0", "data.vocab_size=1", "data.min_count=0", "trainer.max_epochs=0",
+        "trainer.log_every_n_steps=0", "tbptt.windows=0", "sampler.max_new_tokens=0", "optim.lr=0", "optim.clip=-1",
+        "callbacks.checkpoint.every_n_windows=-1", "seed=-1",
+    ],
+)  # fmt: skip
+def test_sizes_that_cannot_be(cli: Cli, small: list[str], setting: str, tmp_path: Path) -> None:
+    key, value = setting.split("=")
+    line = cli(*small, setting)
+    assert key in line
+    assert f"got {value}" in line
+    assert failure(tmp_path) in line
+
+
+@pytest.mark.parametrize(
+    ("content", "remedy"),
+    [
+        (None, "name a text file"),
+        (b"", "name a file with text"),
+        (b"PK\x03\x04\x00\x00", "plain UTF-8"),
+        (b"na\xefve words\n" * 99, "iconv"),
+        (b"one\n" * 500, "different word"),
+        (b"a b\n", "too few"),
+    ],
+)
+def test_data_files(cli: Cli, content: bytes | None, remedy: str, tmp_path: Path) -> None:
+    path = tmp_path / "corpus.txt"
+    if content is not None:
+        path.write_bytes(content)
+    line = cli("data=text", f"data.train={path}", *TINY)
+    assert remedy in line
+    assert str(path) in line or remedy == "different word"
+    assert failure(tmp_path) in line
+
+
+def test_a_split_shorter_than_a_window(cli: Cli, small: list[str]) -> None:
+    line = cli(*small, "data.window=50000")
+    assert "too few for one window of 4 x 50000" in line
+    assert "lower data.batch_size or data.window" in line
+
+
+def test_ptb_that_is_nowhere(cli: Cli, tmp_path: Path, monkeypatch: Monkey) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    monkeypatch.setattr("pooch.retrieve", no_network)
+    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
+    line = cli()
+    assert str(tmp_path / "ptb/ptb.train.txt") in line
+    assert "LM_DATA_DIR" in line
+    assert "data=pydoc" in line
+
+
+@needs_ptb
+def test_ptb_that_is_cut_short(cli: Cli, tmp_path: Path, monkeypatch: Monkey) -> None:
+    (tmp_path / "ptb").mkdir()
+    for split in ("train", "valid", "test"):
+        whole = Path(os.environ["LM_DATA_DIR"], "ptb", f"ptb.{split}.txt").read_bytes()
+        (tmp_path / "ptb" / f"ptb.{split}.txt").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
+    line = cli()
+    assert str(tmp_path / "ptb/ptb.train.txt") in line
+    assert "sha256" in line
+    assert "Delete it" in line
+
+
+class Hostile:
+    def __reduce__(self) -> tuple:
+        return (os.system, ("touch /tmp/lm-was-here",))
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut", "hostile", "foreign"])
+@pytest.mark.parametrize("root", ["train", "sample"])
+def test_checkpoints(cli: Cli, kind: str, root: str, tmp_path: Path, train: Train, small: list[str]) -> None:
+    path = tmp_path / "odd.ckpt"
+    if kind == "cut":
+        whole = (train(*small).dir / "checkpoints/last.ckpt").read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "hostile":
+        path.write_bytes(pickle.dumps({"state_dict": Hostile()}))
+    elif kind == "foreign":
+        torch.save({"state_dict": {}, "epoch": 1}, path)
+    else:
+        path.write_bytes(b"" if kind == "empty" else b"just some text\n")
+    line = cli(f"checkpoint={path}", root=root)
+    assert str(path) in line
+    assert "name another, or train again" in line
+    assert not Path("/tmp/lm-was-here").exists()
+
+
+def test_a_checkpoint_whose_weights_are_of_other_sizes(
+    cli: Cli, train: Train, small: list[str], tmp_path: Path
+) -> None:
+    path = train(*small).dir / "checkpoints/last.ckpt"
+    content = torch.load(path)
+    content["config"]["model"]["hidden_size"] = 25
+    torch.save(content, path)
+    for root in ("sample", "train"):
+        line = cli(f"checkpoint={path}", root=root)
+        assert "do not fit" in line
+        assert "last.ckpt" in line
+
+
+def test_a_prompt_with_unknown_words(cli: Cli, train: Train, small: list[str]) -> None:
+    line = cli(f"checkpoint={train(*small).dir}", "prompt=w1 zebra w2", root="sample")
+    assert "'zebra'" in line
+    assert "<unk>" in line
+
+
+def test_a_text_file_that_cannot_be_read(cli: Cli, train: Train, small: list[str]) -> None:
+    line = cli(f"checkpoint={train(*small).dir}", "text_file=/nowhere/at all", root="evaluate")
+    assert "/nowhere/at all" in line
+    assert "standard input" in line
+
+
+def test_a_folder_that_cannot_be_written(cli: Cli, small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    line = cli(*small, f"hydra.run.dir={tmp_path}/file/run")
+    assert f"{tmp_path}/file" in line
+    assert "another folder" in line
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("iostream error\n")])
+def test_a_full_disk_keeps_the_earlier_checkpoint(
+    cli: Cli,
+    train: Train,
+    small: list[str],
+    tmp_path: Path,
+    monkeypatch: Monkey,
+    error: Exception,
+) -> None:
+    run = train(*small, name="r")
+    before = (run.dir / "checkpoints/last.ckpt").read_bytes()
+
+    def half_a_file(self: object, path: Path, **_: object) -> None:
+        Path(path).write_bytes(before[:100])
+        raise error
+
+    monkeypatch.setattr("pytorch_lightning.Trainer.save_checkpoint", half_a_file)
+    line = cli(f"checkpoint={run.dir}", "trainer.max_epochs=2")
+    assert str(run.dir / "checkpoints") in line
+    assert "free some space" in line
+    assert (run.dir / "checkpoints/last.ckpt").read_bytes() == before
+    assert {path.name for path in (run.dir / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert "free some space" in failure(tmp_path)
+
+
+def test_a_loss_that_is_not_finite(cli: Cli, small: list[str], monkeypatch: Monkey, tmp_path: Path) -> None:
+    monkeypatch.setattr("lm.models.base.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
+    line = cli(*small)
+    assert "became nan at window 0" in line
+    assert "lower optim.lr" in line
+    assert failure(tmp_path) in line
+
+
+def test_training_that_diverges(cli: Cli, small: list[str]) -> None:
+    line = cli(*small, "optim=sgd", "optim.lr=1e30", "optim.clip=0", "trainer.limit_train_batches=1")
+    assert "diverged" in line
+    assert "lower optim.lr" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
+@pytest.mark.parametrize("root", ["train", "sample"])
+def test_a_card_that_is_not_there(cli: Cli, train: Train, small: list[str], root: str) -> None:
+    arguments = small if root == "train" else [f"checkpoint={train(*small).dir}"]
+    line = cli(*arguments, "accelerator=gpu", root=root)
+    assert "accelerator=gpu" in line
+    assert "accelerator=cpu" in line
+
+
+def test_tbptt_over_token_updates(cli: Cli, small: list[str]) -> None:
+    line = cli(*small, "tbptt.windows=2", "forcing.update=token")
+    assert "tbptt.windows=2" in line
+    assert "forcing.update=window" in line
+
+
+def test_a_fault_of_ours_shows_where_it_is(
+    small: list[str],
+    tmp_path: Path,
+    text_file: Path,
+    monkeypatch: Monkey,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def task(cfg: Any) -> None:
+        raise ZeroDivisionError("by us")
+
+    monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={tmp_path}"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    GlobalHydra.instance().clear()
+    with pytest.raises(SystemExit):
+        command("train")(task)()
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "a bug in recurrent-lm" in err
+
+
+def test_help_is_quick_and_tells_everything() -> None:
+    done = subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for file in (ROOT / "conf").rglob("*.yaml"):
+        if file.parent.name not in ("conf", "evaluator"):
+            assert file.stem in done.stdout, file
+    assert done.stdout.count("  python train.py") >= 10
+    imported = "import sys; sys.argv = ['train.py', '--help']; import runpy\n"
+    imported += "try: runpy.run_path('train.py', run_name='__main__')\n"
+    imported += "finally: assert not {'torch', 'pytorch_lightning', 'tensorboard'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, check=True)
