@@ -44,6 +44,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
     config = plain(cfg)
     checkpoint, overrides = config.pop("checkpoint"), typed_overrides()
+    config["data"] = with_absolute_paths(config["data"])
     earlier = earlier_result(run_dir) if sweeping() else {}
     if earlier.get("config") == config and earlier["status"] == "completed":
         say(f"kept: {run_dir} is finished already")
@@ -54,7 +55,6 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     started = time.perf_counter()
     checkpoint = checkpoint or wished_checkpoint(run_dir)
     try:
-        config["data"] = with_absolute_paths(config["data"])
         start = resume.starting_point(checkpoint, run_dir)
         if checkpoint == "last" and start is None:
             say(f"{run_dir} holds no checkpoint yet: starting afresh")

@@ -103,15 +103,6 @@ def test_build_names_what_does_not_fit(settings: dict[str, Any], message: str) -
         build({"_target_": "test_cli.Target", **settings}, "group")
 
 
-def test_a_sweep_finishes_its_other_jobs_and_fails(tmp_path: Path, text_file: Path) -> None:
-    settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
-    done = shell("train.py", "-m", *settings, "data.window=0,6", f"hydra.sweep.dir={tmp_path}", expect=1)
-    results = [json.loads((tmp_path / job / "result.json").read_text()) for job in ("0", "1")]
-    assert [result["status"] for result in results] == ["failed", "completed"]
-    assert "data.window must be at least 1; got 0" in results[0]["error"]
-    assert "data.window must be at least 1; got 0" in done.stderr
-
-
 # The scripts
 
 

@@ -1,0 +1,92 @@
+"""Sweeps: a broken job is contained, the table is right, and a sweep started again goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from conftest import TINY, Run
+
+from lm.report import write_json
+from lm.sweep import table
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> None:
+    def job(name: str, **result: Any) -> None:
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "result.json", {"seconds": 1.0, "overrides": [f"seed={name}"], **result})
+
+    def done(valid: float) -> dict[str, Any]:
+        figures = {"valid": {"perplexity": valid}, "test": {"perplexity": valid + 1}, "best": {"epoch": 2}}
+        return {"status": "completed", **figures}
+
+    job("0", status="failed", error="no luck")
+    job("1", **done(30.0))
+    job("2", **done(20.0))
+    lines = table(tmp_path).splitlines()
+    assert "3 jobs" in lines[0]
+    assert [line.split()[0] for line in lines[2:]] == ["2", "1", "0"]
+    assert lines[2].split()[1:3] == ["20.00", "21.00"]
+    assert "seed=0: no luck" in lines[-1]
+
+
+def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
+    settings = [
+        "data=text",
+        f"data.train={text}",
+        *TINY,
+        "trainer.limit_train_batches=3",
+        "trainer.limit_val_batches=1",
+    ]
+    settings += ["trainer.limit_test_batches=1", "seed=1", "data.window=6,0,5", f"hydra.sweep.dir={folder}"]
+    done = subprocess.run([sys.executable, "train.py", "-m", *settings], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(tmp_path: Path, text_file: Path) -> None:
+    first = sweep(tmp_path, text_file, expect=1)
+    runs = [Run(tmp_path / job) for job in "012"]
+    assert [run.result["status"] for run in runs] == ["completed", "failed", "completed"]
+    assert "data.window must be at least 1; got 0" in runs[1].result["error"]
+    assert "data.window must be at least 1; got 0" in first.stderr
+    assert "Traceback" not in first.stderr
+    rows = first.stdout[first.stdout.index("3 jobs, best first") :].splitlines()
+    scores = {job: runs[job].result["valid"]["perplexity"] for job in (0, 2)}
+    assert [int(row.split()[0]) for row in rows[2:5]] == [*sorted(scores, key=lambda job: scores[job]), 1]
+    assert f"tensorboard --logdir {tmp_path}" in first.stdout
+
+    # As if the last job had been killed on its way to the test.
+    before = runs[0].result
+    write_json(runs[2].dir / "result.json", {**runs[2].result, "status": "failed"})
+    curve = runs[2].curve()
+    second = sweep(tmp_path, text_file, expect=1)
+    assert "kept" in second.stderr
+    assert runs[0].result == before
+    assert runs[2].result["status"] == "completed"
+    assert runs[2].result["resumed_at"] == [3]
+    assert runs[2].curve() == curve
+    assert json.loads((runs[2].dir / "result.json").read_text())["overrides"] == runs[2].result["overrides"]
+    assert torch.load(runs[2].dir / "checkpoints/last.ckpt")["global_step"] == 3
+
+
+def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path) -> None:
+    settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
+    settings += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "~callbacks.projector"]
+    done = subprocess.run(
+        [sys.executable, "train.py", "+sweep=teacher_forcing", *settings, f"hydra.sweep.dir={tmp_path}", "seed=1"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    combinations = set()
+    for job in "0123":
+        forcing = Run(tmp_path / job).result["config"]["forcing"]
+        combinations.add((forcing["feedback"], forcing["update"]))
+    assert len(combinations) == 4
+    assert "4 jobs, best first" in done.stdout
