@@ -18,7 +18,7 @@ from lm.errors import UserError
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
-AVAILABLE = ("run_dir", "save_dir", "vocab", "config", "stop", "sampler", "seed", "first_start")
+AVAILABLE = ("run_dir", "save_dir", "vocab", "config", "stop", "sampler", "seed", "first_start", "swept")
 """What callbacks and loggers may ask for beside their settings: objects of the run that builds them."""
 
 

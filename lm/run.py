@@ -97,7 +97,8 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
     sampler = build(config["sampler"], "sampler")
     here = start is not None and start.parent.parent == run_dir
     resume.settle_events(run_dir, saved["events"] if here else {})
-    at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here)
+    swept = typed_overrides() if sweeping() else []
+    at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here, swept)
     available = dict(zip(AVAILABLE, at_hand, strict=True))
     callbacks = [build(node, f"callbacks.{name}", available) for name, node in config["callbacks"].items() if node]
     loggers = [build(node, f"logger.{name}", available) for name, node in config["logger"].items() if node]

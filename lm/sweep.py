@@ -24,9 +24,11 @@ def table(folder: Path) -> str:
     """The jobs of a sweep's folder: what was set, perplexities, time; failed ones last, with the reason."""
     jobs = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob(f"*/{RESULT}")]
     jobs.sort(key=lambda job: (score(job[1]), job[0].name))
+    typed = [result.get("overrides") or [] for _, result in jobs]
+    common = [override for override in typed[0] if all(override in other for other in typed)] if typed else []
     rows = [("job", "valid", "test", "epoch", "time", "settings")]
     for path, result in jobs:
-        settings = " ".join(result.get("overrides") or []) or "(defaults)"
+        settings = " ".join(override for override in result.get("overrides") or [] if override not in common)
         if result["status"] == "completed":
             valid, test = (f"{result[split].get('perplexity') or float('inf'):.2f}" for split in ("valid", "test"))
             rows.append((path.name, valid, test, str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings))
@@ -34,7 +36,8 @@ def table(folder: Path) -> str:
             rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["  " + "  ".join([*map(str.ljust, row[:5], widths), row[5]]) for row in rows]
-    return "\n".join([f"{len(jobs)} jobs, best first:", *lines])
+    shared = [f"  all with {' '.join(common)}"] if common else []
+    return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])
 
 
 def score(result: dict[str, Any]) -> float:

@@ -43,7 +43,13 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
     config = configure(root, f"{group}={name}", *overrides)
     node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
     available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
-    available |= {"run_dir": str(tmp_path), "save_dir": str(tmp_path), "stop": StopRequest(), "first_start": True}
+    available |= {
+        "run_dir": str(tmp_path),
+        "save_dir": str(tmp_path),
+        "stop": StopRequest(),
+        "first_start": True,
+        "swept": [],
+    }
     if option == "data/ptb":
         return  # needs its files: tests/test_data.py
     if group == "accelerator":

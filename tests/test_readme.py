@@ -34,8 +34,8 @@ def test_the_commands_run_as_they_are_written(tmp_path: Path) -> None:
     for line in COMMANDS:
         script, *arguments = shlex.split(line)[1:]
         if script == "train.py":
-            small = [] if "quickstart" in line else ["model.hidden_size=16"]
-            arguments = [*arguments, *SHORT, *small]
+            small = [] if "quickstart" in line or "checkpoint=" in line else ["model.hidden_size=16"]
+            arguments = [*SHORT, *small, *arguments]
         done = subprocess.run(
             [sys.executable, str(ROOT / script), *arguments], capture_output=True, text=True, cwd=tmp_path
         )

@@ -20,7 +20,9 @@ ROOT = Path(__file__).parent.parent
 def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> None:
     def job(name: str, **result: Any) -> None:
         (tmp_path / name).mkdir()
-        write_json(tmp_path / name / "result.json", {"seconds": 1.0, "overrides": [f"seed={name}"], **result})
+        write_json(
+            tmp_path / name / "result.json", {"seconds": 1.0, "overrides": ["data=text", f"seed={name}"], **result}
+        )
 
     def done(valid: float) -> dict[str, Any]:
         figures = {"valid": {"perplexity": valid}, "test": {"perplexity": valid + 1}, "best": {"epoch": 2}}
@@ -31,9 +33,10 @@ def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> No
     job("2", **done(20.0))
     lines = table(tmp_path).splitlines()
     assert "3 jobs" in lines[0]
-    assert [line.split()[0] for line in lines[2:]] == ["2", "1", "0"]
+    assert [line.split()[0] for line in lines[2:5]] == ["2", "1", "0"]
     assert lines[2].split()[1:3] == ["20.00", "21.00"]
-    assert "seed=0: no luck" in lines[-1]
+    assert "seed=0: no luck" in lines[4]
+    assert lines[5].strip() == "all with data=text"
 
 
 def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
@@ -44,7 +47,7 @@ def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
         "trainer.limit_train_batches=3",
         "trainer.limit_val_batches=1",
     ]
-    settings += ["trainer.limit_test_batches=1", "seed=1", "data.window=6,0,5", f"hydra.sweep.dir={folder}"]
+    settings += ["trainer.limit_test_batches=1", "data.window=6,0,5", f"hydra.sweep.dir={folder}"]
     done = subprocess.run([sys.executable, "train.py", "-m", *settings], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == expect, done.stderr
     return done

@@ -62,6 +62,7 @@ class EmbeddingProjector(pl.Callback):
 class HyperParameters(pl.Callback):
     """What sets the run apart, beside the figures by which the HParams tab compares runs; and the Custom Scalars tab,
     which lays training and validation over one another. `first_start`: not a run that goes on in its own folder.
+    In a sweep `swept` names its settings, which then are the tab's columns; else they are the run's main parts.
     """
 
     FIGURES = ("best/valid_perplexity", "test/perplexity")
@@ -79,9 +80,11 @@ class HyperParameters(pl.Callback):
         },
     }
 
-    def __init__(self, config: dict[str, Any], first_start: bool = True) -> None:
+    def __init__(self, config: dict[str, Any], swept: list[str], first_start: bool = True) -> None:
         self.first_start = first_start
-        self.settings = dict(flatten({part: config[part] for part in self.PARTS if part in config}))
+        parts = {part: config[part] for part in self.PARTS if part in config}
+        typed = dict(override.lstrip("+").split("=", 1) for override in swept if "=" in override)
+        self.settings: dict[str, Any] = {key: _number(value) for key, value in typed.items()} or dict(flatten(parts))
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         if not self.first_start:
@@ -92,6 +95,13 @@ class HyperParameters(pl.Callback):
             for summary in summaries:
                 logger.experiment._get_file_writer().add_summary(summary)
             logger.experiment.add_custom_scalars(self.LAYOUT)
+
+
+def _number(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
