@@ -32,6 +32,8 @@ def sample(cfg: DictConfig) -> None:
     sampler = build(_plain(cfg.sampler), "sampler")
     text = _text(cfg.prompt, cfg.prompt_file, "prompt")
     prompt = None if text is None else [_known(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
+    if cfg.seed < 0:
+        raise UserError(f"seed must be 0 or more; got {cfg.seed}")
     generator = torch.Generator().manual_seed(cfg.seed)
     ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
     print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))
@@ -117,6 +119,11 @@ def _plain(node: DictConfig) -> dict[str, Any]:
 def _load(cfg: DictConfig) -> Trained:
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
+    if cfg.checkpoint == "last":
+        raise UserError("checkpoint=last is for train.py; name a checkpoint file or a run's folder: checkpoint=PATH")
+    for name in ("out", "per_token"):
+        if cfg.get(name):
+            _writable(Path(cfg[name]), name)  # said before the work is done
     trained = load(cfg.checkpoint)
     if "accelerator" in cfg:
         trained.model.to(device(cfg.accelerator.accelerator))
@@ -179,6 +186,8 @@ def _sentence(vocab: Vocab, text: str) -> np.ndarray:
 
 def _writable(path: Path, name: str) -> Path:
     path = path.expanduser()
+    if path.is_dir():
+        raise UserError(f"{name}: {path} is a folder; name a file")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Literal, Union
 
 from lm.errors import UserError
 
+CONF = Path(__file__).resolve().parent.parent / "conf"
 TARGET = "_target_"
 MISSING = "???"
 
@@ -31,12 +34,14 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
     `path` is where the node stands in the configuration, for messages. `available` holds objects of the running
     program (a vocabulary's size, a folder), handed to targets that take an argument of that name. A key that the
     target does not take, and a value that does not fit its annotation, raise UserError. With `trusted=False`, for
-    configurations out of a checkpoint, only this project's own classes are called.
+    configurations out of a checkpoint, only what conf/ names in that group is called.
     """
-    target, settings, extra = _resolved(node, path, available or {}, trusted)
+    if not trusted:
+        refuse_foreign(node, path)
+    target, settings, extra = _resolved(node, path, available or {})
     for key, value in settings.items():
         if isinstance(value, Mapping) and TARGET in value:
-            settings[key] = build(value, f"{path}.{key}", available, trusted)
+            settings[key] = build(value, f"{path}.{key}", available)
     return target(**settings, **extra)
 
 
@@ -45,19 +50,19 @@ def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> 
 
     `available` names the objects that will be at hand. For mistakes that are better told before a long wait.
     """
-    _, settings, _ = _resolved(node, path, dict.fromkeys(available), trusted=True)
+    _, settings, _ = _resolved(node, path, dict.fromkeys(available))
     for key, value in settings.items():
         if isinstance(value, Mapping) and TARGET in value:
             check(value, f"{path}.{key}", available)
 
 
 def _resolved(
-    node: Mapping[str, Any], path: str, available: Mapping[str, Any], trusted: bool
+    node: Mapping[str, Any], path: str, available: Mapping[str, Any]
 ) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
     """The target of a node, its settings, and what of `available` it takes; nested nodes are left as they are."""
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
-    target = _find(str(node[TARGET]), path, trusted)
+    target = _find(str(node[TARGET]), path)
     parameters, hints = inspect.signature(target).parameters, _hints(target)
     settings = {str(key): value for key, value in node.items() if key != TARGET}
     for key, value in settings.items():
@@ -79,23 +84,49 @@ def _value(value: Any, hint: Any, path: str) -> Any:
     if isinstance(value, Mapping) and TARGET in value:
         return value
     if not fits(value, hint):
+        *group, last = path.split(".")
+        if isinstance(value, str) and (CONF / "/".join(group) / last).is_dir():
+            raise UserError(f"{path} is chosen with a slash: {'/'.join(group)}/{last}={value}")
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
     if typing.get_origin(hint) is tuple:  # YAML knows lists only
         return tuple(value)
     return float(value) if hint is float else value
 
 
-def _find(name: str, path: str, trusted: bool) -> Callable[..., Any]:
+def refuse_foreign(node: Any, path: str, typed: Any = None) -> None:
+    """Raise UserError if a configuration out of a checkpoint names code that conf/ does not name in that group.
+
+    A checkpoint is data: it must not be able to choose what runs. What the command line says itself (`typed`, the
+    same part of its configuration) may run.
+    """
+    if not isinstance(node, Mapping):
+        return
+    typed = typed if isinstance(typed, Mapping) else {}
+    name = node.get(TARGET)
+    if name is not None and name != typed.get(TARGET) and name not in shipped_targets(path.partition(".")[0]):
+        raise UserError(
+            f"checkpoint: its {path} asks to run {name}, which conf/ does not know; it is not run. If you trust it, "
+            f"say so on the command line: {path}.{TARGET}={name}"
+        )
+    for key, value in node.items():
+        refuse_foreign(value, f"{path}.{key}", typed.get(key))
+
+
+def shipped_targets(group: str) -> set[str]:
+    """Every class and function that the files of conf/`group` name."""
+    files = (CONF / group).rglob("*.yaml")
+    return {name for file in files for name in re.findall(rf"{TARGET}:\s*(\S+)", file.read_text(encoding="utf-8"))}
+
+
+def _find(name: str, path: str) -> Callable[..., Any]:
     module_name, _, attribute = name.rpartition(".")
-    if not trusted and not module_name.startswith("lm."):
-        raise UserError(f"{path} of this checkpoint asks for code outside this project ({name}); it is not run")
     try:
         target = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError):
         raise UserError(
             f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name"
         ) from None
-    if not callable(target) or not (trusted or getattr(target, "__module__", "").startswith("lm.")):
+    if not callable(target):
         raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
     return target
 
@@ -142,6 +173,8 @@ def describe(hint: Any) -> str:
         return " or ".join(describe(argument) for argument in arguments)
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)}: {', '.join(map(describe, arguments))}"
     if origin in (list, tuple, Sequence):
         return f"a list of {describe(arguments[0])}" if arguments else "a list"
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -28,7 +28,6 @@ class Trained:
     vocab: Vocab
     config: dict[str, Any]
     path: Path
-    epoch: int
 
 
 def describe_run(vocab: Vocab, config: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +71,7 @@ def load(path: str | Path) -> Trained:
     model = build(content["config"]["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
     load_weights(model, content, file)
     model.eval()
-    return Trained(model, vocab, content["config"], file, content["epoch"])
+    return Trained(model, vocab, content["config"], file)
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

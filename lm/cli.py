@@ -22,6 +22,10 @@ from lm.interrupt import Interrupted
 
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "checkpoint", "per_token", "out"}
 FREE_TEXT |= {"data.train", "data.valid", "data.test"}
+UNKNOWN_OPTION = (
+    "the command line cannot be read: settings are key=value without dashes, options such as -m stand before them "
+    "all; see --help"
+)
 FREE_LISTS = {"words", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
@@ -53,8 +57,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     return float("inf")  # for sweepers: the worst of scores
 
             try:
-                sys.argv[1:] = [quote(argument) for argument in run_folder(sys.argv[1:])]
+                arguments = run_folder(sys.argv[1:]) if config_name == "train" else sys.argv[1:]
+                sweeping = bool({"-m", "--multirun"} & set(arguments))
+                sys.argv[1:] = [quote(argument, sweeping) for argument in arguments]
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+            except SystemExit as stop:  # argparse, about an option that Hydra does not know
+                if stop.code not in (None, 0):
+                    print(f"error: {UNKNOWN_OPTION}", file=sys.stderr)
+                    codes.append(1)
             except Interrupted as stop:
                 print(". ".join(["error: " + str(stop), *getattr(stop, "__notes__", [])]), file=sys.stderr)
                 codes.append(stop.code)
@@ -97,6 +107,18 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"
+    if "Ambiguous value" in text and (found := re.search(r"'([^=']+)=(.*?)'", text)):
+        key, value = found.groups()
+        ways = f"a sweep (put -m in front), a list ({key}=[{value}]) or a text ({key}='\"{value}\"')"
+        return f"{key}={value}: several values are {ways}; say which"
+    if isinstance(error.__cause__, OmegaConfBaseException) and (found := re.search(r"override (\S+?)=(.*)", text)):
+        key, value = found.groups()
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+        wanted = next((words for name, words in kind.items() if name in str(error.__cause__)), None)
+        if "ListConfig" in str(error.__cause__):
+            return f"{key} must be a list: {key}=[{value},...]"
+        if wanted:
+            return f"{key} must be {wanted}; got {value!r}"
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text}: {str(error.__cause__).splitlines()[0]}"
     return " ".join(text.split())
@@ -105,30 +127,37 @@ def explain(error: Exception) -> str:
 def run_folder(arguments: list[str]) -> list[str]:
     """A run that goes on does so in its own folder: `checkpoint=DIR` sets Hydra's folder too.
 
-    Raises UserError for `checkpoint=last` where no folder is named.
+    Raises UserError for `checkpoint=last` where no folder is named, and for a folder without a checkpoint: before
+    Hydra writes into it.
     """
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if given.get("hydra.run.dir") == "":
+        raise UserError("hydra.run.dir is empty; name a folder: hydra.run.dir=DIR")
     checkpoint = given.get("checkpoint", "").strip("'\"")
     if not checkpoint or "hydra.run.dir" in given or "hydra.sweep.dir" in given:
         return arguments
     if checkpoint == "last":
         raise UserError("checkpoint=last goes on in the folder of the run: name it with hydra.run.dir=DIR")
     folder = Path(checkpoint).expanduser()
-    if folder.is_dir() and sys.argv[0].endswith("train.py"):
-        folder = folder.parent if folder.name == "checkpoints" else folder
-        return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
-    return arguments
+    if not folder.is_dir():
+        return arguments
+    folder = folder.parent if folder.name == "checkpoints" else folder
+    if not any((folder / "checkpoints").glob("*.ckpt")):
+        raise UserError(f"checkpoint: {folder} holds no checkpoint; name a checkpoint file or the folder of a run")
+    return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
 
 
-def quote(argument: str) -> str:
+def quote(argument: str, sweeping: bool = False) -> str:
     """Quote the value of a free-text setting, so that Hydra's grammar takes it as it was typed.
 
     `prompt=it's` -> `prompt='it\\'s'`; `words=[n't,<unk>]` -> `words=['n\\'t','<unk>']`. What is already quoted, and
-    every other setting, stays.
+    every other setting, stays; in a sweep a comma separates values as everywhere.
     """
     key, equals, value = argument.partition("=")
     name = key.lstrip("+")
     if not equals or not value or _is_quoted(value) or value in ("null", "???"):
+        return argument
+    if sweeping and "," in value and (name in FREE_TEXT or "],[" in value):
         return argument
     if name in FREE_TEXT:
         # OmegaConf would read ${...} as a reference to another setting; in text it is text.
@@ -137,8 +166,9 @@ def quote(argument: str) -> str:
     if name in FOLDERS and "=" in value:
         return f"{key}={_quoted(value)}"
     if name in FREE_LISTS and value.startswith("[") and value.endswith("]"):
-        words = [word.strip() for word in value[1:-1].split(",")]
-        return f"{key}=[{','.join(word if _is_quoted(word) else _quoted(word) for word in words if word)}]"
+        words = re.findall(r"\s*('[^']*'|\"[^\"]*\"|[^,]+)\s*(?:,|$)", value[1:-1])
+        words = [word.strip() for word in words if word.strip()]
+        return f"{key}=[{','.join(word if _is_quoted(word) else _quoted(word) for word in words)}]"
     return argument
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -12,14 +11,21 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig
 
-from lm.build import check, did_you_mean
+from lm.build import CONF, check, did_you_mean
 from lm.errors import UserError
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
-
 
 AVAILABLE = ("run_dir", "save_dir", "vocab", "config", "stop", "sampler", "seed", "first_start", "swept")
 """What callbacks and loggers may ask for beside their settings: objects of the run that builds them."""
+
+
+UNSUPPORTED = {
+    "val_check_interval": "validation stands at the end of an epoch; see trainer.check_val_every_n_epoch",
+    "num_sanity_val_steps": "a validation before training would count as the first one",
+    "gradient_clip_val": "set optim.clip",
+    "accumulate_grad_batches": "see tbptt.windows for one update over several windows",
+    "max_steps": "set trainer.max_epochs and trainer.limit_train_batches",
+}
+"""Settings of Lightning's Trainer that would mean something else here, and what to do instead."""
 
 
 @dataclass
@@ -84,6 +90,18 @@ class DistanceConfig:
     out: str | None = None
 
 
+@dataclass
+class BenchmarkConfig:
+    """`scripts/benchmark.py`."""
+
+    sections: list[str] = MISSING
+    rounds: int = 5
+    windows: int = 4
+    words: int = 50
+    sizes: Any = MISSING
+    out: str | None = None
+
+
 def composed(root: str, overrides: Sequence[str] = ()) -> DictConfig:
     """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors."""
     running = GlobalHydra.instance().hydra
@@ -103,6 +121,7 @@ def register() -> None:
         ("sample_schema", SampleConfig),
         ("evaluate_schema", EvaluateConfig),
         ("distance_schema", DistanceConfig),
+        ("benchmark_schema", BenchmarkConfig),
     ):
         store.store(name=name, node=node)
 
@@ -113,6 +132,9 @@ def validate(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in known:
             raise UserError(f"{key}: there is no such group or setting. {did_you_mean(key, known)}")
+    for key in ("data", "model", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
+        if config.get(key) in (None, MISSING):
+            raise UserError(f"{key} is missing; leave it as it is by default, or choose: python train.py --help")
     windows = config["tbptt"]["windows"]
     if windows < 1:
         raise UserError(f"tbptt.windows must be at least 1; got {windows}")
@@ -121,8 +143,17 @@ def validate(config: Mapping[str, Any]) -> None:
             f"tbptt.windows={windows} keeps gradients over several windows, forcing.update=token cuts them at each "
             "token: choose forcing.update=window, or tbptt.windows=1"
         )
-    if config["seed"] < 0:
-        raise UserError(f"seed must be 0 or more; got {config['seed']}")
+    if not 0 <= config["seed"] < 2**32:
+        raise UserError(f"seed must be between 0 and {2**32 - 1}; got {config['seed']}")
+    for key, remedy in UNSUPPORTED.items():
+        if key in config["trainer"]:
+            raise UserError(f"trainer.{key} is not supported here: {remedy}")
+    if str(config["accelerator"].get("devices")) not in ("1", "auto"):
+        raise UserError(
+            f"accelerator.devices must be 1; got {config['accelerator'].get('devices')}: a run uses one device"
+        )
+    if config["trainer"].get("limit_train_batches") == 0:
+        raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
     for key in ("max_epochs", "log_every_n_steps"):
         value = config["trainer"].get(key)
         if isinstance(value, int) and value < 1:

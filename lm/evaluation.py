@@ -83,6 +83,8 @@ class Static:
     name = "static"
 
     def __init__(self, window: int = EVAL_WINDOW) -> None:
+        if window < 1:
+            raise UserError(f"evaluator.window must be at least 1; got {window}")
         self.window = window
 
     def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
@@ -115,6 +117,8 @@ class FreeRunning:
     def __init__(self, window: int = 30, streams: int = 20, limit: int | None = None) -> None:
         if window < 1 or streams < 1:
             raise UserError(f"evaluator.window and evaluator.streams must be at least 1; got {window} and {streams}")
+        if limit is not None and limit < 1:
+            raise UserError(f"evaluator.limit must be null (all windows) or at least 1; got {limit}")
         self.window, self.streams, self.limit = window, streams, limit
 
     def windows(self, ids: np.ndarray) -> Windows:
@@ -123,23 +127,22 @@ class FreeRunning:
         return Windows(ids, streams, self.window, keep_last=True)
 
     def nats(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
-        """Ids [N] -> the words scored, stream by stream, and their nats. The model stays as it was."""
+        """Ids [N] -> the words scored and their nats, window by window, in each stream by stream."""
         device = next(model.parameters()).device
         windows = self.windows(ids)
         was_training = model.training
         model.eval()
-        nats, words = [], []
         try:
-            with torch.inference_mode():
-                state = model.initial_state(len(windows.streams))
-                for window in islice(windows, self.limit):
-                    read, targets = window.inputs[:, 0].to(device), window.targets.to(device)
+            state = None
+            for window in islice(windows, self.limit):
+                read, targets, nats = window.inputs[:, 0].to(device), window.targets.to(device), []
+                with torch.inference_mode():
+                    state = state or model.initial_state(len(targets))
                     for t in range(targets.shape[1]):
                         hidden, state = model.step(read, state)
                         logits = model.head.logits(hidden).float()
-                        nats.append(F.cross_entropy(logits, targets[:, t], reduction="none").cpu())
+                        nats.append(F.cross_entropy(logits, targets[:, t], reduction="none"))
                         read = logits.argmax(dim=-1)
-                    words.append(window.targets)
+                yield Scored(window.targets.flatten(), torch.stack(nats, dim=1).flatten().cpu())
         finally:
             model.train(was_training)
-        yield Scored(torch.cat(words, dim=1).flatten(), torch.stack(nats, dim=1).flatten())

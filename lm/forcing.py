@@ -101,7 +101,8 @@ class Forcing:
         if self.feedback == "argmax":
             own = logits.argmax(dim=-1)
         else:
-            own = torch.multinomial(logits.softmax(dim=-1), 1).squeeze(-1)
+            # Diverged logits have no distribution to draw from; their loss, not this, is where training stops.
+            own = torch.multinomial(logits.softmax(dim=-1).nan_to_num(nan=1.0), 1).squeeze(-1)
         if truth_share <= 0:
             return own
         return torch.where(torch.rand(truth.shape, device=truth.device) < truth_share, truth, own)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 
 class Interrupted(BaseException):
@@ -26,6 +27,20 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signum is not None
 
+    def note(self, signum: int, frame: FrameType | None) -> None:
+        """Signal handler: the first signal is noted, a second one stops the program at once."""
+        if self.signum is not None:
+            raise Interrupted(signum)
+        self.signum = signum
+        print("stopping as soon as everything is saved; once more to stop at once", file=sys.stderr)
+
+    def listen(self) -> dict[int, Any]:
+        """Take over SIGINT and SIGTERM; the handlers before. Off the main thread nothing can be taken over."""
+        try:
+            return {signum: signal.signal(signum, self.note) for signum in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:
+            return {}
+
     def obey(self) -> None:
         """Raise Interrupted if a stop was asked for."""
         if self.signum is not None:
@@ -33,22 +48,10 @@ class StopRequest:
 
 
 @contextmanager
-def listen() -> Iterator[StopRequest]:
+def listening() -> Iterator[StopRequest]:
     """While inside, the first SIGINT or SIGTERM is noted; a second one stops the program at once."""
     request = StopRequest()
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        if request:
-            raise Interrupted(signum)
-        request.signum = signum
-        print("stopping after this window; once more to stop at once", file=sys.stderr)
-
-    before = {}
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        try:
-            before[signum] = signal.signal(signum, note)
-        except ValueError:  # not the main thread, as in a notebook's worker: then nothing is caught here
-            break
+    before = request.listen()
     try:
         yield request
     finally:

@@ -81,13 +81,14 @@ class LanguageModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._resumed = checkpoint["training"]
+        saved = self._resumed = checkpoint["training"]
+        self.windows, self.tokens, self.updates = saved["windows"], saved["tokens"], saved["updates"]
 
     def on_train_start(self) -> None:
         if self._resumed is not None:
             saved, self._resumed = self._resumed, None
-            self.windows, self.tokens, self.updates = saved["windows"], saved["tokens"], saved["updates"]
-            self.state = [tuple(part.to(self.device) for part in layer) for layer in saved["state"]]
+            like = self.model.embedding.weight
+            self.state = [tuple(part.to(like) for part in layer) for layer in saved["state"]]
             torch.set_rng_state(saved["rng"])
             for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
                 torch.cuda.set_rng_state(rng, i)
@@ -163,23 +164,28 @@ class LanguageModule(pl.LightningModule):
         due = self.windows % trainer.log_every_n_steps == 0
         # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
         if due or loss.device.type == "cpu":
-            nats = loss.item()
-            if not math.isfinite(nats):
-                raise UserError(
-                    f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
-                    "lower optim.lr or optim.clip. The last checkpoint is from before"
-                )
+            nats = self.refuse_non_finite()
         if due:
             now = time.perf_counter()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
-            if windows := self.windows - self._clock[1]:
-                scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
-            self._clock = (now, self.windows)
+            windows = self.windows + 1 - self._clock[1]
+            scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
+            self._clock = (now, self.windows + 1)
             self._write(scalars)
             self._write_by("train/loss", nats, updates_before)
         self.windows += 1
         self.tokens += window.targets.numel()
+
+    def refuse_non_finite(self) -> float:
+        """The newest loss in nats a token. Raises UserError if it is no number: nothing good can follow."""
+        nats = math.nan if self.last_loss is None else float(self.last_loss)
+        if self.last_loss is not None and not math.isfinite(nats):
+            raise UserError(
+                f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
+                "lower optim.lr or optim.clip. The last checkpoint is from before"
+            )
+        return nats
 
     def _lr(self) -> float:
         optimizer: Any = self.optimizers()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,23 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(aside, path)
 
 
+def read_result(run_dir: Path) -> dict[str, Any]:
+    """What a run's folder says of its run; empty where it says nothing readable."""
+    try:
+        result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return result
+
+
+def score(result: dict[str, Any]) -> float:
+    """What jobs are ordered by: the best validation perplexity; inf for a failed run, or one without validation."""
+    if result.get("status") != "completed":
+        return float("inf")
+    perplexity = result["valid"].get("perplexity")
+    return float("inf") if perplexity is None else float(perplexity)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -31,15 +49,16 @@ def summary(result: dict[str, Any], run_dir: Path) -> str:
     """The table that a person reads when a run has ended."""
     valid, test, best = result["valid"], result["test"], result["best"]
     free = [f"{split} {_figure(result[split].get('free_running', {}))}" for split in ("valid", "test")]
+    speed = f"training at {result['tokens_per_second']:,.0f} tokens/s" if result["tokens_per_second"] else "no training"
     seconds = timedelta(seconds=round(result["seconds"]))
     rows = [
-        ("valid perplexity", f"{_figure(valid)}   best epoch: {best['epoch']}"),
+        ("valid perplexity", _figure(valid) + (f"   best epoch: {best['epoch']}" if best["epoch"] else "")),
         ("test perplexity", _figure(test)),
         ("free running", "; ".join(free)),
-        ("time", f"{seconds} in all; training at {result['tokens_per_second']:,.0f} tokens/s"),
+        ("time", f"{seconds} in all; {speed}"),
         ("folder", str(run_dir)),
         ("best checkpoint", str(best["checkpoint"])),
-        ("TensorBoard", f"tensorboard --logdir {run_dir}"),
+        ("TensorBoard", f"tensorboard --logdir {shlex.quote(str(run_dir))}"),
     ]
     lines = [f"  {name:<17} {text}" for name, text in rows]
     for sample in result["samples"][:1]:

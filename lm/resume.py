@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lm.checkpoint import EVENTS, FOLDER, LAST, find
+import numpy as np
+
+from lm.build import refuse_foreign
+from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, find
+from lm.data.vocab import Vocab
 from lm.errors import UserError
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
@@ -20,8 +24,8 @@ def starting_point(checkpoint: str | None, run_dir: Path) -> Path | None:
     if checkpoint is None:
         return None
     if checkpoint != "last":
-        return find(checkpoint, prefer=LAST)
-    own = run_dir / FOLDER / LAST
+        return find(checkpoint, prefer=LAST).resolve()
+    own = run_dir.resolve() / FOLDER / LAST
     return own if own.is_file() else None
 
 
@@ -30,16 +34,21 @@ def merged(
 ) -> dict[str, Any]:
     """The checkpoint's configuration, changed where the command line says so.
 
-    Said is what differs from the default configuration, and the keys named in `explicit`. Raises UserError where the
-    result would no longer be the run that was saved.
+    Said is what differs from the default configuration, and all below the names in `explicit`. Raises UserError where
+    the result would no longer be the run that was saved.
     """
+    explicit = {name.replace("/", ".") for name in explicit}
     typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
     for key in {*typed_flat, *default_flat}:
         free = key.split(".")[0] in FREE
         if key not in typed_flat:
             if free:
                 result.pop(key, None)
-        elif key in explicit or key not in default_flat or typed_flat[key] != default_flat[key]:
+        elif (
+            any(f"{key}.".startswith(f"{name}.") for name in explicit)
+            or key not in default_flat
+            or typed_flat[key] != default_flat[key]
+        ):
             if not free and result.get(key) != typed_flat[key]:
                 raise UserError(
                     f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave that "
@@ -49,7 +58,10 @@ def merged(
             result = {other: value for other, value in result.items() if not f"{other}.".startswith(f"{key}.")}
             result = {other: value for other, value in result.items() if not f"{key}.".startswith(f"{other}.")}
             result[key] = typed_flat[key]
-    return nested(result)
+    config = nested(result)
+    for part, node in config.items():
+        refuse_foreign(node, part, typed.get(part))
+    return config
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
@@ -73,13 +85,23 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def earlier_resumptions(run_dir: Path) -> list[int]:
-    """`resumed_at` of the run that this folder holds so far."""
-    try:
-        resumed = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["resumed_at"]
-    except (OSError, ValueError, KeyError):
-        return []
-    return [int(step) for step in resumed]
+def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], where: Path) -> None:
+    """Raise UserError if the text is not the one that the checkpoint was trained on."""
+    then = Vocab(saved["vocab"]["words"], saved["vocab"]["unit"])
+    tokens = {split: len(part) for split, part in ids.items()}
+    if then != vocab or saved["tokens"] != tokens:
+        raise UserError(
+            f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "
+            "restore the files, or start afresh without checkpoint="
+        )
+
+
+def bring_best(start: Path, run_dir: Path) -> None:
+    """A run that goes on in another folder takes the best checkpoint so far along: it may stay the best."""
+    best = start.with_name(BEST)
+    if best.is_file():
+        (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(best, run_dir / FOLDER / BEST)
 
 
 def settle_events(run_dir: Path, sizes: dict[str, int]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import shlex
+import signal
 import sys
 import time
 import warnings
@@ -11,25 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lm import report, resume
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
 from lm.callbacks.progress import Bar, Progress, say
+from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
-from lm.checkpoint import FOLDER, find, load, load_weights, read
+from lm.checkpoint import FOLDER, find, load_weights, read
 from lm.config import AVAILABLE, composed, validate
 from lm.data.sources import SPLITS
 from lm.data.streams import limited
 from lm.devices import device
 from lm.errors import UserError
-from lm.interrupt import Interrupted, StopRequest, listen
+from lm.interrupt import Interrupted, StopRequest, listening
 from lm.module import LanguageModule
+from lm.precision import check_precision
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -38,81 +42,95 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder (Hydra's if None).
 
     Returns the best validation perplexity, for sweepers. result.json is there from the start, so that a killed run
-    is told from a finished one. A job that a sweep's folder holds finished already is kept as it is.
+    is told from a finished one; a mistake noticed before anything begins leaves that of an earlier run alone. A job
+    that a sweep's folder holds finished already is kept as it is.
     """
     quiet_libraries()
-    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
+    run_dir = (run_dir or Path(HydraConfig.get().runtime.output_dir)).resolve()
     config = plain(cfg)
-    checkpoint, overrides = config.pop("checkpoint"), typed_overrides()
+    checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
-    earlier = earlier_result(run_dir) if sweeping() else {}
-    if earlier.get("config") == config and earlier["status"] == "completed":
+    earlier, holds_run = report.read_result(run_dir), any((run_dir / FOLDER).glob("*.ckpt"))
+    if sweeping() and earlier.get("config") == config and earlier["status"] == "completed":
         say(f"kept: {run_dir} is finished already")
-        return float(earlier["valid"]["perplexity"])
+        return report.score(earlier)
+    if holds_run and checkpoint is None:
+        if not sweeping():
+            raise UserError(
+                f"{run_dir} already holds a run: go on with checkpoint=last, or choose another folder with "
+                "hydra.run.dir=DIR"
+            )
+        checkpoint = "last"
 
-    result: dict[str, Any] = {"status": "failed", "error": UNFINISHED, "seed": config["seed"], "config": config}
-    result |= {"overrides": overrides, "resumed_at": []}
-    started = time.perf_counter()
-    checkpoint = checkpoint or wished_checkpoint(run_dir)
+    result: dict[str, Any] = {"status": "failed", "error": UNFINISHED, "seed": config.get("seed"), "config": config}
+    result |= {"overrides": overrides, "resumed_at": earlier.get("resumed_at", []) if holds_run else []}
+    started, began = time.perf_counter(), False
     try:
         start = resume.starting_point(checkpoint, run_dir)
-        if checkpoint == "last" and start is None:
-            say(f"{run_dir} holds no checkpoint yet: starting afresh")
         if start is not None:
-            saved = read(start)
-            explicit = [override.partition("=")[0].lstrip("+") for override in overrides]
-            config = result["config"] = resume.merged(
-                saved["config"], config, plain(composed("train")), explicit, start
-            )
-            result["resumed_at"] = [*resume.earlier_resumptions(run_dir), saved["global_step"]]
-            say(f"going on from {start} at window {saved['training']['windows']:,}")
-        result["seed"] = config["seed"]
+            config = result["config"] = resumed_config(config, overrides, start, result)
+        elif checkpoint == "last":
+            say(f"{run_dir} holds no checkpoint yet: starting afresh")
+        if start is not None and holds_run and not in_folder(start, run_dir):
+            raise UserError(f"{run_dir} holds another run than {start}: choose another folder with hydra.run.dir=DIR")
         validate(config)
+        began = True
         report.write_json(run_dir / report.RESULT, result)
-        with listen() as stop:
+        with listening() as stop:
             result |= _train(config, run_dir, start, stop)
-        result |= {"status": "completed", "error": None}
+            result |= {"status": "completed", "error": None}
+            print(report.summary({**result, "seconds": time.perf_counter() - started}, run_dir))
+            stop.obey()  # the run is finished; a sweep is not to go on
     except Interrupted as interrupted:
-        result["error"] = f"{interrupted}; go on with checkpoint={run_dir}"
-        interrupted.add_note(f"go on with: python train.py checkpoint={run_dir}")
+        if result["status"] != "completed":
+            result["error"] = f"{interrupted}; go on with checkpoint={run_dir}"
+            interrupted.add_note(f"go on with: python train.py {shlex.quote(f'checkpoint={run_dir}')}")
         raise
     except BaseException as error:
+        error = told(error)
         result["error"] = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        raise
+        raise error from None
     finally:
         result["seconds"] = time.perf_counter() - started
-        report.write_json(run_dir / report.RESULT, result)
-    print(report.summary(result, run_dir))
-    return float(result["valid"].get("perplexity") or "inf")
+        if began or not holds_run:
+            report.write_json(run_dir / report.RESULT, result)
+    return report.score(result)
 
 
 def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: StopRequest) -> dict[str, Any]:
-    device(config["accelerator"]["accelerator"])  # said before anything is read or built
+    kind = device(config["accelerator"]["accelerator"]).type  # said before anything is read or built
+    check_precision(kind, config["accelerator"]["precision"])
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
+    here = start is not None and in_folder(start, run_dir)
     saved = read(start) if start is not None else {}
     if start is not None:
+        resume.same_text(saved, data.vocab, data.ids, start)
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
-    sampler = build(config["sampler"], "sampler")
-    here = start is not None and start.parent.parent == run_dir
+        if not here:
+            resume.bring_best(start, run_dir)
     resume.settle_events(run_dir, saved["events"] if here else {})
+    sampler = build(config["sampler"], "sampler")
     swept = typed_overrides() if sweeping() else []
     at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here, swept)
     available = dict(zip(AVAILABLE, at_hand, strict=True))
     callbacks = [build(node, f"callbacks.{name}", available) for name, node in config["callbacks"].items() if node]
     loggers = [build(node, f"logger.{name}", available) for name, node in config["logger"].items() if node]
-    trainer = make_trainer(config, [*callbacks, *bars(callbacks)], loggers, run_dir)
+    checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
+    stopping = Stopping(stop, obeys=checkpoint is None)
+    trainer = make_trainer(config, [stopping, *callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
     trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
 
-    best = find(run_dir if (run_dir / FOLDER).is_dir() else start or run_dir)
-    module.model.load_state_dict(load(best).model.state_dict())
+    best = find(run_dir) if any((run_dir / FOLDER).glob("*.ckpt")) else None  # none with ~callbacks.checkpoint
+    if best is not None:
+        load_weights(module.model, read(best), best)
     trainer.test(module, datamodule=data, verbose=False)
-    checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     samples = next((callback.draw(module) for callback in callbacks if isinstance(callback, TextSamples)), [])
     progress = next((callback for callback in callbacks if isinstance(callback, Progress)), None)
-    scores = {"valid": checkpoint.best_score if checkpoint else {}, "test": module.scores["test"].as_dict()}
+    test = module.scores["test"].as_dict() if "test" in module.scores else {}
+    scores = {"valid": checkpoint.best_score if checkpoint else {}, "test": test}
     for free_running in (callback for callback in callbacks if isinstance(callback, FreeRunningTest)):
         for split, score in free_running.scores.items():
             scores[split]["free_running"] = score.as_dict()
@@ -122,24 +140,38 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
         logger.finalize("success")
     return {
         **scores,
-        "best": {"checkpoint": str(best), "epoch": checkpoint.best_epoch if checkpoint else None},
+        "best": {"checkpoint": str(best) if best else None, "epoch": checkpoint.best_epoch if checkpoint else None},
         "tokens_per_second": progress.pace.rate * data.tokens_per_window if progress else None,
         "samples": samples,
     }
 
 
-def wished_checkpoint(run_dir: Path) -> str | None:
-    """Where to begin if nothing was said: afresh, in a sweep started again from each job's last checkpoint.
+def resumed_config(config: dict[str, Any], overrides: list[str], start: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the run that goes on from `start`; notes the resumption in `result`."""
+    saved = read(start)
+    explicit = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    merged = resume.merged(saved["config"], config, plain(composed("train")), explicit, start)
+    result["resumed_at"] = [*result["resumed_at"], saved["global_step"]]
+    result["seed"] = merged["seed"]
+    say(f"going on from {start} at window {saved['training']['windows']:,}")
+    return merged
 
-    Raises UserError rather than write over a run that the folder holds already.
-    """
-    if not any((run_dir / FOLDER).glob("*.ckpt")):
-        return None
-    if sweeping():
-        return "last"
-    raise UserError(
-        f"{run_dir} already holds a run: go on with checkpoint=last, or choose another folder with hydra.run.dir=DIR"
-    )
+
+def told(error: BaseException) -> BaseException:
+    """An error as a UserError, where it is known to be about what was asked for and not about this program."""
+    text = " ".join(str(error).split())
+    if isinstance(error, SIGTERMException):  # Lightning was quicker than lm.callbacks.stopping
+        return Interrupted(signal.SIGTERM)
+    if isinstance(error, MisconfigurationException):
+        return UserError(f"trainer / accelerator: {text}")
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in text:
+        return UserError("out of memory: lower data.batch_size, data.window, tbptt.windows or the sizes of the model")
+    return error
+
+
+def in_folder(start: Path, run_dir: Path) -> bool:
+    """Whether a checkpoint is one of the run's own."""
+    return start.resolve().parent.parent == run_dir
 
 
 def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
@@ -163,11 +195,13 @@ def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any
         "logger": loggers,
         "default_root_dir": str(run_dir),
         "enable_progress_bar": any(isinstance(callback, Bar) for callback in callbacks),
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
+        "num_sanity_val_steps": 0,
         **config["accelerator"],
     }
     try:
         trainer: pl.Trainer = build(config["trainer"], "trainer", available)
-    except (MisconfigurationException, ValueError) as error:
+    except ValueError as error:
         raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
     return trainer
 
@@ -178,8 +212,9 @@ def bars(callbacks: list[Any]) -> list[Bar]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain containers; a group that was taken out (`~logger`) is an empty one."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    return config
+    return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
 
 
 def sweeping() -> bool:
@@ -191,16 +226,10 @@ def typed_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def earlier_result(run_dir: Path) -> dict[str, Any]:
-    try:
-        result: dict[str, Any] = json.loads((run_dir / report.RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return result
-
-
-def with_absolute_paths(data: dict[str, Any]) -> dict[str, Any]:
+def with_absolute_paths(data: Any) -> Any:
     """The files of `data=text` as absolute paths: a checkpoint is used from other folders too."""
+    if not isinstance(data, dict):
+        return data
     files = {split: data[split] for split in SPLITS if data.get(split) not in (None, MISSING)}
     return {**data, **{split: str(Path(str(file)).expanduser().resolve()) for split, file in files.items()}}
 

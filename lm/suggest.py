@@ -15,10 +15,23 @@ from lm.config import CONF, composed
 def unknown_override(key: str) -> str:
     """A sentence about a `key` that Hydra could not override."""
     root = _root_file()
+    top = key.replace("/", ".").partition(".")[0]
+    groups = [path.name for path in CONF.iterdir() if path.is_dir()]
+    if "/" in key and (CONF / key).is_dir():
+        return f"{key}: the chosen {top} has nothing there to choose; another option of {top} may (see --help)"
+    if key in ("experiment", "sweep"):
+        return f"{key}: write it with a plus: +{key}=NAME"
+    heads = _keys(root, "")
+    if top not in heads:
+        return f"{key}: there is no group or setting {top}. {did_you_mean(top, [*heads, *groups])}"
     parent, _, last = key.rpartition(".")
     known = _keys(root, parent)
-    where = f" of {parent}" if parent else ""
-    return f"{key}: there is no setting {last}{where}. {did_you_mean(last, known)}"
+    if not known:
+        return f"{key}: {parent} has no settings as it is chosen here; another option of {top} may (see --help)"
+    hint = did_you_mean(last, known)
+    if any(argument.startswith("checkpoint=") for argument in sys.argv[1:]):
+        hint += " (What a saved run chose in a group cannot be changed when it goes on.)"
+    return f"{key}: there is no setting {last}{f' of {parent}' if parent else ''}. {hint}"
 
 
 def unparsable(argument: str) -> str:
@@ -46,7 +59,7 @@ def _keys(root: str, parent: str) -> list[str]:
             config = composed(root, overrides)
             node = OmegaConf.select(config, parent) if parent else config
             names = [str(name) for name in node] if isinstance(node, DictConfig) else []
-            return [*names, *groups] if not parent else [name for name in names if name != "_target_"]
+            return [name for name in names if name != "_target_"]
         except (HydraException, OmegaConfBaseException):
             continue
     return groups

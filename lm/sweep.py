@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from lm.report import RESULT
+from lm.report import RESULT, read_result, score
 
 
 class SweepTable(Callback):
@@ -17,13 +17,13 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {folder}")
+        print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 def table(folder: Path) -> str:
     """The jobs of a sweep's folder: what was set, perplexities, time; failed ones last, with the reason."""
-    jobs = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in folder.glob(f"*/{RESULT}")]
-    jobs.sort(key=lambda job: (score(job[1]), job[0].name))
+    jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
+    jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
     typed = [result.get("overrides") or [] for _, result in jobs]
     common = [override for override in typed[0] if all(override in other for other in typed)] if typed else []
     rows = [("job", "valid", "test", "epoch", "time", "settings")]
@@ -38,10 +38,3 @@ def table(folder: Path) -> str:
     lines = ["  " + "  ".join([*map(str.ljust, row[:5], widths), row[5]]) for row in rows]
     shared = [f"  all with {' '.join(common)}"] if common else []
     return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])
-
-
-def score(result: dict[str, Any]) -> float:
-    """What jobs are ordered by: the best validation perplexity; inf for a failed one."""
-    if result["status"] != "completed":
-        return float("inf")
-    return float(result["valid"].get("perplexity") or "inf")

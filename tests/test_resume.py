@@ -15,8 +15,10 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import TINY, Run, configure
+from omegaconf import OmegaConf
 
 from lm.errors import UserError
+from lm.resume import merged
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [*TINY, "trainer.max_epochs=3", "trainer.limit_train_batches=7", "callbacks.checkpoint.every_n_windows=2"]
@@ -118,6 +120,62 @@ def test_going_on_twice_adds_up(train: Callable[..., Run], text_file: Path, tmp_
     assert finished.curve() == again.curve()
 
 
+def test_a_relative_folder_keeps_its_curves(
+    train: Callable[..., Run], text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS]
+    whole = train(*overrides, "trainer.max_epochs=2", name="whole")
+    run = train(*overrides, "trainer.max_epochs=1", "optim.schedule.warmup=0.5", name="run")
+    monkeypatch.chdir(tmp_path)
+    resumed = go_on(Path("run"), "checkpoint=run", "trainer.max_epochs=2")
+    assert list(resumed.curve()) == list(whole.curve())
+    assert list(resumed.curve("valid/perplexity")) == [7, 14]
+    assert resumed.result["resumed_at"] == [7]
+    assert run.dir == resumed.dir.resolve()
+
+
+def test_a_refused_resumption_leaves_the_finished_run_alone(train: Callable[..., Run], text_file: Path) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    before, curve = run.result, run.curve()
+    for mistake in ("model.hidden_size=48", "trainer.log_every_n_steps=0", "sampler.top_k=x"):
+        with pytest.raises(UserError):
+            go_on(run.dir, "checkpoint=last", mistake)
+        assert run.result == before
+        assert run.curve() == curve
+
+
+def test_another_text_is_refused(train: Callable[..., Run], tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("a b c d\n" * 300)
+    run = train("data=text", f"data.train={text}", *SETTINGS, "trainer.max_epochs=1")
+    text.write_text("d c b a\n" * 300)
+    with pytest.raises(UserError, match="has changed since"):
+        go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+
+
+def test_groups_typed_again_are_heard(train: Callable[..., Run], text_file: Path) -> None:
+    saved = configure("train", "data=text", f"data.train={text_file}", "sampler=greedy", "optim=sgd")
+    typed, default = (configure("train", *more) for more in ([], []))
+    configs = [OmegaConf.to_container(config) for config in (saved, typed, default)]
+    unsaid = merged(*configs, [], Path("x"))
+    assert unsaid["sampler"]["do_sample"] is False
+    assert merged(*configs, ["sampler"], Path("x"))["sampler"]["do_sample"] is True
+    with pytest.raises(UserError, match="optim"):
+        merged(*configs, ["optim"], Path("x"))
+
+
+def test_a_run_that_goes_on_elsewhere_keeps_its_best(
+    train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "optim=sgd", "optim.lr=1", "trainer.max_epochs=2")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    resumed = go_on(elsewhere, f"checkpoint={run.dir}", "trainer.max_epochs=3")
+    best = torch.load(resumed.result["best"]["checkpoint"])
+    assert best["epoch"] + 1 == resumed.result["best"]["epoch"]
+    assert Path(resumed.result["best"]["checkpoint"]).parent.parent == elsewhere
+
+
 def test_settings_that_would_make_it_another_run_are_refused(
     train: Callable[..., Run], text_file: Path, tmp_path: Path
 ) -> None:
@@ -153,9 +211,10 @@ def command(folder: Path, text: Path, *more: str) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *settings, f"hydra.run.dir={folder}", *more]
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def wait_for(path: Path, process: subprocess.Popen, pattern: bool = False) -> None:
     for _ in range(1200):
-        if path.exists() or process.poll() is not None:
+        there = any(path.parent.glob(f"{path.name}*")) if pattern else path.exists()
+        if there or process.poll() is not None:
             return
         time.sleep(0.05)
 
@@ -176,6 +235,22 @@ def test_a_signal_stops_behind_a_window_and_loses_nothing(
     assert signal.Signals(signum).name in result["error"]
     windows = torch.load(tmp_path / "r/checkpoints/last.ckpt")["training"]["windows"]
     assert max(Run(tmp_path / "r").curve()) in (windows - 1, windows)
+
+
+@pytest.mark.parametrize(
+    "more", [["tbptt.windows=3"], ["~callbacks.checkpoint"], ["callbacks.checkpoint.every_n_windows=0"]]
+)
+def test_a_signal_is_obeyed_in_every_mode(more: list[str], text_file: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path / "r", text_file, *more), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    wait_for(tmp_path / "r/events.out.tfevents", process, pattern=True)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err.decode()
+    assert "SIGTERM" in Run(tmp_path / "r").result["error"]
+    saved = more != "~callbacks.checkpoint"
+    assert (tmp_path / "r/checkpoints/last.ckpt").exists() == saved
 
 
 @pytest.mark.slow

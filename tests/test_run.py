@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable
@@ -80,7 +81,7 @@ def test_curves_count_windows_from_zero(on_text: Callable[..., Run]) -> None:
     assert [math.exp(loss[k]) for k in loss] == pytest.approx(list(perplexity.values()), rel=1e-5)
     assert list(run.curve("valid/perplexity")) == [4, 8]
     assert run.curve("test/perplexity")[8] == pytest.approx(run.result["test"]["perplexity"], rel=1e-5)
-    assert list(run.curve("train/tokens_per_second")) == [3, 6]
+    assert list(run.curve("train/tokens_per_second")) == [0, 3, 6]
 
 
 def test_a_seed_repeats_a_run_and_zero_is_a_seed(on_text: Callable[..., Run]) -> None:
@@ -168,14 +169,22 @@ def test_what_is_no_checkpoint_is_named(content: bytes | str, on_text: Callable[
         load(path)
 
 
-def test_a_checkpoint_cannot_name_code_to_run(on_text: Callable[..., Run]) -> None:
+def test_a_checkpoint_cannot_name_code_to_run(
+    on_text: Callable[..., Run], train: Callable[..., Run], tmp_path: Path
+) -> None:
     path = on_text().dir / "checkpoints/last.ckpt"
-    for target in ("os.system", "lm.report.os.system", "lm.build.importlib.import_module"):
-        content = torch.load(path)
-        content["config"]["model"]["_target_"] = target
-        torch.save(content, path)
-        with pytest.raises(UserError, match="model"):
-            load(path)
+    whole = torch.load(path)
+    odd = tmp_path / "odd.ckpt"
+    for part in ("model", "sampler", "callbacks", "optim"):
+        for target in ("os.system", "lm.report.os.system", "lm.run.make_trainer", "lm.build.importlib.import_module"):
+            content = copy.deepcopy(whole)
+            content["config"][part] = {"_target_": target, "command": "touch hacked"}
+            torch.save(content, odd)
+            with pytest.raises(UserError, match=f"its {part} asks to run {target}"):
+                train("checkpoint=" + str(odd), name=f"{part}-{target}")
+            if part == "model":
+                with pytest.raises(UserError, match=f"its {part} asks to run {target}"):
+                    load(odd)
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
@@ -183,6 +192,19 @@ def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
         find(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         find(tmp_path / "nowhere")
+
+
+WITHOUT = ["~callbacks.checkpoint", "~callbacks.samples", "~callbacks.progress", "~callbacks", "~logger"]
+WITHOUT += ["trainer.limit_val_batches=0", "trainer.limit_test_batches=0", "trainer.check_val_every_n_epoch=2"]
+
+
+@pytest.mark.parametrize("without", WITHOUT)
+def test_what_stands_beside_training_can_be_left_out(without: str, on_text: Callable[..., Run]) -> None:
+    result = on_text("trainer.max_epochs=3", without).result
+    assert result["status"] == "completed"
+    assert (result["test"].get("perplexity") is None) == ("limit_test" in without)
+    no_valid = ("trainer.limit_val_batches=0", "~callbacks", "~callbacks.checkpoint")
+    assert (result["valid"].get("perplexity") is None) == (without in no_valid)
 
 
 def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Callable[..., Run]) -> None:

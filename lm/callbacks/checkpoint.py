@@ -19,8 +19,8 @@ class Checkpoint(pl.callbacks.Checkpoint):
     """`checkpoints/last.ckpt` every `every_n_windows` windows (0: not) and after each epoch; `best.ckpt` after the
     epoch whose validation perplexity is the lowest so far.
 
-    A file is written aside and renamed: whatever stands under these names is whole. Asked to stop, training ends after
-    the window at hand, which `last.ckpt` then holds.
+    A file is written aside and renamed: whatever stands under these names is whole. Asked to stop, training ends as
+    soon as everything can be saved: behind the window at hand, or an epoch's last one with its validation.
     """
 
     def __init__(
@@ -46,14 +46,16 @@ class Checkpoint(pl.callbacks.Checkpoint):
         return {"best_epoch": self.best_epoch, "best_score": self.best_score}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
+        if (self.folder / BEST).is_file():  # else a best epoch without weights: the next one is the first that counts
+            self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:
             logger.save()
         # How far the curves had come: what is written later is taken back when the run goes on from here.
         events = {path.name: path.stat().st_size for path in self.folder.parent.glob(EVENTS)}
-        checkpoint.update(self._about, events=events)
+        tokens = {split: len(ids) for split, ids in getattr(trainer.datamodule, "ids", {}).items()}
+        checkpoint.update(self._about, events=events, tokens=tokens)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         self._due |= bool(self.stop) or (self.every_n_windows > 0 and module.windows % self.every_n_windows == 0)
@@ -62,12 +64,6 @@ class Checkpoint(pl.callbacks.Checkpoint):
             self._save(trainer, LAST)
             self._due = False
             self.stop.obey()
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self.stop.obey()
-
-    def on_test_batch_end(self, *_: Any) -> None:
-        self.stop.obey()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         score = module.scores["valid"].as_dict()
@@ -83,6 +79,8 @@ class Checkpoint(pl.callbacks.Checkpoint):
         self.stop.obey()
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
+        module: Any = trainer.lightning_module
+        module.refuse_non_finite()
         path = self.folder / name
         aside = path.with_name(f".{name}.writing")
         try:

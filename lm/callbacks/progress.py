@@ -106,6 +106,12 @@ class Bar(TQDMProgressBar):
     def __init__(self, progress: Progress) -> None:
         super().__init__()
         self._progress = progress
+        self._figures: dict[str, str] = {}
+        self._read = 0.0
+
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
 
     def init_validation_tqdm(self) -> Tqdm:
         bar = super().init_validation_tqdm()
@@ -113,7 +119,10 @@ class Bar(TQDMProgressBar):
         return bar
 
     def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
-        return dict(self._progress.figures(trainer, module))
+        # Asked for at each window; reading the loss makes a GPU wait, and no eye follows that fast.
+        if time.monotonic() - self._read > 0.5:
+            self._figures, self._read = self._progress.figures(trainer, module), time.monotonic()
+        return dict(self._figures)
 
 
 def clock(seconds: float) -> str:

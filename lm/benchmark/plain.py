@@ -1,0 +1,89 @@
+"""The rivals: the classic exercise's loops, kept as plain as they are taught. Nothing of this project is used here."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class PlainModel(nn.Module):
+    """Embedding, LSTM, linear layer over every position."""
+
+    def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, num_layers: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, embedding_size)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True)
+        self.linear = nn.Linear(hidden_size, vocab_size)
+
+    def forward(self, words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        out, state = self.lstm(self.embed(words), state)
+        return self.linear(out.reshape(-1, out.shape[2])), state
+
+    def start(self, batch_size: int) -> tuple[Tensor, ...]:
+        zeros = torch.zeros(self.lstm.num_layers, batch_size, self.lstm.hidden_size)
+        return zeros, zeros.clone()
+
+
+class PlainTraining:
+    """The exercise's training loop, one window a call: default Adam, fp32, a line every hundred windows."""
+
+    def __init__(self, model: PlainModel, batch_size: int) -> None:
+        self.model = model
+        self.optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
+        self.states = model.start(batch_size)
+        self.criterion = nn.CrossEntropyLoss()
+        self.window = 0
+        self.printed = io.StringIO()
+
+    def step(self, inputs: Tensor, targets: Tensor) -> None:
+        self.states = tuple(state.detach() for state in self.states)
+        outputs, self.states = self.model(inputs, self.states)
+        loss = self.criterion(outputs, targets.reshape(-1))
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+        self.optimizer.step()
+        if self.window % 100 == 0:
+            print(f"Step[{self.window}], Loss: {loss.item():.4f}, {math.exp(loss.item()):5.2f}", file=self.printed)
+        self.window += 1
+
+
+def plain_sampling(model: PlainModel, words: int) -> list[int]:
+    """The exercise's sampling loop: one sequence, one word at a time, drawn from the exponentials of the logits."""
+    drawn = []
+    with torch.no_grad():
+        state = model.start(1)
+        word = torch.multinomial(torch.ones(model.linear.out_features), num_samples=1).unsqueeze(1)
+        for _ in range(words):
+            output, state = model(word, state)
+            index = int(torch.multinomial(output.exp(), num_samples=1).item())
+            word.fill_(index)
+            drawn.append(index)
+    return drawn
+
+
+def plain_reading(path: Path) -> Tensor:
+    """The exercise's reader: one pass for the dictionary, one for the ids, word by word."""
+    index: dict[str, int] = {}
+    words: list[str] = []
+    tokens = 0
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            line_words = [*line.split(), "<eos>"]
+            tokens += len(line_words)
+            for word in line_words:
+                if word not in index:
+                    index[word] = len(words)
+                    words.append(word)
+    ids = torch.LongTensor(tokens)
+    token = 0
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            for word in [*line.split(), "<eos>"]:
+                ids[token] = index[word]
+                token += 1
+    return ids
