@@ -22,10 +22,7 @@ from lm.interrupt import Interrupted
 
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "checkpoint", "per_token", "out"}
 FREE_TEXT |= {"data.train", "data.valid", "data.test"}
-UNKNOWN_OPTION = (
-    "the command line cannot be read: settings are key=value without dashes, options such as -m stand before them "
-    "all; see --help"
-)
+UNKNOWN_OPTION = "the command line cannot be read: settings are key=value without dashes; see --help"
 FREE_LISTS = {"words", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
@@ -58,8 +55,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
             try:
                 arguments = run_folder(sys.argv[1:]) if config_name == "train" else sys.argv[1:]
-                sweeping = bool({"-m", "--multirun"} & set(arguments))
-                sys.argv[1:] = [quote(argument, sweeping) for argument in arguments]
+                # Hydra's parser takes -m only in front of the settings; people put it anywhere.
+                sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
+                settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+                sys.argv[1:] = sweep + [quote(argument, bool(sweep)) for argument in settings]
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             except SystemExit as stop:  # argparse, about an option that Hydra does not know
                 if stop.code not in (None, 0):

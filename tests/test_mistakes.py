@@ -81,26 +81,50 @@ def failure(tmp_path: Path) -> str:
         (["optim/schedule=cosin"], "optim/schedule=cosin", "Did you mean cosine?"),
         (["quickstart"], "quickstart", "+experiment=quickstart"),
         (["model.hidden_size"], "model.hidden_size", "key=value"),
-        (["seed=x"], "seed=x", "Integer"),
+        (["seed=x"], "seed", "a whole number; got 'x'"),
         (["model.hidden_size=big"], "model.hidden_size", "a whole number; got 'big'"),
         (["model.tied=maybe"], "model.tied", "true or false; got 'maybe'"),
         (["forcing.feedback=argmin"], "forcing.feedback", "one of truth, argmax, sample"),
         (["data=text"], "data.train", "data.train=..."),
-        (["data.batch_size=1,2"], "data.batch_size", "--multirun"),
-        (["checkpoint=last"], "checkpoint=last", "hydra.run.dir=DIR"),
+        (["data.batch_size=1,2"], "data.batch_size", "-m"),
+        (["experiment=no_tf"], "experiment", "+experiment=NAME"),
+        (["modle.hidden_size=3"], "modle", "Did you mean model?"),
+        (["forcing/decay=linear"], "forcing/decay", "another option of forcing"),
+        (["optim.schedule=cosine"], "optim.schedule", "optim/schedule=cosine"),
+        (["optim.betas=[0.9]"], "optim.betas", "a list of 2"),
+        (["~seed"], "seed", "--help"),
+        (["hydra.run.dir="], "hydra.run.dir", "hydra.run.dir=DIR"),
+        (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val", "optim.clip"),
+        (["accelerator.devices=2"], "accelerator.devices", "must be 1"),
+        (["accelerator.precision=16-mixed", "data=pydoc"], "16-mixed", "32-true"),
+        (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
     ],
 )  # fmt: skip
 def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -> None:
-    # `checkpoint=last` is about the missing folder: there the fixture's own must not help.
-    if "checkpoint=last" in arguments:
-        done = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 1
-        line = done.stderr
-    else:
-        line = cli(*arguments)
+    line = cli(*arguments)
     assert name in line
     assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "remedy"),
+    [
+        (["checkpoint=last"], "checkpoint=last", "hydra.run.dir=DIR"),
+        (["checkpoint=conf"], "conf holds no checkpoint", "the folder of a run"),
+        (["--modle=3"], "command line", "without dashes"),
+    ],
+)
+def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str, remedy: str) -> None:
+    """Without the fixture's own folder: it would hide that none is named."""
+    before = sorted((ROOT / "conf").rglob("*"))
+    done = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("error: ")
+    assert name in line
+    assert remedy in line
+    assert sorted((ROOT / "conf").rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -109,7 +133,8 @@ def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -
         "model.hidden_size=0", "model.embedding_size=-5", "model.num_layers=0", "data.batch_size=0", "data.window=-1",
         "data.eval_window=0", "data.vocab_size=1", "data.min_count=0", "trainer.max_epochs=0",
         "trainer.log_every_n_steps=0", "tbptt.windows=0", "sampler.max_new_tokens=0", "optim.lr=0", "optim.clip=-1",
-        "callbacks.checkpoint.every_n_windows=-1", "seed=-1",
+        "callbacks.checkpoint.every_n_windows=-1", "callbacks.free_running.streams=0", "seed=-1", "seed=99999999999",
+        "trainer.limit_train_batches=0",
     ],
 )  # fmt: skip
 def test_sizes_that_cannot_be(cli: Cli, small: list[str], setting: str, tmp_path: Path) -> None:

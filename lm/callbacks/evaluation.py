@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from lm.callbacks.progress import say
 from lm.data.streams import limited
+from lm.errors import UserError
 from lm.evaluation import FreeRunning, Score
 from lm.interrupt import StopRequest
 
@@ -16,8 +17,9 @@ class FreeRunningTest(pl.Callback):
     """With the test of the best checkpoint: both splits scored with the model fed its own most probable words."""
 
     def __init__(self, stop: StopRequest, streams: int = 20) -> None:
-        self.stop = stop
-        self.streams = FreeRunning(streams=streams).streams
+        if streams < 1:
+            raise UserError(f"callbacks.free_running.streams must be at least 1; got {streams}")
+        self.stop, self.streams = stop, streams
         self.scores: dict[str, Score] = {}
 
     def on_test_end(self, trainer: Any, module: Any) -> None:

@@ -18,12 +18,12 @@ class Stopping(pl.Callback):
     def __init__(self, stop: StopRequest, obeys: bool) -> None:
         self.stop, self.obeys = stop, obeys
 
-    def on_fit_start(self, trainer: Any, module: Any) -> None:
+    def on_train_start(self, trainer: Any, module: Any) -> None:
         self.stop.listen()
         trainer._signal_connector.received_sigterm = False  # one that came before this is in `stop` as well
 
     def on_test_start(self, trainer: Any, module: Any) -> None:
-        self.stop.listen()
+        self.on_train_start(trainer, module)
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.obeys:
