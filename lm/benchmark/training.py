@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +106,8 @@ class LightningRival:
             logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
             enable_model_summary=False, log_every_n_steps=100, num_sanity_val_steps=0,
         )  # fmt: skip
-        trainer.fit(self.module, datamodule=data)
+        with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
+            trainer.fit(self.module, datamodule=data)
         start = time.perf_counter()
         checkpoint._save(trainer, "timed.ckpt")
         saving = (time.perf_counter() - start) / checkpoint.every_n_windows

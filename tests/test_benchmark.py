@@ -1,0 +1,60 @@
+"""The benchmark runs, measures what it says, and its rivals do the same work."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lm.benchmark.plain import PlainTraining, plain_reading
+from lm.benchmark.suite import GOALS, run, table
+from lm.benchmark.timing import Timing, interleaved, ratio
+from lm.benchmark.training import PlainRival, Sizes, StepRival
+from lm.data.encoding import encode
+from lm.data.sources import TextFiles
+from lm.errors import UserError
+
+SMALL = Sizes(batch_size=2, window=3, embedding_size=4, hidden_size=5, vocab_size=40)
+
+
+def test_rivals_take_turns_and_the_first_round_does_not_count() -> None:
+    order: list[str] = []
+
+    def slow_at_first() -> None:
+        time.sleep(0.05 if order.count("a") == 0 else 0)
+        order.append("a")
+
+    found = interleaved({"a": slow_at_first, "b": lambda: order.append("b"), "c": lambda: 2.5}, rounds=3)
+    assert order == ["a", "b"] * 4
+    assert found["a"].high < 0.05
+    assert found["c"] == Timing(2.5, 2.5, 2.5)
+    assert ratio(Timing(4.0, 0, 0), Timing(2.0, 0, 0)) == 2.0
+
+
+def test_the_plain_loop_and_the_step_take_the_same_losses() -> None:
+    plain, ours = PlainRival(SMALL, 1), StepRival(SMALL, 1, "32-true")
+    training: PlainTraining = plain.training
+    model = ours.model
+    training.model.embed.load_state_dict(model.embedding.state_dict())
+    training.model.linear.load_state_dict(model.head.linear.state_dict())  # type: ignore[union-attr]
+    training.model.lstm.load_state_dict(model.layers[0].state_dict())
+    plain(), ours()
+    for mine, theirs in zip(model.layers[0].parameters(), training.model.lstm.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
+
+
+def test_both_readers_give_the_same_ids(text_file: Path) -> None:
+    ours = encode(TextFiles(text_file, text_file, text_file)).ids["train"]
+    assert plain_reading(text_file).tolist() == ours.tolist()
+
+
+def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
+    result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
+    assert set(result["ratios"]) == set(GOALS) - {"encode_vs_plain"}
+    assert all(value > 0 for value in result["ratios"].values())
+    assert result["precision"] in ("32-true", "bf16-mixed")
+    assert "step_vs_floor" in table(result)
+    with pytest.raises(UserError, match="there is no trainig"):
+        run(["trainig"], 1, 1, 1, SMALL)
