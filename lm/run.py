@@ -77,7 +77,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
         began = True
         report.write_json(run_dir / report.RESULT, result)
         with listening() as stop:
-            result |= _train(config, run_dir, start, stop)
+            result |= _train(config, run_dir, start, stop, again=bool(earlier))
             result |= {"status": "completed", "error": None}
             print(report.summary({**result, "seconds": time.perf_counter() - started}, run_dir))
             stop.obey()  # the run is finished; a sweep is not to go on
@@ -97,7 +97,10 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     return report.score(result)
 
 
-def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: StopRequest) -> dict[str, Any]:
+def _train(
+    config: dict[str, Any], run_dir: Path, start: Path | None, stop: StopRequest, again: bool = False
+) -> dict[str, Any]:
+    """`again`: the folder holds what an earlier start of this run left behind."""
     kind = device(config["accelerator"]["accelerator"]).type  # said before anything is read or built
     check_precision(kind, config["accelerator"]["precision"])
     pl.seed_everything(config["seed"], verbose=False)
@@ -110,7 +113,8 @@ def _train(config: dict[str, Any], run_dir: Path, start: Path | None, stop: Stop
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
         if not here:
             resume.bring_best(start, run_dir)
-    resume.settle_events(run_dir, saved["events"] if here else {})
+    if here or again:
+        resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")
     swept = typed_overrides() if sweeping() else []
     at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here, swept)

@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lm.config import composed, register
+
+# One thread a process: the tests run side by side, and tiny models are faster so. Processes they start inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
 settings.load_profile("here")

@@ -144,6 +144,14 @@ def test_a_refused_resumption_leaves_the_finished_run_alone(train: Callable[...,
         assert run.curve() == curve
 
 
+def test_event_files_of_others_are_left_alone(train: Callable[..., Run], text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    theirs = tmp_path / "shared" / "events.out.tfevents.1.theirs.0"
+    theirs.write_bytes(b"")
+    go_on(tmp_path / "shared", "data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    assert theirs.exists()
+
+
 def test_another_text_is_refused(train: Callable[..., Run], tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("a b c d\n" * 300)
