@@ -64,11 +64,13 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
 
     result: dict[str, Any] = {"status": "failed", "error": UNFINISHED, "seed": config.get("seed"), "config": config}
     result |= {"overrides": overrides, "resumed_at": earlier.get("resumed_at", []) if holds_run else []}
+    saved: dict[str, Any] = {}  # what the checkpoint to go on from holds
     started, began = time.perf_counter(), False
     try:
         start = resume.starting_point(checkpoint, run_dir)
         if start is not None:
-            config = result["config"] = resumed_config(config, overrides, start, result)
+            saved = read(start)
+            config = result["config"] = resumed_config(config, overrides, start, saved, result)
         elif checkpoint == "last":
             say(f"{run_dir} holds no checkpoint yet: starting afresh")
         if start is not None and holds_run and not in_folder(start, run_dir):
@@ -77,7 +79,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
         began = True
         report.write_json(run_dir / report.RESULT, result)
         with listening() as stop:
-            result |= _train(config, run_dir, start, stop, again=bool(earlier))
+            result |= _train(config, run_dir, start, saved, stop, again=bool(earlier))
             result |= {"status": "completed", "error": None}
             print(report.summary({**result, "seconds": time.perf_counter() - started}, run_dir))
             stop.obey()  # the run is finished; a sweep is not to go on
@@ -98,16 +100,18 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
 
 
 def _train(
-    config: dict[str, Any], run_dir: Path, start: Path | None, stop: StopRequest, again: bool = False
+    config: dict[str, Any], run_dir: Path, start: Path | None, saved: dict[str, Any], stop: StopRequest, again: bool
 ) -> dict[str, Any]:
-    """`again`: the folder holds what an earlier start of this run left behind."""
+    """`saved`: what the checkpoint `start` holds; empty without one.
+
+    `again`: the folder holds what an earlier start of this run left behind.
+    """
     kind = device(config["accelerator"]["accelerator"]).type  # said before anything is read or built
     check_precision(kind, config["accelerator"]["precision"])
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     here = start is not None and in_folder(start, run_dir)
-    saved = read(start) if start is not None else {}
     if start is not None:
         resume.same_text(saved, data.vocab, data.ids, start)
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
@@ -150,9 +154,10 @@ def _train(
     }
 
 
-def resumed_config(config: dict[str, Any], overrides: list[str], start: Path, result: dict[str, Any]) -> dict[str, Any]:
+def resumed_config(
+    config: dict[str, Any], overrides: list[str], start: Path, saved: dict[str, Any], result: dict[str, Any]
+) -> dict[str, Any]:
     """The configuration of the run that goes on from `start`; notes the resumption in `result`."""
-    saved = read(start)
     explicit = [override.partition("=")[0].lstrip("+~") for override in overrides]
     merged = resume.merged(saved["config"], config, plain(composed("train")), explicit, start)
     result["resumed_at"] = [*result["resumed_at"], saved["global_step"]]
@@ -244,4 +249,3 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
