@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from lm.embeddings import distance, neighbours, untrained
 from lm.errors import UserError
 from lm.evaluation import evaluate as score_text
 from lm.models.base import LanguageModel
+from lm.models.int8 import int8_weights
 from lm.report import write_json
 from lm.sampling import generate
 
@@ -35,12 +37,14 @@ def sample(cfg: DictConfig) -> None:
     if cfg.seed < 0:
         raise UserError(f"seed must be 0 or more; got {cfg.seed}")
     generator = torch.Generator().manual_seed(cfg.seed)
-    ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
+    with int8_weights(trained.model) if _precision(cfg, "auto", "32-true", "int8") == "int8" else nullcontext():
+        ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
     print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
+    _precision(cfg, "auto", "32-true")
     trained = _load(cfg)
     evaluator = build(_plain(cfg.evaluator), "evaluator")
     text = _text(cfg.text, cfg.text_file, "text")
@@ -128,6 +132,16 @@ def _load(cfg: DictConfig) -> Trained:
     if "accelerator" in cfg:
         trained.model.to(device(cfg.accelerator.accelerator))
     return trained
+
+
+def _precision(cfg: DictConfig, *known: str) -> str:
+    """What `accelerator.precision` says; `auto` is exact fp32 here. Raises UserError for what a script cannot do."""
+    precision = str(cfg.accelerator.precision)
+    if precision not in known:
+        raise UserError(f"accelerator.precision={precision}: choose one of {', '.join(known)}")
+    if precision == "int8" and device(cfg.accelerator.accelerator).type != "cpu":
+        raise UserError("accelerator.precision=int8 is for the processor: choose accelerator=cpu as well")
+    return precision
 
 
 def _known(vocab: Vocab, word: str) -> int:

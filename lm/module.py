@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lm.data.streams import Window
@@ -17,7 +17,7 @@ from lm.errors import UserError
 from lm.evaluation import Score, perplexity
 from lm.forcing import Forcing
 from lm.models.base import LanguageModel, State, detach
-from lm.optim import Optim
+from lm.optim import Optim, clip_gradients
 
 
 class LanguageModule(pl.LightningModule):
@@ -128,10 +128,14 @@ class LanguageModule(pl.LightningModule):
     def _token_updates(self, window: Window) -> Tensor:
         self.state = detach(self.state)
         losses = []
-        for loss in self._free_running(window):
-            self._update(loss)
-            self.state = detach(self.state)
-            losses.append(loss.detach())
+        # Within a window autocast would go on using the weights that it cast before the first update.
+        kind = self.device.type
+        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+            for loss in self._free_running(window):
+                self._update(loss)
+                self.state = detach(self.state)
+                losses.append(loss.detach())
         return torch.stack(losses).mean()
 
     def _free_running(self, window: Window) -> Any:
@@ -150,7 +154,7 @@ class LanguageModule(pl.LightningModule):
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.optim.clip > 0:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+            clip_gradients(self.model.parameters(), self.optim.clip)
         optimizer.step()
         schedule: Any = self.lr_schedulers()
         if not isinstance(schedule, ReduceLROnPlateau):
@@ -212,8 +216,10 @@ class LanguageModule(pl.LightningModule):
     def validation_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
             self._eval_state = self.model.initial_state(len(window.inputs))
-        hidden, self._eval_state = self.model(window.inputs, self._eval_state)
-        self._score += self.model.head.nll(hidden, window.targets)
+        # In fp32 also where training is in bf16: evaluate.py on the checkpoint is to give the same figure.
+        with torch.autocast(self.device.type, enabled=False):
+            hidden, self._eval_state = self.model(window.inputs, self._eval_state)
+            self._score += self.model.head.nll(hidden, window.targets)
 
     test_step = validation_step
 

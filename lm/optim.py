@@ -146,3 +146,13 @@ class SGD(Optim):
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)
+
+
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale all gradients together so that their norm is at most `largest` (Pascanu et al. 2013)."""
+    parameters = [parameter for parameter in parameters if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    # On a CPU looking costs nothing and mostly saves a pass over all gradients; a GPU would have to wait for it.
+    if norm.device.type != "cpu" or not norm <= largest:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)

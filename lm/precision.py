@@ -18,6 +18,30 @@ def best_precision(device: str) -> str:
     return "32-true"
 
 
+AUTO = "auto"
+WHY = {
+    "cuda": "this card has no bf16 instructions",
+    "cpu": "this processor has no bf16 instructions",
+    "mps": "bf16 is not tried on mps",
+}
+
+
+def training_precision(device: str, precision: str | int | None, update: str) -> tuple[str | int | None, str]:
+    """What `accelerator.precision` stands for on a torch device, and a line that says so.
+
+    `auto` is the fastest that does not cost quality: bf16 products with fp32 weights, or fp32 where there are no
+    instructions for that. `update` is the forcing's. Raises UserError for a precision that cannot be trained in here.
+    """
+    if precision != AUTO:
+        check_precision(device, precision)
+        return precision, f"precision: {precision}"
+    if update == "token":
+        return "32-true", "precision: 32-true (weights that change with each token would be cast anew for each)"
+    best = best_precision(device)
+    why = "bf16 products, fp32 weights; exact fp32: accelerator.precision=32-true" if best != "32-true" else WHY[device]
+    return best, f"precision: {best} ({why})"
+
+
 def check_precision(device: str, precision: str | int | None) -> None:
     """Raise UserError for a precision that this device cannot train in."""
     if device == "cpu" and str(precision).startswith("bf16") and best_precision("cpu") == "32-true":

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lm import report, resume
+from lm.allocator import keep_freed_memory
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
@@ -33,7 +34,7 @@ from lm.devices import device
 from lm.errors import UserError
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.module import LanguageModule
-from lm.precision import check_precision
+from lm.precision import training_precision
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -107,7 +108,10 @@ def _train(
     `again`: the folder holds what an earlier start of this run left behind.
     """
     kind = device(config["accelerator"]["accelerator"]).type  # said before anything is read or built
-    check_precision(kind, config["accelerator"]["precision"])
+    update = config["forcing"].get("update", "window")
+    precision, line = training_precision(kind, config["accelerator"]["precision"], update)
+    say(line)
+    keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
@@ -127,7 +131,8 @@ def _train(
     loggers = [build(node, f"logger.{name}", available) for name, node in config["logger"].items() if node]
     checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     stopping = Stopping(stop, obeys=checkpoint is None)
-    trainer = make_trainer(config, [stopping, *callbacks, *bars(callbacks)], loggers, run_dir)
+    accelerator = {**config["accelerator"], "precision": precision}
+    trainer = make_trainer(config, accelerator, [stopping, *callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
     trainer.fit(module, datamodule=data, ckpt_path=start, weights_only=True)
 
@@ -149,6 +154,7 @@ def _train(
     return {
         **scores,
         "best": {"checkpoint": str(best) if best else None, "epoch": checkpoint.best_epoch if checkpoint else None},
+        "precision": precision,
         "tokens_per_second": progress.pace.rate * data.tokens_per_window if progress else None,
         "samples": samples,
     }
@@ -198,7 +204,9 @@ def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Train
     )
 
 
-def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any], run_dir: Path) -> pl.Trainer:
+def make_trainer(
+    config: dict[str, Any], accelerator: dict[str, Any], callbacks: list[Any], loggers: list[Any], run_dir: Path
+) -> pl.Trainer:
     available = {
         "callbacks": callbacks,
         "logger": loggers,
@@ -206,7 +214,7 @@ def make_trainer(config: dict[str, Any], callbacks: list[Any], loggers: list[Any
         "enable_progress_bar": any(isinstance(callback, Bar) for callback in callbacks),
         "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
         "num_sanity_val_steps": 0,
-        **config["accelerator"],
+        **accelerator,
     }
     try:
         trainer: pl.Trainer = build(config["trainer"], "trainer", available)

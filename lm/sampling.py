@@ -62,13 +62,17 @@ class Sampler:
         return [vocab.id(word) for word in self.bad_words]
 
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Logits [N, V] -> one word id a row, [N]."""
+        """Logits [N, V] -> one word id a row, [N]. Raises UserError if they are no numbers."""
         if self.greedy:
-            return logits.argmax(dim=-1)
+            highest = logits.max(dim=-1)
+            _refuse_non_finite(highest.values)
+            return highest.indices
         # One uniform number a row, looked up in the cumulative weights. torch.multinomial draws an exponential number
         # for every word instead: a third of the time of 64 sequences over 10,000 words.
         cumulative = self.distribution(logits).cumsum(dim=-1, dtype=torch.float64)
-        place = torch.rand(len(logits), 1, dtype=torch.float64, generator=generator) * cumulative[:, -1:]
+        total = cumulative[:, -1:]  # N, 1
+        _refuse_non_finite(total)
+        place = torch.rand(len(logits), 1, dtype=torch.float64, generator=generator) * total
         words = torch.searchsorted(cumulative, place, right=True).squeeze(-1)
         return words.clamp_max(logits.shape[-1] - 1)
 
@@ -132,13 +136,18 @@ def generate(
         for _ in range(sampler.max_new_tokens):
             hidden, state = model.step(word, state)
             logits = sampler.penalised(model.head.logits(hidden).float().cpu(), seen)
-            if not torch.isfinite(logits).all():
-                raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")
             logits[:, banned] = -torch.inf
             drawn = sampler.draw(logits, generator)
-            seen.scatter_(1, drawn.unsqueeze(1), True)
+            if sampler.repetition_penalty != 1:
+                seen.scatter_(1, drawn.unsqueeze(1), True)
             new.append(drawn)
             word = drawn.to(device)
     finally:
         model.train(was_training)
     return torch.cat([written, torch.stack(new, dim=1)], dim=1)
+
+
+def _refuse_non_finite(of_logits: Tensor) -> None:
+    """Raise UserError if what was made of the logits, a number a row, shows that one of them is none."""
+    if not of_logits.isfinite().all():
+        raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")

@@ -52,6 +52,28 @@ class PlainTraining:
         self.window += 1
 
 
+class PlainTokenTraining(PlainTraining):
+    """The exercise's loop without teacher forcing: the model reads its own most probable words, an update each."""
+
+    def step(self, inputs: Tensor, targets: Tensor) -> None:
+        words = inputs[:, :1]
+        losses = []
+        for t in range(inputs.shape[1]):
+            self.states = tuple(state.detach() for state in self.states)
+            outputs, self.states = self.model(words, self.states)
+            loss = self.criterion(outputs, targets[:, t])
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+            self.optimizer.step()
+            words = outputs.argmax(dim=1).unsqueeze(1)
+            losses.append(loss.item())
+        if self.window % 100 == 0:
+            mean = sum(losses) / len(losses)
+            print(f"Step[{self.window}], Loss: {mean:.4f}, {math.exp(mean):5.2f}", file=self.printed)
+        self.window += 1
+
+
 def plain_sampling(model: PlainModel, words: int) -> list[int]:
     """The exercise's sampling loop: one sequence, one word at a time, drawn from the exponentials of the logits."""
     drawn = []

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import logging
-import subprocess
-import sys
 import tempfile
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lm.benchmark.plain import PlainModel, plain_reading, plain_sampling
-from lm.benchmark.timing import Timing, interleaved, ratio
-from lm.benchmark.training import FloorRival, LightningRival, PlainRival, Sizes, StepRival
+from lm.benchmark import sections as measure
+from lm.benchmark.growth import growth, growth_table
+from lm.benchmark.timing import Timing, ratio
+from lm.benchmark.training import Sizes, quiet
 from lm.build import build
-from lm.data.encoding import encode, encode_cached
-from lm.data.sources import TextFiles
-from lm.data.synthetic import MarkovSource
-from lm.data.vocab import EOS, UNK, Vocab
 from lm.errors import UserError
 from lm.precision import best_precision
 from lm.report import write_json
-from lm.sampling import Sampler, generate
 
-SECTIONS = ("training", "sampling", "reading", "startup")
-GOALS = {
-    "train_vs_plain": 2.0, "train_vs_plain_fp32": 1.05, "step_vs_floor": 0.82, "train_vs_step": 0.97,
-    "sample_1_vs_plain": 2.5, "sample_64_vs_plain": 30.0, "encode_vs_plain": 5.0,
-}  # fmt: skip
-"""Ratios aimed at on two cores with bf16 instructions; without them `train_vs_plain` is the fp32 one's."""
+SECTIONS = ("training", "tokens", "sampling", "reading", "startup", "growth")
+RATIOS = {
+    "train_vs_plain": ("plain", "train", 2.0),
+    "train_vs_plain_fp32": ("plain", "train_fp32", 1.05),
+    "step_vs_floor": ("floor", "step", 0.82),
+    "train_vs_step": ("step", "train", 0.97),
+    "train_token_vs_plain": ("plain_token", "train_token", None),
+    "sample_1_vs_plain": ("sample_plain", "sample_1", 2.5),
+    "sample_64_vs_plain": ("sample_plain", "sample_64", 30.0),
+    "sample_1_fp32_vs_plain": ("sample_plain", "sample_1_fp32", None),
+    "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
+    "encode_vs_plain": ("read_plain", "encode", 5.0),
+}
+"""Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
 
 
 def benchmark(cfg: DictConfig) -> None:
@@ -51,120 +50,50 @@ def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes
         raise UserError(f"sections: there is no {unknown[0]}; there is: {', '.join(SECTIONS)}")
     quiet()
     timings: dict[str, Timing] = {}
-    ratios: dict[str, float] = {}
     precision = best_precision("cpu")
-    with tempfile.TemporaryDirectory() as scratch:
+    grown: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
         if "training" in sections:
-            found = training(sizes, rounds, windows, precision, Path(scratch))
-            timings |= found
-            ratios["train_vs_plain"] = ratio(found["plain"], found["train"])
-            ratios["train_vs_plain_fp32"] = ratio(found["plain"], found["train_fp32"])
-            ratios["step_vs_floor"] = ratio(found["floor"], found["step"])
-            ratios["train_vs_step"] = ratio(found["step"], found["train"])
+            timings |= measure.training(sizes, rounds, windows, precision, scratch)
+        if "tokens" in sections:
+            timings |= measure.tokens(sizes, rounds, scratch)
         if "sampling" in sections:
-            found = sampling(sizes, rounds, words)
-            timings |= found
-            ratios["sample_1_vs_plain"] = ratio(found["sample_plain"], found["sample_1"])
-            ratios["sample_64_vs_plain"] = ratio(found["sample_plain"], found["sample_64"])
+            timings |= measure.sampling(sizes, rounds, words)
         if "reading" in sections:
-            found = reading(rounds, Path(scratch))
-            timings |= found
-            ratios["encode_vs_plain"] = ratio(found["read_plain"], found["encode"])
+            timings |= measure.reading(rounds, scratch)
         if "startup" in sections:
-            timings |= startup(rounds)
+            timings |= measure.startup(rounds)
+        if "growth" in sections:
+            grown = growth(sizes, precision, scratch)
     return {
         "precision": precision,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "medians": {name: timing.median for name, timing in timings.items()},
         "ranges": {name: [timing.low, timing.high] for name, timing in timings.items()},
-        "ratios": ratios,
+        "ratios": {
+            name: ratio(timings[slow], timings[fast])
+            for name, (slow, fast, _) in RATIOS.items()
+            if slow in timings and fast in timings
+        },
+        "growth": grown,
     }
-
-
-def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: Path) -> dict[str, Timing]:
-    """Seconds a window."""
-    bf16 = torch.bfloat16 if precision.startswith("bf16") else torch.float32
-    rivals: dict[str, Callable[[], object]] = {
-        "plain": PlainRival(sizes, windows),
-        "train": LightningRival(sizes, windows, precision, scratch / "train"),
-        "step": StepRival(sizes, windows, precision),
-        "floor": FloorRival(sizes, windows, bf16),
-    }
-    if precision != "32-true":
-        rivals["train_fp32"] = LightningRival(sizes, windows, "32-true", scratch / "train_fp32")
-    found = interleaved(rivals, rounds)
-    return {"train_fp32": found["train"], **found}
-
-
-def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
-    """Seconds a word."""
-    plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
-    model = sizes.model()
-    vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
-
-    def ours(sequences: int) -> None:
-        generate(model, Sampler(max_new_tokens=words, num_return_sequences=sequences), vocab)
-
-    found = interleaved(
-        {
-            "sample_plain": lambda: plain_sampling(plain, words),
-            "sample_1": lambda: ours(1),
-            "sample_64": lambda: ours(64),
-        },
-        rounds,
-    )
-    counts = {"sample_plain": words, "sample_1": words, "sample_64": 64 * words}
-    return {name: Timing(*(seconds / counts[name] for seconds in timing)) for name, timing in found.items()}
-
-
-def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
-    """Seconds for a training text of the Penn Treebank's size: the exercise's reader, ours, and ours from its cache."""
-    train, rest = scratch / "train.txt", scratch / "rest.txt"
-    train.write_text("".join(MarkovSource(words=10_000, tokens=930_000, alpha=0.01).pieces("train")))
-    rest.write_text("a few words\n")
-    files = TextFiles(train, rest, rest)
-    return interleaved(
-        {
-            "read_plain": lambda: plain_reading(train),
-            "encode": lambda: encode(files),
-            "encode_cached": lambda: encode_cached(files),
-        },
-        rounds,
-    )
-
-
-def startup(rounds: int) -> dict[str, Timing]:
-    """Seconds of whole processes: `--help`, and the imports behind sampling and training."""
-
-    def process(*arguments: str) -> Callable[[], object]:
-        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
-
-    root = Path(__file__).resolve().parent.parent.parent
-    return interleaved(
-        {
-            "help": process(str(root / "train.py"), "--help"),
-            "import_sampling": process("-c", "import lm.apply"),
-            "import_training": process("-c", "import lm.run"),
-        },
-        rounds,
-    )
-
-
-def quiet() -> None:
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
 
 
 def table(result: dict[str, Any]) -> str:
     """The figures for the eye."""
-    lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads", ""]
-    lines.append(f"{'':<18}{'median':>12}{'lowest':>12}{'highest':>12}")
+    lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
+    if result["medians"]:
+        lines += ["", f"{'':<18}{'median':>12}{'lowest':>12}{'highest':>12}"]
     for name, seconds in result["medians"].items():
         low, high = result["ranges"][name]
         lines.append(f"{name:<18}" + "".join(f"{1000 * value:>9.3f} ms" for value in (seconds, low, high)))
-    lines += ["", f"{'ratio':<22}{'here':>8}{'goal':>8}"]
+    if result["ratios"]:
+        lines += ["", f"{'ratio (times as fast)':<26}{'here':>8}{'goal':>8}"]
     for name, value in result["ratios"].items():
-        lines.append(f"{name:<22}{value:>8.2f}{GOALS[name]:>8.2f}")
+        goal = RATIOS[name][2]
+        lines.append(f"{name:<26}{value:>8.2f}" + (f"{goal:>8.2f}" if goal else ""))
+    if result["growth"]:
+        lines += ["", growth_table(result["growth"])]
     return "\n".join(lines)

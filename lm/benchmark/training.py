@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
 
-from lm.benchmark.plain import PlainModel, PlainTraining
+from lm.allocator import keep_freed_memory
+from lm.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
 from lm.data.streams import Windows
@@ -25,7 +27,7 @@ from lm.interrupt import StopRequest
 from lm.models.base import detach
 from lm.models.lstm import LSTMLanguageModel
 from lm.module import LanguageModule
-from lm.optim import Adam
+from lm.optim import Adam, clip_gradients
 
 WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
 
@@ -53,11 +55,12 @@ class Sizes:
 
 
 class PlainRival:
-    """The exercise's loop. Calls return seconds a window."""
+    """The exercise's loops, with an update a `window` or a `token`. Calls return seconds a window."""
 
-    def __init__(self, sizes: Sizes, count: int) -> None:
+    def __init__(self, sizes: Sizes, count: int, update: str = "window") -> None:
         model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
-        self.training = PlainTraining(model, sizes.batch_size)
+        loop = PlainTokenTraining if update == "token" else PlainTraining
+        self.training = loop(model, sizes.batch_size)
         self.windows = list(sizes.windows(WARM_UP + count))
 
     def __call__(self) -> float:
@@ -68,6 +71,7 @@ class StepRival:
     """This project's model, optimiser and clipping in a bare loop."""
 
     def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
+        keep_freed_memory()
         self.model, self.windows = sizes.model(), list(sizes.windows(WARM_UP + count))
         self.optim = Adam(lr=0.002)
         self.optimizer = self.optim.optimizer(self.model.parameters())
@@ -81,7 +85,7 @@ class StepRival:
             loss = self.model.head.nll(hidden, window.targets).mean()
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        clip_gradients(self.model.parameters(), self.optim.clip)
         self.optimizer.step()
 
     def __call__(self) -> float:
@@ -91,10 +95,12 @@ class StepRival:
 class LightningRival:
     """The path that `train.py` takes, with curves, progress and checkpoints; the latter's time is shared out evenly."""
 
-    def __init__(self, sizes: Sizes, count: int, precision: str, folder: Path) -> None:
+    def __init__(self, sizes: Sizes, count: int, precision: str, folder: Path, forcing: Forcing | None = None) -> None:
+        quiet()
+        keep_freed_memory()
         self.sizes, self.count, self.precision, self.folder = sizes, count, precision, folder
-        optim = Adam(lr=0.002)
-        self.module = LanguageModule(sizes.model(), Forcing(), optim, updates_per_epoch=1000, total_updates=1000)
+        forcing, optim = forcing or Forcing(), Adam(lr=0.002)
+        self.module = LanguageModule(sizes.model(), forcing, optim, updates_per_epoch=1000, total_updates=1000)
         self.vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
 
     def __call__(self) -> float:
@@ -112,38 +118,6 @@ class LightningRival:
         checkpoint._save(trainer, "timed.ckpt")
         saving = (time.perf_counter() - start) / checkpoint.every_n_windows
         return clock.seconds / self.count + saving
-
-
-class FloorRival:
-    """Only the matrix products of the step, each into memory that is there already."""
-
-    def __init__(self, sizes: Sizes, count: int, dtype: torch.dtype) -> None:
-        b, t, h, v = sizes.batch_size, sizes.window, sizes.hidden_size, sizes.vocab_size
-        self.count, self.dtype = count, dtype
-        self.products: list[tuple[Tensor, Tensor, Tensor, int]] = []
-        for layer in range(sizes.num_layers):
-            into = sizes.embedding_size if layer == 0 else h
-            self._add(t * b, into, 4 * h)  # input projections
-            self._add(b, h, 4 * h, times=t)  # the recurrence
-            self._add(b, 4 * h, h, times=t)  # its gradient, step by step
-            self._add(4 * h, t * b, h)  # gradients of both matrices and of the input
-            self._add(4 * h, t * b, into)
-            self._add(t * b, 4 * h, into)
-        self._add(t * b, h, v)  # logits, and the gradients of matrix and input
-        self._add(v, t * b, h)
-        self._add(t * b, v, h)
-
-    def _add(self, rows: int, inner: int, columns: int, times: int = 1) -> None:
-        a, b = torch.randn(rows, inner, dtype=self.dtype), torch.randn(inner, columns, dtype=self.dtype)
-        self.products.append((a, b, torch.empty(rows, columns, dtype=self.dtype), times))
-
-    def __call__(self) -> float:
-        start = time.perf_counter()
-        for _ in range(self.count):
-            for a, b, out, times in self.products:
-                for _ in range(times):
-                    torch.mm(a, b, out=out)
-        return (time.perf_counter() - start) / self.count
 
 
 class _Data(pl.LightningDataModule):
@@ -165,6 +139,13 @@ class _Clock(pl.Callback):
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.seconds = time.perf_counter() - getattr(self, "start", time.perf_counter())
+
+
+def quiet() -> None:
+    """Without what Lightning says of itself."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
 
 
 def timed_windows(windows: list[Any], step: Callable[[Any], None]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lm.models.base import Head
+from lm.models.linear import linear
 
 
 class SoftmaxHead(Head):
@@ -18,4 +19,4 @@ class SoftmaxHead(Head):
             nn.init.zeros_(self.linear.bias)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return self.linear(hidden)
+        return linear(hidden, self.linear.weight, self.linear.bias)

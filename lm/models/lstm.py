@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor, nn
 
 from lm.errors import UserError
 from lm.models.base import LanguageModel, State
 from lm.models.head import SoftmaxHead
+from lm.models.linear import linear
 
 
 class LSTMLanguageModel(LanguageModel):
@@ -74,8 +74,16 @@ class LSTMLanguageModel(LanguageModel):
         x = self.dropout(self.embedding(tokens))  # B, E
         after: State = []
         for lstm, (h, c) in zip(self.lstms, state, strict=True):
-            (weights,) = lstm.all_weights
-            h, c = torch.lstm_cell(x, (h, c), *weights)
+            h, c = cell(x, h, c, *lstm.all_weights[0])
             x = self.dropout(h)  # B, H
             after.append((h, c))
         return x, after
+
+
+def cell(
+    x: Tensor, h: Tensor, c: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM: x [B, E], h and c [B, H] -> the next h and c; gates in torch's order i, f, g, o."""
+    i, f, g, o = (linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)).chunk(4, dim=-1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c

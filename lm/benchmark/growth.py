@@ -1,0 +1,82 @@
+"""How time and memory grow with the model, the window, the vocabulary, the stream and the text."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lm.benchmark.processes import Apart
+from lm.benchmark.training import Sizes, StepRival
+from lm.data.encoding import encode
+from lm.data.sources import TextFiles
+from lm.data.synthetic import MarkovSource
+
+WINDOWS, REPEATS = 2, 2  # counted windows a measurement, and measurements
+TEXT_TOKENS = 930_000  # about the Penn Treebank's training text
+
+
+def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
+    """A row for each size: seconds a window, tokens a second, the most memory held; then for each length of text."""
+    rows = []
+    for what, one, windows in variants(sizes):
+        print(f"growth: {what} ...", file=sys.stderr)
+        with Apart(StepRival, one, windows, precision) as rival:
+            seconds = median(rival() for _ in range(REPEATS))
+            speed = one.batch_size * one.window / seconds
+            rows.append({"what": what, "seconds": seconds, "tokens_per_second": speed, "bytes": rival.peak_memory()})
+            rows[-1]["sizes"] = asdict(one)
+    for times in (1, 10, 100):
+        print(f"growth: reading the text {times} times ...", file=sys.stderr)
+        with Apart(ReadingRival, times, scratch) as rival:
+            seconds = rival()
+            speed = times * TEXT_TOKENS / seconds
+            rows.append({"what": f"reading, text x {times}", "seconds": seconds, "tokens_per_second": speed})
+            rows[-1]["bytes"] = rival.peak_memory()
+    return rows
+
+
+def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
+    """Name, sizes and number of windows: one thing is changed at a time."""
+    yield "the baseline", sizes, WINDOWS
+    yield "2 x 650", replace(sizes, embedding_size=650, hidden_size=650, num_layers=2), WINDOWS
+    yield "3 x 1150", replace(sizes, embedding_size=400, hidden_size=1150, num_layers=3), WINDOWS
+    for window in (60, 120, 240):
+        yield f"window {window}", replace(sizes, window=window), WINDOWS
+    for vocab in (30_000, 100_000, 250_000):
+        yield f"{vocab:,} words", replace(sizes, vocab_size=vocab), WINDOWS
+    for windows in (10, 40):
+        yield f"a stream of {windows} windows", sizes, windows
+
+
+class ReadingRival:
+    """Reads a text of the Penn Treebank's length, put together `times` times. Calls return seconds."""
+
+    def __init__(self, times: int, scratch: Path) -> None:
+        folder = scratch / f"text{times}"
+        folder.mkdir()
+        train, rest = folder / "train.txt", folder / "rest.txt"
+        text = "".join(MarkovSource(words=10_000, tokens=TEXT_TOKENS, alpha=0.01).pieces("train"))
+        with train.open("w", encoding="utf-8") as file:
+            for _ in range(times):
+                file.write(text)
+        rest.write_text("a few words\n", encoding="utf-8")
+        self.files = TextFiles(train, rest, rest)
+
+    def __call__(self) -> float:
+        start = time.perf_counter()
+        encode(self.files)
+        return time.perf_counter() - start
+
+
+def growth_table(rows: list[dict[str, Any]]) -> str:
+    """The rows for the eye."""
+    lines = [f"{'how it grows':<28}{'seconds':>10}{'tokens/s':>12}{'memory':>12}"]
+    for row in rows:
+        what, megabytes = row["what"], row["bytes"] / 2**20
+        lines.append(f"{what:<28}{row['seconds']:>10.3f}{row['tokens_per_second']:>12,.0f}{megabytes:>9,.0f} MB")
+    return "\n".join(lines)

@@ -1,0 +1,56 @@
+"""Linear maps of a few rows, one token a sequence: where reading the weights takes the time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FEW_ROWS = 64
+"""Up to here oneDNN is faster than the library behind torch's matrix products; with a window's 600 rows it is not."""
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]; F.linear, by the faster product for few rows.
+
+    Weights that `lm.models.int8.int8_weights` has packed are used in 8 bits.
+    """
+    packed = getattr(weight, "packed_int8", None)
+    if packed is not None:
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
+        return product if bias is None else product.add_(bias)
+    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.dim() != 2:
+        return F.linear(x, weight, bias)
+    if len(x) > FEW_ROWS or torch.is_autocast_enabled("cpu") or _product is None:
+        return F.linear(x, weight, bias)
+    return _FewRows.apply(x, weight, bias) if torch.is_grad_enabled() else _onednn(x, weight, bias)
+
+
+# Inductor's own way to oneDNN; there is no public one for fp32. Where it is missing F.linear does the same, slower.
+_product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return _product(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+class _FewRows(torch.autograd.Function):
+    """Forward and the gradient of x through oneDNN; the weight's gradient, an outer product, is as fast either way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _onednn(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients  # B, N
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        return (
+            _onednn(gradient.contiguous(), weight.t(), None) if to_x else None,
+            gradient.t() @ x if to_weight else None,
+            gradient.sum(0) if to_bias else None,
+        )
