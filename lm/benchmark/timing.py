@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Timing(NamedTuple):
     high: float
 
 
-def interleaved(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
+def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
     """Time each rival once a round, `rounds` times, after one round that is not counted.
 
     A rival that returns a float has timed itself, in seconds; else the whole call is timed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +17,10 @@ def int8_weights(model: nn.Module) -> Iterator[None]:
 
     What it is given is rounded too, to 7 bits, anew each time (dynamic quantisation). The model itself stays as it is.
     """
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
+    matrices: list[Any] = [parameter for parameter in model.parameters() if parameter.dim() == 2]
     try:
         for matrix in matrices:
-            matrix.packed_int8 = pack(matrix)  # type: ignore[attr-defined]
+            matrix.packed_int8 = pack(matrix)
         yield
     finally:
         for matrix in matrices:

@@ -33,7 +33,7 @@ _product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.ba
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _product(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    return _product(x, weight, bias, "none", [], "")
 
 
 class _FewRows(torch.autograd.Function):
