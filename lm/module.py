@@ -107,6 +107,7 @@ class LanguageModule(pl.LightningModule):
         if window.reset:
             self._pending.clear()
             self.state = self.model.initial_state(len(window.inputs))
+        self.model.begin_window()
         before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
         self._record(loss, window, before)

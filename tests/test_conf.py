@@ -39,8 +39,8 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
         return
     root = "evaluate" if group == "evaluator" else "train"
     overrides = [f"data.train={text_file}"] if option == "data/text" else []
-    overrides += ["forcing=scheduled"] if group == "forcing/decay" else []
-    config = configure(root, f"{group}={name}", *overrides)
+    overrides += {"forcing/decay": ["forcing=scheduled"], "model/cell": ["model=awd_lstm"]}.get(group, [])
+    config = configure(root, *overrides, f"{group}={name}")
     node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
     available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
     available |= {

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lm.build import build
 from lm.errors import UserError
 from lm.models.base import detach
 from lm.models.lstm import LSTMLanguageModel
@@ -103,3 +104,10 @@ def test_the_default_is_the_classic_exercise() -> None:
 def test_sizes_that_make_no_model_are_named(settings: dict, named: str) -> None:
     with pytest.raises(UserError, match=named):
         make(**settings)
+
+
+def test_a_configuration_from_before_there_were_heads_still_builds() -> None:
+    node = {"_target_": "lm.models.lstm.LSTMLanguageModel", "embedding_size": 8, "hidden_size": 12, "num_layers": 1}
+    model = build({**node, "dropout": 0.0, "tied": False}, "model", {"vocab_size": 30}, trusted=False)
+    names = ["embedding.weight", "head.linear.weight", "head.linear.bias"]
+    assert {name for name in model.state_dict() if not name.startswith("layers.0.")} == set(names)

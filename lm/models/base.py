@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lm.models.dropout import WindowMask
+
 State = list[tuple[Tensor, ...]]
 """What a model remembers between two calls: for an LSTM (h, c) of each layer, each [B, H]."""
 
@@ -29,21 +31,54 @@ class Head(nn.Module, ABC):
         return F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
 
 
+class HeadFactory(ABC):
+    """What the `model/head` group chooses: settings that become a head once the model's sizes are known."""
+
+    @abstractmethod
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        """A head for hidden vectors of `hidden_size` units; `tied` shares the embedding's matrix [V, E]."""
+
+
 class LanguageModel(nn.Module, ABC):
-    """Tokens in, hidden vectors out, with a state between calls; `head` turns hidden vectors into nats or logits."""
+    """Tokens in, hidden vectors out, with a state between calls; `head` turns hidden vectors into nats or logits.
+
+    In training mode parts may hold a dropout mask for a whole window. `forward` reads a window, so it draws them anew;
+    where `step` reads a window token by token, `begin_window` says where it begins. Evaluation mode knows no masks.
+    """
 
     vocab_size: int
     embedding: nn.Embedding
     head: Head
+    output_dropout: nn.Module
+    """What stands between the last layer's output [..., H] and the head."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The memory before the first word, on the model's device."""
 
     @abstractmethod
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens [B, T] to hidden vectors [B, T, H], and the state behind the last one."""
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Tokens [B, T] to the last layer's output [B, T, H] before dropout, and the state behind the last one."""
 
     @abstractmethod
+    def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """`read` for one token a sequence: [B] to [B, H]."""
+
+    def begin_window(self) -> None:
+        """Forget the masks of the window before."""
+        for part in self.modules():
+            if isinstance(part, WindowMask):
+                part.forget()
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Tokens [B, T], a window, to hidden vectors [B, T, H], and the state behind the last one."""
+        self.begin_window()
+        raw, state = self.read(tokens, state)
+        hidden: Tensor = self.output_dropout(raw)
+        return hidden, state
+
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """One token a sequence, [B], to hidden [B, H]: for everything that feeds the model its own words."""
+        raw, state = self.read_one(tokens, state)
+        hidden: Tensor = self.output_dropout(raw)
+        return hidden, state

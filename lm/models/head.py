@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
-from lm.models.base import Head
+from lm.errors import UserError
+from lm.models.base import Head, HeadFactory
 from lm.models.linear import linear
 
 
@@ -20,3 +23,17 @@ class SoftmaxHead(Head):
 
     def logits(self, hidden: Tensor) -> Tensor:
         return linear(hidden, self.linear.weight, self.linear.bias)
+
+
+@dataclass(frozen=True)
+class Softmax(HeadFactory):
+    """One softmax over the whole vocabulary. Tied, hidden and embedding vectors must have one size: UserError."""
+
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        if tied and embedding.embedding_dim != hidden_size:
+            raise UserError(
+                "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "
+                f"(model.hidden_size, or model.last_size where there is one) must be equal; "
+                f"got {embedding.embedding_dim} and {hidden_size}"
+            )
+        return SoftmaxHead(hidden_size, embedding.num_embeddings, embedding.weight if tied else None)

@@ -1,0 +1,94 @@
+"""Dropout whose mask can outlast a time step: parts that hold one mask over a window."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm.errors import UserError
+
+Per = Literal["window", "step"]
+"""How long a mask lasts: a whole window (locked, variational), or one time step."""
+
+
+class WindowMask(nn.Module):
+    """Drops with probability `p`, scales what is kept by 1 / (1 - p), and holds its mask until `forget`.
+
+    The mask is drawn when it is first needed, and again where the shape asked for is another one. In evaluation mode
+    nothing is dropped, drawn or held.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self._mask: Tensor | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.training and self.p > 0
+
+    def forget(self) -> None:
+        """A window begins: the next mask is a fresh one."""
+        self._mask = None
+
+    def mask(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+        """The mask in force: 0 or 1 / (1 - p) in `shape`; reduced precisions get float32, where the scale is exact."""
+        held = self._mask
+        if held is None or held.shape != shape or held.device != device:
+            wide = torch.promote_types(dtype, torch.float32)
+            held = self._mask = torch.empty(shape, device=device, dtype=wide).bernoulli_(1 - self.p).div_(1 - self.p)
+        return held
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_mask": None}  # a copy of a model begins with a window of its own
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Dropout(WindowMask):
+    """Dropout of units: x [B, T, F] or [B, F]. `per="window"` has one mask [B, F] for all steps of a window, another
+    for each sequence (locked or variational dropout, Gal & Ghahramani 2016); `per="step"` is the usual one.
+    """
+
+    def __init__(self, p: float, per: Per = "window") -> None:
+        super().__init__(p)
+        self.per = per
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.active:
+            return x
+        if self.per == "step":
+            return F.dropout(x, self.p)
+        mask = self.mask((x.shape[0], x.shape[-1]), x.device, x.dtype)
+        return (x * (mask.unsqueeze(1) if x.ndim == 3 else mask)).to(x.dtype)
+
+
+class RowDropout(WindowMask):
+    """Drops whole words: rows of an embedding matrix, for all of a window (Gal & Ghahramani 2016; Merity et al. 2018).
+
+    Takes the vectors [..., E] of `tokens` [...] and gives them back with those of dropped words at zero.
+    """
+
+    def forward(self, vectors: Tensor, tokens: Tensor, vocab_size: int) -> Tensor:
+        if not self.active:
+            return vectors
+        mask = self.mask((vocab_size,), vectors.device, vectors.dtype)
+        return (vectors * mask[tokens].unsqueeze(-1)).to(vectors.dtype)
+
+
+class WeightDropout(WindowMask):
+    """DropConnect: drops single weights of a matrix, the same ones for all of a window (Wan et al. 2013)."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask(tuple(weight.shape), weight.device, weight.dtype) if self.active else weight
+
+
+def check_rates(settings: dict[str, float]) -> None:
+    """Raise UserError for a rate of dropout that is none; `settings` are named below `model`."""
+    for name, rate in settings.items():
+        if not 0 <= rate < 1:
+            raise UserError(f"model.{name} must be at least 0 and below 1; got {rate}")
