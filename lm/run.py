@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -115,6 +116,7 @@ def _train(
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
+    model.head.prepare(torch.from_numpy(np.bincount(data.ids["train"], minlength=len(data.vocab))))
     here = start is not None and in_folder(start, run_dir)
     if start is not None:
         resume.same_text(saved, data.vocab, data.ids, start)

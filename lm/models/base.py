@@ -25,6 +25,9 @@ class Head(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden [..., H] to unnormalised log-probabilities [..., V]."""
 
+    def prepare(self, counts: Tensor) -> None:
+        """Called once before training: how often each word stands in the training text, [V]."""
+
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Nats of each target: hidden [..., H], targets [...] -> float32 [...]."""
         logits = self.logits(hidden).flatten(0, -2).float()
