@@ -27,6 +27,9 @@ UNSUPPORTED = {
 }
 """Settings of Lightning's Trainer that would mean something else here, and what to do instead."""
 
+PROFILE = "profile"
+"""The one setting of the group `trainer` that Lightning's Trainer does not know."""
+
 
 @dataclass
 class TBPTT:
@@ -102,6 +105,11 @@ class BenchmarkConfig:
     out: str | None = None
 
 
+def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that Lightning's Trainer knows."""
+    return {key: value for key, value in trainer.items() if key != PROFILE}
+
+
 def composed(root: str, overrides: Sequence[str] = ()) -> DictConfig:
     """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors."""
     running = GlobalHydra.instance().hydra
@@ -164,4 +172,10 @@ def validate(config: Mapping[str, Any]) -> None:
         for name, node in config[group].items():
             if node is not None:
                 check(node, f"{group}.{name}", AVAILABLE)
-    check(config["trainer"], "trainer", ("callbacks", "logger", "default_root_dir", "enable_progress_bar"))
+    if not isinstance(config["trainer"].get(PROFILE, False), bool):
+        raise UserError(f"trainer.{PROFILE} must be true or false; got {config['trainer'][PROFILE]!r}")
+    check(
+        without_profile(config["trainer"]),
+        "trainer",
+        ("callbacks", "logger", "default_root_dir", "enable_progress_bar"),
+    )

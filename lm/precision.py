@@ -49,6 +49,8 @@ def check_precision(device: str, precision: str | int | None) -> None:
             f"accelerator.precision={precision}: this processor has no bf16 instructions; choose "
             "accelerator.precision=32-true"
         )
+    if precision == "int8":
+        raise UserError("accelerator.precision=int8 is for scripts/sample.py: nothing can be trained in 8 bits")
     if str(precision) in ("16", "16-mixed"):
         raise UserError(
             f"accelerator.precision={precision}: gradients would be clipped before their scale is taken back; choose "

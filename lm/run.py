@@ -24,11 +24,12 @@ from lm.allocator import keep_freed_memory
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
+from lm.callbacks.profile import Profile
 from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load_weights, read
-from lm.config import AVAILABLE, composed, validate
+from lm.config import AVAILABLE, PROFILE, composed, validate, without_profile
 from lm.data.sources import SPLITS
 from lm.data.streams import limited
 from lm.devices import device
@@ -133,6 +134,7 @@ def _train(
     loggers = [build(node, f"logger.{name}", available) for name, node in config["logger"].items() if node]
     checkpoint = next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
     stopping = Stopping(stop, obeys=checkpoint is None)
+    callbacks += [Profile(str(run_dir))] if config["trainer"].get(PROFILE) else []
     accelerator = {**config["accelerator"], "precision": precision}
     trainer = make_trainer(config, accelerator, [stopping, *callbacks, *bars(callbacks)], loggers, run_dir)
     module = make_module(config, data, model, trainer)
@@ -219,7 +221,7 @@ def make_trainer(
         **accelerator,
     }
     try:
-        trainer: pl.Trainer = build(config["trainer"], "trainer", available)
+        trainer: pl.Trainer = build(without_profile(config["trainer"]), "trainer", available)
     except ValueError as error:
         raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
     return trainer

@@ -99,6 +99,8 @@ def failure(tmp_path: Path) -> str:
         (["accelerator.precision=16-mixed", "data=pydoc"], "16-mixed", "32-true"),
         (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
+        (["accelerator.precision=int8", "data=pydoc"], "int8", "scripts/sample.py"),
+        (["trainer.profile=yes please"], "trainer.profile", "true or false"),
     ],
 )  # fmt: skip
 def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -> None:
@@ -238,6 +240,15 @@ def test_a_prompt_with_unknown_words(cli: Cli, train: Train, small: list[str]) -
     line = cli(f"checkpoint={train(*small).dir}", "prompt=w1 zebra w2", root="sample")
     assert "'zebra'" in line
     assert "<unk>" in line
+
+
+@pytest.mark.parametrize(("root", "precision"), [("sample", "bf16-mixed"), ("evaluate", "int8")])
+def test_a_precision_that_a_script_does_not_know(
+    cli: Cli, train: Train, small: list[str], root: str, precision: str
+) -> None:
+    line = cli(f"checkpoint={train(*small).dir}", f"accelerator.precision={precision}", root=root)
+    assert f"accelerator.precision={precision}" in line
+    assert "32-true" in line
 
 
 def test_a_text_file_that_cannot_be_read(cli: Cli, train: Train, small: list[str]) -> None:

@@ -1,0 +1,192 @@
+"""Every fast path against the plain one behind whose interface it stands: values and gradients."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import TINY, Run
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from lm.allocator import keep_freed_memory
+from lm.data.streams import Window
+from lm.data.vocab import EOS, UNK, Vocab
+from lm.errors import UserError
+from lm.forcing import Forcing
+from lm.models.cells import lstm_step
+from lm.models.int8 import int8_weights
+from lm.models.linear import FEW_ROWS, linear
+from lm.models.lstm import LSTMLanguageModel
+from lm.module import LanguageModule
+from lm.optim import Adam, clip_gradients
+from lm.precision import best_precision, training_precision
+from lm.sampling import Sampler, generate
+
+sizes = st.integers(1, 40)
+
+
+@given(rows=st.integers(1, FEW_ROWS + 2), inputs=sizes, outputs=sizes, bias=st.booleans(), seed=st.integers(0, 99))
+def test_a_linear_map_of_any_size_is_torchs(rows: int, inputs: int, outputs: int, bias: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    x, weight = torch.randn(rows, inputs, requires_grad=True), torch.randn(outputs, inputs, requires_grad=True)
+    parts = [x, weight, torch.randn(outputs, requires_grad=True)] if bias else [x, weight]
+    toward = torch.randn(rows, outputs)
+    ours, plain = linear(*parts), F.linear(*parts)
+    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+    gradients = [torch.autograd.grad((product * toward).sum(), parts) for product in (ours, plain)]
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_linear_map_keeps_other_types_and_takes_any_layout() -> None:
+    weight = torch.randn(5, 4, dtype=torch.double)
+    assert linear(torch.randn(2, 4, dtype=torch.double), weight).dtype == torch.double
+    x, weight = torch.randn(4, 3).t(), torch.randn(4, 6).t()
+    torch.testing.assert_close(linear(x, weight), F.linear(x, weight))
+    batch = torch.randn(2, 3, 4)
+    torch.testing.assert_close(linear(batch, weight), F.linear(batch, weight))
+
+
+def test_a_step_of_the_lstm_is_torchs() -> None:
+    cell = nn.LSTMCell(6, 5)
+    weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+    x, h, c = torch.randn(3, 6), torch.randn(3, 5), torch.randn(3, 5)
+    ours, plain = lstm_step(x, h, c, *weights), cell(x, (h, c))
+    for mine, theirs in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    grads = [torch.autograd.grad(sum(part.sum() for part in parts), weights) for parts in (ours, plain)]
+    for mine, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@given(scale=st.floats(1e-3, 1e3), largest=st.floats(0.01, 10), seed=st.integers(0, 99))
+def test_clipping_is_torchs(scale: float, largest: float, seed: int) -> None:
+    torch.manual_seed(seed)
+    ours = [nn.Parameter(torch.zeros(3, 4)), nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))]
+    for parameter in ours[:2]:  # one has no gradient
+        parameter.grad = scale * torch.randn_like(parameter)
+    plain = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    for mine, theirs in zip(ours[:2], plain[:2], strict=True):
+        theirs.grad = None if mine.grad is None else mine.grad.clone()
+    clip_gradients(ours, largest)
+    nn.utils.clip_grad_norm_(plain, largest)
+    for mine, theirs in zip(ours[:2], plain[:2], strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_weights_of_8_bits_give_nearly_the_same_distribution(tied: bool) -> None:
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(200, 32, 32, num_layers=2, tied=tied).eval()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    words, state = torch.randint(200, (8, 6)), model.initial_state(8)
+
+    def nats() -> list[torch.Tensor]:
+        memory, found = state, []
+        for t in range(words.shape[1]):
+            hidden, memory = model.step(words[:, t], memory)
+            found.append(model.head.logits(hidden).log_softmax(-1))
+        return found
+
+    with torch.no_grad():
+        exact = nats()
+        with int8_weights(model):
+            rounded = nats()
+        again = nats()
+    for mine, theirs, after in zip(rounded, exact, again, strict=True):
+        divergence = (theirs.exp() * (theirs - mine)).sum(-1)  # nats
+        assert 0 < divergence.max() < 1e-3
+        assert torch.equal(theirs, after)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_8_bits_leave_the_model_as_it_was_after_an_error() -> None:
+    model = LSTMLanguageModel(20, 8, 8)
+    with contextlib.suppress(KeyboardInterrupt), int8_weights(model):
+        assert hasattr(model.head.linear.weight, "packed_int8")
+        raise KeyboardInterrupt
+    assert not any(hasattr(parameter, "packed_int8") for parameter in model.parameters())
+
+
+def test_a_confident_model_says_the_same_in_8_bits() -> None:
+    """Trained to go around in a circle, greedy text is the circle, rounded or not."""
+    torch.manual_seed(0)
+    model, vocab = LSTMLanguageModel(12, 16, 16), Vocab([EOS, UNK, *map(str, range(10))])
+    optimizer, circle = torch.optim.Adam(model.parameters(), 0.02), torch.arange(60).remainder(12).unsqueeze(0)
+    for _ in range(80):
+        hidden, _ = model(circle[:, :-1], model.initial_state(1))
+        loss = model.head.nll(hidden, circle[:, 1:]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    sampler = Sampler(do_sample=False, max_new_tokens=24)
+    exact = generate(model, sampler, vocab, [1, 2])
+    with int8_weights(model):
+        assert torch.equal(generate(model, sampler, vocab, [1, 2]), exact)
+
+
+def test_memory_can_be_kept_more_than_once() -> None:
+    keep_freed_memory()
+    keep_freed_memory()
+    assert torch.zeros(4_000_000).sum() == 0
+
+
+def test_precision_is_chosen_by_the_machine_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert best_precision("cpu") == "bf16-mixed"
+    chosen, line = training_precision("cpu", "auto", "window")
+    assert chosen == "bf16-mixed"
+    assert "32-true" in line
+    assert training_precision("cpu", "auto", "token")[0] == "32-true"
+    assert training_precision("cpu", "32-true", "window") == ("32-true", "precision: 32-true")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    chosen, line = training_precision("cpu", "auto", "window")
+    assert chosen == "32-true"
+    assert "no bf16 instructions" in line
+    with pytest.raises(UserError, match="no bf16 instructions"):
+        training_precision("cpu", "bf16-mixed", "window")
+
+
+def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
+    """Autocast keeps a cast copy of each weight for as long as it lasts: a window of token updates must not use it."""
+    torch.manual_seed(0)
+    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1)
+    seen: list[float] = []
+    optimizer = module.optim.optimizer(module.model.parameters())
+
+    def update(loss: torch.Tensor) -> None:
+        seen.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    module._update = update  # type: ignore[method-assign]
+    words = torch.full((2, 8), 3)
+    module.state = module.model.initial_state(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        module._token_updates(Window(words, words, True))
+    assert seen[-1] < 0.5 * seen[0]  # with stale weights the loss would fall by what the state alone gives
+
+
+def test_the_default_precision_is_written_down(train: Callable[..., Run], text_file: Path) -> None:
+    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=1")
+    assert run.result["config"]["accelerator"]["precision"] == "auto"
+    assert run.result["precision"] == best_precision("cpu")
+
+
+def test_a_profile_is_readable_and_adds_up(train: Callable[..., Run], text_file: Path) -> None:
+    few = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
+    run = train(*few, "trainer.limit_train_batches=8", "trainer.profile=true")
+    text = (run.dir / "profile.txt").read_text()
+    assert "profile of 3 windows" in text  # five are left out
+    kinds = text.split("\n\n")[1].splitlines()[1:]
+    assert sum(float(line.split("%")[0].split()[-1]) for line in kinds) == pytest.approx(100, abs=1)
+    assert any(line.startswith("matrix products") for line in kinds)
+    assert (run.dir / "profile_trace.json").stat().st_size > 0
