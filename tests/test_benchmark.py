@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lm.benchmark.growth import growth_table, variants
 from lm.benchmark.plain import PlainTraining, plain_reading
+from lm.benchmark.processes import Apart
 from lm.benchmark.suite import RATIOS, run, table
 from lm.benchmark.timing import Timing, interleaved, ratio
 from lm.benchmark.training import PlainRival, Sizes, StepRival
@@ -28,9 +30,29 @@ def test_rivals_take_turns_and_the_first_round_does_not_count() -> None:
 
     found = interleaved({"a": slow_at_first, "b": lambda: order.append("b"), "c": lambda: 2.5}, rounds=3)
     assert order == ["a", "b"] * 4
-    assert found["a"].high < 0.05
-    assert found["c"] == Timing(2.5, 2.5, 2.5)
-    assert ratio(Timing(4.0, 0, 0), Timing(2.0, 0, 0)) == 2.0
+    assert max(found["a"].rounds) < 0.05
+    assert found["c"] == Timing((2.5, 2.5, 2.5))
+
+
+def test_a_ratio_compares_within_rounds() -> None:
+    slow, fast = Timing((4.0, 40.0, 6.0)), Timing((2.0, 20.0, 2.0))  # the second round was slow for both
+    assert ratio(slow, fast) == 2.0
+    assert slow.median == 6.0
+    assert slow.per(2).median == 3.0
+
+
+def test_a_rival_in_a_process_of_its_own_measures_itself() -> None:
+    with Apart(StepRival, SMALL, 1, "32-true") as rival:
+        assert 0 < rival() < 10
+        assert rival.peak_memory() > 50 * 2**20  # torch alone holds more
+    with pytest.raises(RuntimeError, match="ended early"), Apart(PlainRival, SMALL, "many") as rival:
+        rival()
+
+
+def test_every_length_of_stream_and_text_is_a_row() -> None:
+    rows = [{"what": what, "seconds": 1.0, "tokens_per_second": 2.0, "bytes": 2**20} for what, *_ in variants(SMALL)]
+    assert len({row["what"] for row in rows}) == len(rows) >= 12
+    assert len(growth_table(rows).splitlines()) == len(rows) + 1
 
 
 def test_the_plain_loop_and_the_step_take_the_same_losses() -> None:

@@ -49,6 +49,8 @@ def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
         yield f"window {window}", replace(sizes, window=window), WINDOWS
     for vocab in (30_000, 100_000, 250_000):
         yield f"{vocab:,} words", replace(sizes, vocab_size=vocab), WINDOWS
+        adaptive = replace(sizes, vocab_size=vocab, cutoffs=(2000, 20_000))
+        yield f"{vocab:,} words, adaptive", adaptive, WINDOWS
     for windows in (10, 40):
         yield f"a stream of {windows} windows", sizes, windows
 

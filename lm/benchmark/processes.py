@@ -40,7 +40,8 @@ class Apart:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._here.close()
+        self._here.close()  # the process ends of itself when it finds nobody there
+        self._process.join(timeout=20 if error is None else 0)
         self._process.terminate()
         self._process.join()
 

@@ -74,7 +74,7 @@ def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
             rounds,
         )
     counts = {name: words * (64 if "64" in name else 1) for name in found}
-    return {name: Timing(*(seconds / counts[name] for seconds in timing)) for name, timing in found.items()}
+    return {name: timing.per(counts[name]) for name, timing in found.items()}
 
 
 def reading(rounds: int, scratch: Path) -> dict[str, Timing]:

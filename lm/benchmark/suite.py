@@ -71,7 +71,7 @@ def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "medians": {name: timing.median for name, timing in timings.items()},
-        "ranges": {name: [timing.low, timing.high] for name, timing in timings.items()},
+        "ranges": {name: [min(timing.rounds), max(timing.rounds)] for name, timing in timings.items()},
         "ratios": {
             name: ratio(timings[slow], timings[fast])
             for name, (slow, fast, _) in RATIOS.items()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
 
 
-class Timing(NamedTuple):
-    """Seconds for one unit of work: the median over rounds, and the range."""
+@dataclass(frozen=True)
+class Timing:
+    """Seconds for one unit of work, a figure a round."""
 
-    median: float
-    low: float
-    high: float
+    rounds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return median(self.rounds)
+
+    def per(self, units: int) -> Timing:
+        """The same for one of `units` equal parts of the work."""
+        return Timing(tuple(seconds / units for seconds in self.rounds))
 
 
 def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
@@ -29,9 +36,12 @@ def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict
             taken = own if isinstance(own, float) else time.perf_counter() - start
             if k:
                 seconds[name].append(taken)
-    return {name: Timing(median(taken), min(taken), max(taken)) for name, taken in seconds.items()}
+    return {name: Timing(tuple(taken)) for name, taken in seconds.items()}
 
 
 def ratio(slow: Timing, fast: Timing) -> float:
-    """How many times as fast the second is: above 1 means faster."""
-    return slow.median / fast.median
+    """How many times as fast the second is, above 1 meaning faster: the median over rounds.
+
+    Each round compares what was measured seconds apart, so that a machine that is slow for a while is slow for both.
+    """
+    return median(one / other for one, other in zip(slow.rounds, fast.rounds, strict=True))

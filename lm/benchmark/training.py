@@ -7,7 +7,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from lm.data.streams import Windows
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
 from lm.interrupt import StopRequest
+from lm.models.adaptive import Adaptive
 from lm.models.base import detach
+from lm.models.head import Softmax
 from lm.models.lstm import LSTMLanguageModel
 from lm.module import LanguageModule
 from lm.optim import Adam, clip_gradients
@@ -42,9 +44,12 @@ class Sizes:
     hidden_size: int = 1024
     num_layers: int = 1
     vocab_size: int = 10_000
+    cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
 
     def model(self) -> LSTMLanguageModel:
-        return LSTMLanguageModel(self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
+        head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()
+        sizes = (self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
+        return LSTMLanguageModel(*sizes, head=head)
 
     def windows(self, count: int) -> Windows:
         """Random text, words as frequent as Zipf's law has them."""
