@@ -7,17 +7,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from lm.benchmark.processes import Apart
+from lm.benchmark.text import TEXT_TOKENS, zipf_text
 from lm.benchmark.training import Sizes, StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
-from lm.data.synthetic import MarkovSource
 
-WINDOWS, REPEATS = 2, 2  # counted windows a measurement, and measurements
-TEXT_TOKENS = 930_000  # about the Penn Treebank's training text
+WINDOWS = 2  # counted windows of a measurement
 
 
 def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
@@ -26,7 +24,7 @@ def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
     for what, one, windows in variants(sizes):
         print(f"growth: {what} ...", file=sys.stderr)
         with Apart(StepRival, one, windows, precision) as rival:
-            seconds = median(rival() for _ in range(REPEATS))
+            seconds = rival()
             speed = one.batch_size * one.window / seconds
             rows.append({"what": what, "seconds": seconds, "tokens_per_second": speed, "bytes": rival.peak_memory()})
             rows[-1]["sizes"] = asdict(one)
@@ -62,7 +60,7 @@ class ReadingRival:
         folder = scratch / f"text{times}"
         folder.mkdir()
         train, rest = folder / "train.txt", folder / "rest.txt"
-        text = "".join(MarkovSource(words=10_000, tokens=TEXT_TOKENS, alpha=0.01).pieces("train"))
+        text = zipf_text(TEXT_TOKENS)
         with train.open("w", encoding="utf-8") as file:
             for _ in range(times):
                 file.write(text)

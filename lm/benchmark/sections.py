@@ -11,11 +11,11 @@ from pathlib import Path
 from lm.benchmark.floor import FloorRival
 from lm.benchmark.plain import PlainModel, plain_reading, plain_sampling
 from lm.benchmark.processes import Apart
+from lm.benchmark.text import TEXT_TOKENS, zipf_text
 from lm.benchmark.timing import Timing, interleaved
 from lm.benchmark.training import LightningRival, PlainRival, Sizes, StepRival
 from lm.data.encoding import encode, encode_cached
 from lm.data.sources import TextFiles
-from lm.data.synthetic import MarkovSource
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
 from lm.models.int8 import int8_weights
@@ -80,7 +80,7 @@ def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
 def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
     """Seconds for a training text of the Penn Treebank's size: the exercise's reader, ours, and ours from its cache."""
     train, rest = scratch / "train.txt", scratch / "rest.txt"
-    train.write_text("".join(MarkovSource(words=10_000, tokens=930_000, alpha=0.01).pieces("train")))
+    train.write_text(zipf_text(TEXT_TOKENS))
     rest.write_text("a few words\n")
     files = TextFiles(train, rest, rest)
     return interleaved(

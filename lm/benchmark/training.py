@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 
 from lm.allocator import keep_freed_memory
 from lm.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
+from lm.benchmark.text import zipf_ids
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
 from lm.data.streams import Windows
@@ -53,9 +53,7 @@ class Sizes:
 
     def windows(self, count: int) -> Windows:
         """Random text, words as frequent as Zipf's law has them."""
-        weights = 1 / np.arange(1, self.vocab_size + 1)
-        length = self.batch_size * (self.window * count + 1)
-        ids = np.random.default_rng(0).choice(self.vocab_size, length, p=weights / weights.sum())
+        ids = zipf_ids(self.batch_size * (self.window * count + 1), self.vocab_size)
         return Windows(ids, self.batch_size, self.window)
 
 
