@@ -16,9 +16,11 @@ import torch
 from conftest import TINY, Run, configure
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from lm.apply import evaluate as evaluate_script
+from lm.build import build
 from lm.errors import UserError
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
 from lm.evaluation.cache import THETAS, WEIGHTS
@@ -321,6 +323,22 @@ def test_weight_and_theta_are_the_best_of_all_pairs(model: LSTMLanguageModel) ->
 def test_settings_that_cannot_be(make: Callable[[], Evaluator], message: str) -> None:
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         make()
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "setting", "message"),
+    [
+        ("static", "temperature=warm", "evaluator.temperature must be a number or one of auto; got 'warm'"),
+        ("cache", "theta=[1]", "evaluator.theta must be a number or one of auto"),
+        ("cache", "window=2.5", "evaluator.window must be a whole number; got 2.5"),
+        ("dynamic", "rule=adam", "evaluator.rule must be one of rms, sgd; got 'adam'"),
+        ("dynamic_cache", "reader.lr=fast", "evaluator.reader.lr must be a number; got 'fast'"),
+    ],
+)
+def test_values_of_another_kind(evaluator: str, setting: str, message: str) -> None:
+    node = configure("evaluate", f"evaluator={evaluator}", f"evaluator.{setting}").evaluator
+    with pytest.raises(UserError, match=message.replace("[", r"\[")):
+        build(OmegaConf.to_container(node), "evaluator")
 
 
 def test_what_is_missing_is_said(model: LSTMLanguageModel) -> None:
