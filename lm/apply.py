@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from lm.data.vocab import Vocab
 from lm.devices import device
 from lm.embeddings import distance, neighbours, untrained
 from lm.errors import UserError
+from lm.evaluation import Evaluator
 from lm.evaluation import evaluate as score_text
+from lm.evaluation.base import AUTO
 from lm.models.base import LanguageModel
 from lm.models.int8 import int8_weights
 from lm.report import write_json
@@ -46,19 +49,24 @@ def evaluate(cfg: DictConfig) -> None:
     """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
     _precision(cfg, "auto", "32-true")
     trained = _load(cfg)
-    evaluator = build(_plain(cfg.evaluator), "evaluator")
+    asked: Evaluator = build(_plain(cfg.evaluator), "evaluator", {"corpus": partial(_split, trained)})
     text = _text(cfg.text, cfg.text_file, "text")
     ids = _split(trained, cfg.split) if text is None else _sentence(trained.vocab, text)
+    evaluator = asked.resolved(trained.model)
+    found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
     score, scored = score_text(evaluator, trained.model, ids)
     words = [trained.vocab.words[i] for i in scored.words.tolist()]
     lines = [f"{word}\t{nats:.6f}" for word, nats in zip(words, scored.nats.tolist(), strict=True)]
     result = {**score.as_dict(), "evaluator": evaluator.name, "split": cfg.split if text is None else "text"}
+    result |= {"settings": evaluator.settings, "found_on_valid": list(found)}
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
     if cfg.out:
         write_json(_writable(Path(cfg.out), "out"), result)
     if text is not None and not cfg.per_token:
         print("\n".join(lines))
+    if found:
+        print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     print(
         f"{result['split']}: {score.nats:.4f} nats over {score.tokens:,} tokens, "
         f"perplexity {score.perplexity:.4f} ({evaluator.name})"
@@ -180,8 +188,8 @@ def _split(trained: Trained, split: str) -> np.ndarray:
     data = build(trained.config["data"], "data", trusted=False)
     if data.vocab != trained.vocab:
         raise UserError(
-            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
-            "Restore the files, or score a text with text_file=FILE"
+            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now; "
+            "restore the files. (A text of your own can be scored without them, with text_file=FILE)"
         )
     ids: np.ndarray = data.ids[split]
     return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -132,7 +133,9 @@ def _find(name: str, path: str) -> Callable[..., Any]:
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    function = target.__init__ if inspect.isclass(target) else target
+    # A dataclass's fields may come from a base in another module, whose names its own __init__ does not know.
+    by_init = inspect.isclass(target) and not dataclasses.is_dataclass(target)
+    function = target.__init__ if by_init else target
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):

@@ -26,7 +26,9 @@ EXAMPLES = {
     "evaluate": """\
   python scripts/evaluate.py checkpoint=RUN split=valid out=figures.json
   python scripts/evaluate.py checkpoint=RUN text="the company said"
-  python scripts/evaluate.py checkpoint=RUN evaluator=free_running""",
+  python scripts/evaluate.py checkpoint=RUN evaluator=free_running
+  python scripts/evaluate.py checkpoint=RUN evaluator=cache evaluator.theta=auto
+  python scripts/evaluate.py checkpoint=RUN evaluator=dynamic evaluator.lr=1e-4""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
 }

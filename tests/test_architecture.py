@@ -14,7 +14,7 @@ FREE = [
     "models/",
     "forcing.py",
     "sampling.py",
-    "evaluation.py",
+    "evaluation/",
     "embeddings.py",
     "optim.py",
     "checkpoint.py",
@@ -42,9 +42,10 @@ def reachable(path: Path, seen: set[Path]) -> set[str]:
     seen.add(path)
     found = imports(path)
     for module in list(found):
-        file = LM.parent / (module.replace(".", "/") + ".py")
-        if file.is_file() and file not in seen:
-            found |= reachable(file, seen)
+        place = LM.parent / module.replace(".", "/")
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file() and file not in seen:
+                found |= reachable(file, seen)
     return found
 
 

@@ -46,9 +46,9 @@ def test_evaluation_is_without_dropout_and_leaves_the_model_in_its_mode(model: L
     ids = np.arange(100) % 40
     torch.testing.assert_close(nats(model, ids, 10), nats(model, ids, 10))
     assert model.training
-    reader = Static(10).nats(model, ids)
-    next(reader)
-    assert not torch.is_inference_mode_enabled()
+    with Static(10).scoring(model, ids) as parts:
+        next(parts)
+        assert not torch.is_inference_mode_enabled()
 
 
 def test_no_token_is_scored_with_knowledge_of_a_later_one(model: LSTMLanguageModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -30,11 +31,11 @@ class FreeRunningTest(pl.Callback):
             count = limited(len(evaluator.windows(data.ids[split])), limit)
             if count == 0:
                 continue
-            evaluator.limit = count
             say(f"free-running perplexity of the {split} text ({count:,} windows) ...")
             score = self.scores[split] = Score()
-            for part in evaluator.nats(module.model, data.ids[split]):
-                self.stop.obey()
-                score += part.nats
+            with replace(evaluator, limit=count).scoring(module.model, data.ids[split]) as parts:
+                for part in parts:
+                    self.stop.obey()
+                    score += part.nats
             for logger in trainer.loggers:
                 logger.log_metrics({f"{split}/free_running_perplexity": score.perplexity}, step=module.windows)

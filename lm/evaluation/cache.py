@@ -1,0 +1,137 @@
+"""The neural cache: words that stood in the recent text become more probable where the text looks as it did there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lm.errors import UserError
+from lm.evaluation.base import AUTO, Evaluator, Reader, Reading, Scored, number, unchanged
+from lm.evaluation.progress import bar
+from lm.evaluation.static import Static
+from lm.models.base import LanguageModel
+
+THETAS = [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]
+WEIGHTS = [0.0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
+"""What `theta=auto` and `weight=auto` try."""
+
+
+@dataclass(frozen=True)
+class Cache(Evaluator):
+    """p = (1 - weight) p_model + weight p_cache (Grave et al. 2017; their lambda is `weight`).
+
+    p_cache gives each of the last `window` words, read after the hidden vector h_i, a share in proportion to
+    exp(theta h_t h_i). The first word of a text has no cache and is the model's alone. `reader` reads the text:
+    static, or dynamic for both at once. `auto` finds weight or theta on the validation text, with fixed weights.
+    """
+
+    weight: float | Literal["auto"] = 0.1
+    theta: float | Literal["auto"] = 1.0
+    window: int = 500
+    reader: Reader = field(default_factory=Static)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weight != AUTO and not 0 <= self.weight <= 1:
+            raise UserError(f"evaluator.weight must be between 0 and 1, or auto; got {self.weight}")
+        if self.theta != AUTO and not 0 <= self.theta < math.inf:
+            raise UserError(f"evaluator.theta must be 0 or more, or auto; got {self.theta}")
+        if self.window < 1:
+            raise UserError(f"evaluator.window must be at least 1; got {self.window}")
+        if not isinstance(self.reader, Reader):
+            raise UserError("evaluator.reader must be an evaluator that reads the true words: static or dynamic")
+        if self.reader.temperature not in (1, self.temperature):
+            raise UserError("evaluator.reader.temperature: set evaluator.temperature, which holds for both")
+
+    @property
+    def name(self) -> str:
+        return "cache" if isinstance(self.reader, Static) else f"{self.reader.name}_cache"
+
+    @property
+    def changes_weights(self) -> bool:  # type: ignore[override]
+        return self.reader.changes_weights
+
+    def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
+        reader = replace(self.reader, temperature=self.temperature)
+        for reading, (found,) in recalled(reader.read(model, ids), [number(self.theta)], self.window):
+            yield Scored(reading.words, mixture(reading.nats, found, number(self.weight)).cpu())
+
+    def resolved(self, model: LanguageModel) -> Self:
+        """Numbers in place of `auto`: first the temperature, then weight and theta together."""
+        ready = super().resolved(model)
+        ready = replace(ready, reader=replace(ready.reader, temperature=ready.temperature))
+        if AUTO not in (ready.weight, ready.theta):
+            return ready
+        ids = self.split("valid", "evaluator.weight=auto or theta=auto", "or give numbers")
+        thetas = THETAS if ready.theta == AUTO else [number(ready.theta)]
+        weights = WEIGHTS if ready.weight == AUTO else [number(ready.weight)]
+        sums = torch.zeros(len(thetas), len(weights), dtype=torch.float64)
+        with unchanged(model), bar("cache, on the validation text", len(ids) - 1) as progress:
+            readings = Static(temperature=ready.temperature).read(model.eval(), ids)
+            for reading, found in recalled(readings, thetas, self.window):
+                for i, log_probability in enumerate(found):
+                    for j, weight in enumerate(weights):
+                        sums[i, j] += mixture(reading.nats, log_probability, weight).double().sum().cpu()
+                progress.update(len(reading.words))
+        i, j = divmod(int(sums.argmin()), len(weights))
+        return replace(ready, theta=thetas[i], weight=weights[j])
+
+
+def mixture(nats: Tensor, log_cache: Tensor, weight: float) -> Tensor:
+    """-log((1 - weight) exp(-nats) + weight exp(log_cache)), all [n]; with weight 0 the nats, bit for bit."""
+    log_weight = math.log(weight) if weight > 0 else -math.inf
+    log_rest = math.log1p(-weight) if weight < 1 else -math.inf
+    return -torch.logaddexp(log_rest - nats, log_weight + log_cache)
+
+
+class _Memory(NamedTuple):
+    """What the cache holds: hidden vectors [m, H] and the words [m] that came after them."""
+
+    hidden: Tensor
+    words: Tensor
+
+
+def recalled(readings: Iterator[Reading], thetas: list[float], window: int) -> Iterator[tuple[Reading, list[Tensor]]]:
+    """Each reading with the log-probability [n] of its words under the cache before them, for each theta.
+
+    Where nothing is in the cache yet, that is what the model itself says.
+    """
+    memory: _Memory | None = None
+    for reading in readings:
+        with torch.inference_mode():
+            hidden, words = reading.hidden.float(), reading.words.to(reading.hidden.device)
+            before = len(memory.words) if memory else 0
+            keys = torch.cat([memory.hidden, hidden]) if memory else hidden  # m + n, H
+            values = torch.cat([memory.words, words]) if memory else words  # m + n
+            found = _log_probabilities(hidden, words, keys, values, before, thetas, window)
+            found = [torch.where(log_cache.isnan(), -reading.nats, log_cache) for log_cache in found]
+            memory = _Memory(keys[-window:], values[-window:])
+        yield reading, found
+
+
+def _log_probabilities(
+    hidden: Tensor, words: Tensor, keys: Tensor, values: Tensor, before: int, thetas: list[float], window: int
+) -> list[Tensor]:
+    """Log-probability [n] of each word under the cache, for each theta; nan where the cache is empty.
+
+    The query of row t stands at `before` + t among the keys: it sees the `window` keys before it, not itself, whose
+    value is the word to be predicted.
+    """
+    at = torch.arange(before, before + len(words), device=keys.device).unsqueeze(1)  # n, 1
+    key = torch.arange(len(keys), device=keys.device)  # m + n
+    out_of_reach = (key >= at) | (key < at - window)  # n, m + n
+    similarity = hidden @ keys.T  # n, m + n
+    another = out_of_reach | (values != words.unsqueeze(1))
+    found = []
+    for theta in thetas:
+        scores = theta * similarity
+        everything = scores.masked_fill(out_of_reach, -math.inf).logsumexp(dim=1)
+        same_word = scores.masked_fill(another, -math.inf).logsumexp(dim=1)
+        found.append(same_word - everything)
+    return found

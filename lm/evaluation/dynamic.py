@@ -1,0 +1,131 @@
+"""Dynamic evaluation: the weights go on learning from the text, after it has been paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lm.data.streams import Window, Windows, one_stream
+from lm.errors import UserError
+from lm.evaluation.base import Reader, Reading, device_of, number, token_nats
+from lm.evaluation.progress import bar, say
+from lm.evaluation.static import Static
+from lm.models.base import LanguageModel, State, detach
+
+Weights = list[nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Dynamic(Reader):
+    """Dynamic evaluation (Krause et al. 2018). After each `window` of words, once scored, every weight w moves by
+
+        w <- w + pull (w_trained - w) - rate gradient
+
+    where the gradient is that of the window's mean nats. With `rule="rms"` rate = lr / (rms + epsilon) and
+    pull = min(1, decay rms / mean rms), rms being a weight's root mean square gradient over the training text, and
+    mean rms the mean over the parameters' means. With `rule="sgd"` rate = lr and pull = decay.
+
+    The training text is read in `streams` side by side, `statistics_windows` windows of it (null: all). With `lr=0`
+    nothing moves and nothing is collected: this is then the standard evaluation. Dropout stays off.
+    """
+
+    window: int = 5
+    lr: float = 5e-5
+    decay: float = 0.002
+    epsilon: float = 2e-5
+    rule: Literal["rms", "sgd"] = "rms"
+    streams: int = 100
+    statistics_windows: int | None = None
+
+    name: ClassVar[str] = "dynamic"
+    changes_weights: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("window", "streams"):
+            if getattr(self, key) < 1:
+                raise UserError(f"evaluator.{key} must be at least 1; got {getattr(self, key)}")
+        if not 0 <= self.lr < float("inf"):
+            raise UserError(f"evaluator.lr must be 0 or more; got {self.lr}")
+        if not 0 <= self.decay <= 1:
+            raise UserError(f"evaluator.decay must be between 0 and 1; got {self.decay}")
+        if not self.epsilon > 0:
+            raise UserError(f"evaluator.epsilon must be above 0; got {self.epsilon}")
+        if self.statistics_windows is not None and self.statistics_windows < 1:
+            got = self.statistics_windows
+            raise UserError(f"evaluator.statistics_windows must be null (all windows) or at least 1; got {got}")
+
+    def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
+        if self.lr == 0:
+            yield from Static(temperature=self.temperature).read(model, ids)
+            return
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        if not weights:
+            raise UserError("evaluator=dynamic: all weights of this model are frozen; use evaluator=static")
+        trained = [weight.detach().clone() for weight in weights]
+        rates, pulls = self._rates_and_pulls(model, weights)
+        state: State | None = None
+        for window in one_stream(ids, self.window):
+            reading, gradients, state = self._learn(model, weights, window, state)
+            if not reading.nats.isfinite().all():
+                raise UserError("evaluator=dynamic: the weights diverged; lower evaluator.lr, or raise evaluator.decay")
+            with torch.no_grad():
+                for weight, before, gradient, rate, pull in zip(weights, trained, gradients, rates, pulls, strict=True):
+                    weight.lerp_(before, pull).addcmul_(gradient, rate, value=-1)
+            yield Reading(window.targets[0], reading.nats[0], reading.hidden[0])
+
+    def _learn(
+        self, model: LanguageModel, weights: Weights, window: Window, state: State | None
+    ) -> tuple[Reading, tuple[Tensor, ...], State]:
+        """One window [B, T]: what the present weights make of it, and the gradients of its mean nats."""
+        device = device_of(model)
+        with _differentiable():
+            state = state or model.initial_state(len(window.inputs))
+            hidden, state = model(window.inputs.to(device), state)
+            nats = token_nats(model.head, hidden, window.targets.to(device), number(self.temperature))
+            # A weight may have no part in a window: the rare words of an adaptive softmax.
+            gradients = torch.autograd.grad(nats.mean(), weights, allow_unused=True, materialize_grads=True)
+        return Reading(window.targets, nats.detach(), hidden.detach()), gradients, detach(state)
+
+    def _rates_and_pulls(self, model: LanguageModel, weights: Weights) -> tuple[list[Tensor], list[Tensor]]:
+        """For each weight its step in the gradient's direction, and the share of its way back that it goes."""
+        if self.rule == "sgd":
+            rate, pull = (weights[0].new_tensor(value) for value in (self.lr, self.decay))
+            return [rate] * len(weights), [pull] * len(weights)
+        rms = self._root_mean_squares(model, weights)
+        mean = torch.stack([part.mean() for part in rms]).mean()
+        pulls = [(self.decay * part / mean).clamp(max=1) for part in rms]
+        return [self.lr / (part + self.epsilon) for part in rms], pulls
+
+    def _root_mean_squares(self, model: LanguageModel, weights: Weights) -> list[Tensor]:
+        """The root mean square of each weight's gradient over windows of the training text."""
+        ids = self.split("train", "evaluator.rule=rms", "or choose evaluator.rule=sgd with an lr of its own")
+        streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
+        windows = Windows(ids, streams, self.window, "train", keep_last=True)
+        count = min(len(windows), self.statistics_windows or len(windows))
+        if count < len(windows):
+            say(f"gradient statistics: from {count:,} of the {len(windows):,} windows of the training text")
+        squares = [torch.zeros_like(weight, requires_grad=False) for weight in weights]
+        state: State | None = None
+        with bar("gradient statistics", count, "window") as progress:
+            for window in islice(windows, count):
+                _, gradients, state = self._learn(model, weights, window, state)
+                with torch.no_grad():
+                    for square, gradient in zip(squares, gradients, strict=True):
+                        square.addcmul_(gradient, gradient)
+                progress.update()
+        return [square.div_(count).sqrt_() for square in squares]
+
+
+@contextmanager
+def _differentiable() -> Iterator[None]:
+    """Gradients in evaluation mode, wherever it is asked for: cuDNN's LSTM has them in training mode only."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        yield

@@ -1,0 +1,59 @@
+"""The model fed its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lm.data.streams import Windows
+from lm.errors import UserError
+from lm.evaluation.base import Evaluator, Scored, device_of, number
+from lm.models.base import LanguageModel
+
+
+@dataclass(frozen=True)
+class FreeRunning(Evaluator):
+    """The model fed its own most probable words, from each window's true first word on; the state runs on.
+
+    How far it drifts when no truth holds it, in the terms of the classic exercise without teacher forcing. The figure
+    depends on `window`. `streams` are read side by side for speed, and are fewer where the text is short. `limit` reads
+    that many windows only. Parts come window by window, in each stream by stream.
+    """
+
+    window: int = 30
+    streams: int = 20
+    limit: int | None = None
+
+    name: ClassVar[str] = "free_running"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.window < 1 or self.streams < 1:
+            got = f"{self.window} and {self.streams}"
+            raise UserError(f"evaluator.window and evaluator.streams must be at least 1; got {got}")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"evaluator.limit must be null (all windows) or at least 1; got {self.limit}")
+
+    def windows(self, ids: np.ndarray) -> Windows:
+        """Ids [N] as this evaluator reads them."""
+        streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
+        return Windows(ids, streams, self.window, keep_last=True)
+
+    def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
+        device, state = device_of(model), None
+        for window in islice(self.windows(ids), self.limit):
+            read, targets, nats = window.inputs[:, 0].to(device), window.targets.to(device), []
+            with torch.inference_mode():
+                state = state or model.initial_state(len(targets))
+                for t in range(targets.shape[1]):
+                    hidden, state = model.step(read, state)
+                    logits = model.head.logits(hidden).float() / number(self.temperature)
+                    nats.append(F.cross_entropy(logits, targets[:, t], reduction="none"))
+                    read = logits.argmax(dim=-1)
+            yield Scored(window.targets.flatten(), torch.stack(nats, dim=1).flatten().cpu())
