@@ -27,6 +27,9 @@ EXAMPLES = {
   python scripts/evaluate.py checkpoint=RUN split=valid out=figures.json
   python scripts/evaluate.py checkpoint=RUN text="the company said"
   python scripts/evaluate.py checkpoint=RUN evaluator=free_running""",
+    "compare": """\
+  python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
+  python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
 }
