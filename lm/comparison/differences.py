@@ -121,8 +121,10 @@ def agreement(
 def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
     """How the distances of the words asked for differ between two groups: the second's minus the first's.
 
-    The intervals, over seeds, hold together with the confidence asked for (Bonferroni).
+    The intervals, over seeds, hold together with the confidence asked for (Bonferroni). Euclidean distances grow with
+    the vectors' size and are compared between equal sizes only.
     """
+    sizes = {row["name"]: row["embeddings"]["size"] for row in rows if row["embeddings"]}
     measured = {row["name"]: row["embeddings"]["pairs"] for row in rows if row["embeddings"]}
     found = []
     for a, b in pairs_of(groups):
@@ -133,7 +135,8 @@ def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: fl
         for at, pair in enumerate(words[0]):
             if words[0] != words[1]:
                 continue
-            for kind in ("euclidean", "cosine"):
+            same_size = len({sizes[run.name] for group in (a, b) for run in group.runs if run.name in sizes}) == 1
+            for kind in ("euclidean", "cosine") if same_size else ("cosine",):
                 values = [[float(pairs[at][kind]["trained"]) for pairs in side] for side in sides]
                 found.append((pair, kind, [a.name, b.name], values))
     each = 1 - (1 - confidence) / max(1, len(found))

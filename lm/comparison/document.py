@@ -6,6 +6,7 @@ from typing import Any
 
 from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.prediction import chance, prediction
+from lm.comparison.sections.short import short
 from lm.comparison.sections.words import distances, embeddings
 from lm.comparison.sections.writing import writing
 from lm.comparison.sentences import number
@@ -19,7 +20,7 @@ def document(report: dict[str, Any]) -> tuple[str, list[Block]]:
     blocks: list[Block | None] = [Text(_about(report))]
     if report["left_out"]:
         blocks.append(Statements([f"Left out: {job['folder']}: {job['reason']}" for job in report["left_out"]]))
-    for section in (prediction, chance, writing, distances, embeddings, _limits, _sources):
+    for section in (short, prediction, chance, writing, distances, embeddings, _limits, _sources):
         blocks += section(report)
     return title, [block for block in blocks if block is not None]
 

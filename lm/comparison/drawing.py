@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lm.comparison.page import Picture
+from lm.comparison.sections.shared import texts
 from lm.plots import PALETTE, figure, image, legend, line, styled
 
 AXES = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
@@ -15,9 +16,10 @@ GREY = "#888888"
 
 
 @styled
-def curves(report: dict[str, Any], which: str) -> Picture | None:
-    """`training` loss or `validation` perplexity of every run over tokens, updates and seconds; a colour a group."""
-    runs = [run for run in report["runs"] if run["curves"][which]]
+def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | None:
+    """`training` loss or `validation` perplexity over tokens, updates and seconds, of the runs on one text; a colour a
+    group."""
+    runs = [run for run in report["runs"] if run["curves"][which] and run["text"] == text]
     if not runs:
         return None
     drawn, panels = figure(columns=3, width=12, height=4.4)
@@ -38,13 +40,15 @@ def curves(report: dict[str, Any], which: str) -> Picture | None:
             panel.text(0.5, 0.5, "not logged", ha="center", va="center", color=GREY, transform=panel.transAxes)
     for panel in panels[1:]:
         panel.sharey(panels[0])
-        panel.tick_params(labelleft=False)
+        panel.tick_params(labelleft=False, which="both")
     if which == "validation":
         _log_scale(panels[0], [value for run in runs for value in run["curves"][which]["values"]])
     what = "training loss, nats a token" if which == "training" else "validation perplexity (log scale)"
     panels[0].set_ylabel(what)
     legend(drawn, panels[0], columns=_columns(names))
-    return Picture(f"{which}.png", image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds")
+    return Picture(
+        _file(which, report, text), image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds"
+    )
 
 
 @styled
@@ -75,9 +79,10 @@ def differences(report: dict[str, Any]) -> Picture | None:
 
 
 @styled
-def quality(report: dict[str, Any]) -> Picture | None:
+def quality(report: dict[str, Any], text: str | None) -> Picture | None:
     """Variety against likeness to the training text: a point each run and sampler, and real text."""
-    runs = [run for run in report["runs"] if run["quality"] and run["quality"]["greedy"]["ngram_nats"] is not None]
+    runs = [run for run in report["runs"] if run["text"] == text and run["quality"]]
+    runs = [run for run in runs if run["quality"]["greedy"]["ngram_nats"] is not None]
     if not runs:
         return None
     drawn, (panel,) = figure(width=8.5, height=5)
@@ -90,14 +95,16 @@ def quality(report: dict[str, Any]) -> Picture | None:
             place = (figures["distinct_2"], figures["ngram_nats"])
             panel.scatter(*place, color=colour, marker=marker, s=70, alpha=0.8, label="_" if again else label)
     for real in report["real_text"]:
-        if real.get("ngram_nats") is not None:
+        if real.get("ngram_nats") is not None and runs[0]["name"] in real["runs"]:
             panel.scatter(
                 real["distinct_2"], real["ngram_nats"], marker="*", s=260, color="black", label="real test text"
             )
     panel.set_xlabel("distinct-2: share of different word pairs")
     panel.set_ylabel("nats a word under the n-gram model")
     legend(drawn, panel, columns=_columns(panel.get_legend_handles_labels()[1]))
-    return Picture("quality.png", image(drawn), "Variety of generated text against its nats under an n-gram model")
+    return Picture(
+        _file("quality", report, text), image(drawn), "Variety of generated text against its nats under an n-gram model"
+    )
 
 
 @styled
@@ -141,9 +148,16 @@ def _range(panel: Axes, span: dict[str, float] | None, y: float, colour: str, la
 
 def _log_scale(panel: Axes, values: list[float]) -> None:
     panel.set_yscale("log")
+    narrow = max(values) < 20 * min(values)  # then powers of ten alone would leave the axis without a number
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
     panel.yaxis.set_major_formatter(FuncFormatter(_short))
-    narrow = max(values) < 10 * min(values)  # then powers of ten alone would leave the axis without a number
-    panel.yaxis.set_minor_formatter(FuncFormatter(_short) if narrow else NullFormatter())
+    panel.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _file(name: str, report: dict[str, Any], text: str | None) -> str:
+    """A picture's name, with a number where there is one for each of several texts."""
+    several = texts(report)
+    return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 
 
 def _short(value: float, _: Any = None) -> str:

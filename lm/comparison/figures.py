@@ -8,7 +8,7 @@ from typing import Any
 
 from lm.checkpoint import EVENTS
 from lm.comparison import curves
-from lm.comparison.differences import agreement, differences, of_distances
+from lm.comparison.differences import agreement, differences, different_text, of_distances
 from lm.comparison.groups import Group, grouped
 from lm.comparison.measuring import Known, Refusal, look, measure
 from lm.comparison.reading import LeftOut, Run
@@ -27,6 +27,11 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         measure(one, prompts, out, refused, settings)
     best = [one.run.result["valid"].get("perplexity") or math.inf for one in known.values()]
     wanted = curves.levels(best, settings.perplexities)
+    if len({one.text.key if one.text else None for one in known.values()}) > 1:
+        wanted = []
+        Refusal(refused, *known).note(
+            "convergence to the same perplexities", different_text(list(known.values())) or ""
+        )
     rows = [_row(known[run.name], group, wanted, refused) for group in groups for run in group.runs]
     texts = list({one.text.key: one.text for one in known.values() if one.text}.values())
     return {
@@ -94,7 +99,7 @@ def _group(group: Group, rows: list[dict[str, Any]], confidence: float) -> dict[
             [row[split].get("free_running") or {} for row in own], confidence
         )
     speeds = [row["tokens_per_second"] for row in own if row["tokens_per_second"]]
-    figures["tokens_per_second"] = over_seeds(speeds, confidence)._asdict() if speeds else None
+    figures["tokens_per_second"] = sum(speeds) / len(speeds) if speeds else None
     figures["convergence"] = [_reached(row) for row in zip(*(row["convergence"] for row in own), strict=True)]
     for name in ("tokens", "updates"):
         counts = {row["training"].get(name) for row in own}

@@ -26,6 +26,9 @@ from lm.comparison.trained import (
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 
+TOLERANCE = 0.02
+"""Nats a token that another device or precision may make of the same model."""
+
 
 @dataclass
 class Known:
@@ -93,6 +96,11 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, A
         refusal.note("the difference on the test text", "the run did not test")
         return
     one.nats = refusal("nats of the test text", lambda: nats_of_test(trained, text, int(tokens), kept))
+    said = one.run.result["test"]["nats"] / tokens
+    if one.nats is not None and abs(float(one.nats.mean()) - said) > TOLERANCE:
+        reason = f"its best checkpoint pays {one.nats.mean():.4f} nats a token where its result.json says {said:.4f}"
+        refusal.note("the difference on the test text", reason)
+        one.nats = None
     if one.nats is not None:
         one.figures["nats_file"] = str(kept)
         one.figures["nats_per_token"] = float(one.nats.mean())

@@ -39,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """`name` is the file's, beside the Markdown; `alt` says what is to be seen."""
+    """A PNG; `name` is the file's, beside the Markdown; `alt` says what is to be seen."""
 
     name: str
     content: bytes
@@ -98,7 +98,10 @@ def _html(block: Block) -> str:
         case Statements(sentences):
             return "<ul>\n" + "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences) + "\n</ul>"
         case Picture(_, content, alt):
-            return f'<figure><img src="{data_uri(content)}" alt="{escape(alt)}"></figure>'
+            width = round(
+                int.from_bytes(content[16:20], "big") * 0.69
+            )  # as in a PNG's header; letters then fit the text's
+            return f'<figure><img width="{width}" src="{data_uri(content)}" alt="{escape(alt)}"></figure>'
         case Table(header, rows, caption, verbatim):
             kind = ' class="words"' if verbatim else ""
             head = "".join(f"<th>{escape(cell)}</th>" for cell in header)

@@ -69,17 +69,36 @@ def _covers(part: dict[str, Any]) -> bool:
     return part["low"] is not None and part["low"] <= 0 <= part["high"]
 
 
-def place(group: str, pair: str, kind: str, value: float, before: dict[str, float]) -> str:
-    """Whether a distance says anything: where it lies in the range of 95% of frequent pairs before any training."""
-    side, verdict = "within", "by itself no sign of anything learned"
-    if value < before["low"]:
-        side, verdict = "below", "closer together than chance puts words"
-    elif value > before["high"]:
-        side, verdict = "above", "further apart than chance puts words"
-    return (
-        f"{pair}, {group}: the {kind} distance {number(value)} lies {side} {interval(before['low'], before['high'])}, "
-        f"where 95% of pairs of frequent words lay before any training: {verdict}."
-    )
+def side(value: float, before: dict[str, float]) -> str:
+    """Where a distance lies beside the middle 95% of frequent pairs before any training: below, within or above."""
+    return "below" if value < before["low"] else "above" if value > before["high"] else "within"
+
+
+def places(words: str, kind: str, rows: list[tuple[str, float, dict[str, float]]]) -> str:
+    """Whether a pair's distance says anything in each run; rows of (run, distance, range before training)."""
+    sides = [(name, value, side(value, before)) for name, value, before in rows]
+    inside = [name for name, _, where in sides if where == "within"]
+    outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
+    name, _, before = rows[0]
+    span = f"{interval(before['low'], before['high'])} in {name}"
+    start = f"{words}, {kind} distance, beside the range of 95% of frequent pairs before any training ({span}): "
+    if not outside:
+        return f"{start}within it in {_all(len(rows))}, so by itself no sign of anything learned."
+    rest = f"; within it in the other {len(inside)}" if inside else ""
+    return f"{start}outside it in {', '.join(outside)}{rest}."
+
+
+def _all(count: int) -> str:
+    return "the one run" if count == 1 else f"all {count} runs"
+
+
+def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
+    """How far training moved a distance, beside how far two seeds lie apart before any training."""
+    start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
+    if by_seed is None:
+        return f"{start}; with one seed there is nothing to hold that against."
+    beside = order("that change", by_training, "the spread (standard deviation) over seeds before training", by_seed, 3)
+    return f"{start}; {beside}."
 
 
 def distances(row: dict[str, Any]) -> str:
@@ -87,7 +106,7 @@ def distances(row: dict[str, Any]) -> str:
     (a, b), (x, y), seeds = row["groups"], row["means"], row["over_seeds"]
     start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}"
     if seeds["low"] is None:
-        return f"{start}. With one seed of either, setting and chance cannot be told apart."
+        return f"{start}. One of them has a single seed: setting and chance cannot be told apart."
     span = interval(seeds["low"], seeds["high"], 3)
     if _covers(seeds):
         return f"{start}, but no difference is shown: the interval over seeds of the difference, {span}, contains 0."
@@ -125,8 +144,8 @@ def loops(name: str, greedy: dict[str, Any], random: dict[str, Any]) -> str:
     """Whether greedy and random text go round in circles."""
     if greedy["loops"]:
         how = (
-            f"in {greedy['loops']} of {greedy['sequences']} texts it ends in a loop, typically of "
-            f"{number(greedy['loop_period'], 2)} words from word {number(greedy['loop_begins'], 3)} on"
+            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop, at the median one of "
+            f"{greedy['loop_period']:g} words behind {greedy['loop_begins']:g} others"
         )
     else:
         how = f"none of its {greedy['sequences']} texts ends in a loop"

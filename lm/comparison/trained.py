@@ -128,7 +128,7 @@ def real_quality(text: Text, settings: Settings) -> dict[str, Any] | None:
 
 
 def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[tuple[str, str], tuple[int, int]]:
-    """The pairs to measure: of the words given, else army and taxpayer, else of the three most frequent long words.
+    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long words.
 
     Raises UserError for a given word that the vocabulary lacks.
     """
@@ -136,7 +136,7 @@ def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[
         words = WORDS
     if words is None:
         ranked = (vocab.words[i] for i in text.frequent(len(vocab)).tolist())
-        words = tuple([word for word in ranked if word.isalpha() and len(word) > 4][:3])
+        words = tuple([word for word in ranked if word.isalpha() and len(word) > 4][:2])
     if lacking := [word for word in words if word not in vocab]:
         raise UserError(f"{lacking[0]!r} is not among its {len(vocab):,} words")
     return {(a, b): (vocab.id(a), vocab.id(b)) for a, b in combinations(dict.fromkeys(words), 2)}

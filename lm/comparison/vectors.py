@@ -73,6 +73,7 @@ def measure(
             row[kind] = {**values, "rank": float((found["trained"][kind] < values["trained"]).mean())}
         listed.append(row)
     return {
+        "size": embedding.shape[1],
         "isotropy": {when: isotropy(vectors) for when, vectors in spans.items()},
         "frequent_pairs": {k: {when: spread(found[when][k]) for when in spans} for k in ("euclidean", "cosine")},
         "displacement": displacement(embedding, initial, frequent) if initial is not None else None,

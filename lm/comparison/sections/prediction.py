@@ -6,21 +6,32 @@ from typing import Any
 
 from lm.comparison import drawing, sentences
 from lm.comparison.page import Block, Heading, Statements, Table, Text
+from lm.comparison.sections.shared import texts
 from lm.comparison.sentences import estimate, number
 
 
 def prediction(report: dict[str, Any]) -> list[Block | None]:
     groups = report["groups"]
-    header = ["", "valid perplexity", "test perplexity", "test, free running", "updates", "training tokens", "tokens/s"]
+    header = [
+        "",
+        "runs",
+        "valid perplexity",
+        "test perplexity",
+        "test, free running",
+        "updates",
+        "training tokens",
+        "tokens/s",
+    ]
     rows = [
         [
             g["name"],
+            str(len(g["runs"])),
             estimate(g["valid"]),
             _scored(g["test"]),
             _scored(g["test_free_running"]),
             _count(g["updates"]),
             _count(g["tokens"]),
-            estimate(g["tokens_per_second"], 3),
+            number(g["tokens_per_second"], 3),
         ]
         for g in groups
     ]
@@ -30,10 +41,12 @@ def prediction(report: dict[str, Any]) -> list[Block | None]:
             g["name"],
             number(row["perplexity"], 3),
             f"{row['reached']} of {row['of']}",
-            *(number(row[a], 3) for a in axes),
+            *(_count(row[a]) if a != "seconds" else number(row[a], 3) for a in axes),
         ]
+        for level in report["perplexities"]
         for g in groups
         for row in g["convergence"]
+        if row["perplexity"] == level
     ]
     return [
         Heading("How well do they predict, and how fast did they get there?"),
@@ -43,9 +56,12 @@ def prediction(report: dict[str, Any]) -> list[Block | None]:
             "Perplexity of the best checkpoint, reading true words unless it says free running (fed its own most "
             "probable words, from each window's true first word on); in brackets behind it the tokens scored.",
         ),
+        Text(
+            "Training loss falls for a model that learns by heart, too; what counts is text it was not trained on, "
+            "and that of the best epoch, which need not be the last."
+        ),
         Statements(_learning(report)),
-        drawing.curves(report, "training"),
-        drawing.curves(report, "validation"),
+        *(drawing.curves(report, which, text) for text in texts(report) for which in ("training", "validation")),
         Heading("Convergence", 3),
         Statements([sentences.reached(level, groups) for level in report["perplexities"]]),
         Table(
@@ -63,6 +79,11 @@ def _learning(report: dict[str, Any]) -> list[str]:
         said.append(
             f"The settings read different words while they train ({', '.join(sorted(feedback))}), so their training "
             "losses measure different tasks: only the validation curves may be laid over one another."
+        )
+    if len(texts(report)) > 1:
+        said.append(
+            "The settings were trained on different texts or vocabularies: their perplexities stand side by side in "
+            "the table, but which is lower means nothing (see the end of this page)."
         )
     said += [line for line in (_both_changed(groups),) if line]
     for group in groups:
@@ -97,14 +118,14 @@ def chance(report: dict[str, Any]) -> list[Block | None]:
     if not rows:
         return []
     level, count = f"{100 * rows[0]['confidence_of_all']:g}%", len(rows)
-    each = f"; each of the {count} is a {100 * rows[0]['confidence_of_each']:.3g}% interval" if count > 1 else ""
+    alone = f"{100 * rows[0]['confidence_of_each']:.4g}%"
+    each = f", which hold for all {count} comparisons together ({alone} each, Bonferroni)" if count > 1 else ""
     return [
         Heading("Is the difference more than chance?"),
         Text(
-            f"Nats of the same words of the test text, compared word by word. The intervals hold at {level} for all "
-            f"comparisons together{each}. Over the text: segments of {rows[0]['segment_tokens']} tokens drawn anew "
-            f"{report['settings']['resamples']:,} times, the same ones for both. Over seeds: Welch's t. A difference "
-            "counts as shown where both leave out 0."
+            f"Nats of the same words of the test text, compared word by word, in {level} intervals{each}. Over the "
+            f"text: segments of {rows[0]['segment_tokens']} tokens drawn anew {report['settings']['resamples']:,} "
+            "times, the same ones for both. Over seeds: Welch's t. A difference counts as shown where both leave out 0."
         ),
         Statements([sentences.difference(row) for row in rows]),
         drawing.differences(report),
@@ -115,5 +136,5 @@ def _scored(figure: dict[str, Any] | None) -> str:
     return f"{estimate(figure)} ({' / '.join(f'{n:,}' for n in figure['tokens'])})" if figure else "-"
 
 
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from statistics import mean, stdev
 from typing import Any
 
 from lm.comparison import drawing, sentences
 from lm.comparison.page import Block, Heading, Statements, Table, Text
-from lm.comparison.sections.shared import firsts
 from lm.comparison.sentences import number
 
 PAIRS_DRAWN = 3
+KINDS = ("euclidean", "cosine")
 
 
 def distances(report: dict[str, Any]) -> list[Block | None]:
     runs = [run for run in report["runs"] if run["embeddings"]]
     if not runs:
         return []
-    rows, said = [], []
+    rows = []
     for run in runs:
         for pair in run["embeddings"]["pairs"]:
-            words = " - ".join(pair["words"])
             counts = " / ".join(f"{count:,}" for count in pair["counts"])
-            for kind in ("euclidean", "cosine"):
+            for kind in KINDS:
                 found, frequent = pair[kind], run["embeddings"]["frequent_pairs"][kind]
                 ranges = [_range(frequent.get(when)) for when in ("initial", "trained")]
                 rank = f"{100 * found['rank']:.0f}%"
                 values = [number(found.get(when)) for when in ("initial", "trained")]
-                rows.append([run["name"], words, counts, kind, values[0], ranges[0], values[1], ranges[1], rank])
-                if frequent.get("initial") and run in firsts(runs):
-                    said.append(sentences.place(run["name"], words, kind, found["trained"], frequent["initial"]))
+                named = [run["name"], " - ".join(pair["words"]), counts, kind]
+                rows.append([*named, values[0], ranges[0], values[1], ranges[1], rank])
     pairs = max(len(run["embeddings"]["pairs"]) for run in runs)
     header = [
         "",
@@ -43,7 +42,11 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
     ]
     return [
         Heading("How far apart are the words, and does it depend on the setting?"),
-        Statements(said + [sentences.distances(row) for row in report["distances"]]),
+        Text(
+            "A distance says little alone: vectors that were never trained have distances too. Each stands beside its "
+            "own value at initialisation, beside those of other pairs, and beside those of other seeds."
+        ),
+        Statements([*_said(runs), *(sentences.distances(row) for row in report["distances"])]),
         *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
         Table(
             header,
@@ -52,6 +55,28 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
             "frequent words. Closer pairs: the share of those that lie closer together than this one.",
         ),
     ]
+
+
+def _said(runs: list[dict[str, Any]]) -> list[str]:
+    """A sentence on where each pair's distances lie, and one on how far training moved them."""
+    said = []
+    for pair in dict.fromkeys(tuple(pair["words"]) for run in runs for pair in run["embeddings"]["pairs"]):
+        for kind in KINDS:
+            found = [
+                (run["name"], run["seed"], own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
+                for run in runs
+                for own in run["embeddings"]["pairs"]
+                if tuple(own["words"]) == pair and "initial" in own[kind]
+            ]
+            if not found:
+                continue
+            words = " - ".join(pair)
+            said.append(sentences.places(words, kind, [(name, own["trained"], span) for name, _, own, span in found]))
+            moved = [abs(own["trained"] - own["initial"]) for _, _, own, _ in found]
+            starts = {seed: own["initial"] for _, seed, own, _ in found}
+            apart = stdev(starts.values()) if len(starts) > 1 else None
+            said.append(sentences.change(words, kind, mean(moved), apart))
+    return said
 
 
 def embeddings(report: dict[str, Any]) -> list[Block | None]:
@@ -90,8 +115,8 @@ def embeddings(report: dict[str, Any]) -> list[Block | None]:
     if alike:
         blocks += [
             Text(
-                "Runs with the same seed begin with the same embedding, and agree for that reason alone; what agreement "
-                "training brings is what seeds of one setting share beyond chance and beyond their beginning."
+                "Runs with the same seed begin with the same embedding, and agree for that reason alone; what "
+                "agreement training brings is what seeds of one setting share beyond chance and beyond their beginning."
             ),
             Table(
                 [
@@ -104,8 +129,8 @@ def embeddings(report: dict[str, Any]) -> list[Block | None]:
                     "neighbours by chance",
                 ],
                 alike,
-                f"Neighbours: share of each frequent word's {report['agreement'][0]['neighbours']} nearest words that both "
-                "have. Rank correlation: Spearman's, of the cosine distances of random pairs of frequent words.",
+                f"Neighbours: share of each frequent word's {report['agreement'][0]['neighbours']} nearest words "
+                "that both have. Rank correlation: Spearman's, of the cosine distances of random frequent pairs.",
             ),
         ]
     return blocks
