@@ -128,15 +128,16 @@ def real_quality(text: Text, settings: Settings) -> dict[str, Any] | None:
 
 
 def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[tuple[str, str], tuple[int, int]]:
-    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long words.
+    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long ones.
 
     Raises UserError for a given word that the vocabulary lacks.
     """
     if words is None and all(word in vocab for word in WORDS):
         words = WORDS
     if words is None:
-        ranked = (vocab.words[i] for i in text.frequent(len(vocab)).tolist())
-        words = tuple([word for word in ranked if word.isalpha() and len(word) > 4][:2])
+        ranked = [vocab.words[i] for i in text.frequent(len(vocab)).tolist()]
+        long = [word for word in ranked if word.isalpha() and len(word) > 4]
+        words = tuple((long if len(long) > 1 else ranked)[:2])
     if lacking := [word for word in words if word not in vocab]:
         raise UserError(f"{lacking[0]!r} is not among its {len(vocab):,} words")
     return {(a, b): (vocab.id(a), vocab.id(b)) for a, b in combinations(dict.fromkeys(words), 2)}
