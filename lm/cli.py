@@ -23,7 +23,7 @@ from lm.interrupt import Interrupted
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "checkpoint", "per_token", "out"}
 FREE_TEXT |= {"data.train", "data.valid", "data.test"}
 UNKNOWN_OPTION = "the command line cannot be read: settings are key=value without dashes; see --help"
-FREE_LISTS = {"words", "sampler.bad_words"}
+FREE_LISTS = {"words", "runs", "prompts", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 

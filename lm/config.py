@@ -94,6 +94,25 @@ class DistanceConfig:
 
 
 @dataclass
+class CompareConfig:
+    """`scripts/compare.py`."""
+
+    runs: list[str] = MISSING
+    out: str = "comparison"
+    words: list[str] | None = None
+    prompts: list[str] | None = None
+    perplexities: list[float] | None = None
+    confidence: float = 0.95
+    resamples: int = 4000
+    sequences: int = 20
+    sample_words: int = 100
+    frequent: int = 1000
+    neighbours: int = 10
+    accelerator: Any = MISSING
+    seed: int = 0
+
+
+@dataclass
 class BenchmarkConfig:
     """`scripts/benchmark.py`."""
 
@@ -129,6 +148,7 @@ def register() -> None:
         ("sample_schema", SampleConfig),
         ("evaluate_schema", EvaluateConfig),
         ("distance_schema", DistanceConfig),
+        ("compare_schema", CompareConfig),
         ("benchmark_schema", BenchmarkConfig),
     ):
         store.store(name=name, node=node)

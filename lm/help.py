@@ -29,6 +29,9 @@ EXAMPLES = {
   python scripts/evaluate.py checkpoint=RUN evaluator=free_running
   python scripts/evaluate.py checkpoint=RUN evaluator=cache evaluator.theta=auto
   python scripts/evaluate.py checkpoint=RUN evaluator=dynamic evaluator.lr=1e-4""",
+    "compare": """\
+  python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
+  python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
 }

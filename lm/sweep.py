@@ -1,4 +1,4 @@
-"""The end of a sweep: one table of all its jobs, best first. Reads what the jobs wrote."""
+"""The end of a sweep: one table of all its jobs, best first, and a report. Reads what the jobs wrote."""
 
 from __future__ import annotations
 
@@ -9,15 +9,35 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from lm.errors import UserError
 from lm.report import RESULT, read_result, score
 
 
 class SweepTable(Callback):
-    """Hydra's hook behind the last job of `--multirun`."""
+    """Hydra's hook behind the last job of `--multirun`; `report`: whether the page of compare.py is made, too."""
+
+    def __init__(self, report: bool = True) -> None:
+        self.report = report
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
+        if self.report:
+            print(f"  report: {_report(folder)}", flush=True)
+
+
+def _report(folder: Path) -> str:
+    """Make the page beside the jobs; its path, or a sentence why there is none: the sweep itself is finished."""
+    from lm.comparison.compare import report  # a second of imports, wanted only here
+    from lm.comparison.trained import Settings
+
+    later = f"python scripts/compare.py {shlex.quote(f'runs=[{folder}]')}"
+    try:
+        return str(report([str(folder)], folder / "report", Settings()))
+    except UserError as error:
+        return f"none: {error}"
+    except Exception as error:  # whatever it is, it must not turn a finished sweep into a failed one
+        return f"none: {type(error).__name__}: {' '.join(str(error).split())}; for the details: {later}"
 
 
 def table(folder: Path) -> str:

@@ -48,6 +48,7 @@ def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
         "trainer.limit_val_batches=1",
     ]
     settings += ["trainer.limit_test_batches=1", "data.window=6,0,5", f"hydra.sweep.dir={folder}"]
+    settings += ["hydra.callbacks.table.report=false"]
     done = subprocess.run([sys.executable, "train.py", "-m", *settings], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == expect, done.stderr
     return done
@@ -83,7 +84,8 @@ def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path
     settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
     settings += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "~callbacks.projector"]
     done = subprocess.run(
-        [sys.executable, "train.py", "+sweep=teacher_forcing", *settings, f"hydra.sweep.dir={tmp_path}", "seed=1"],
+        [sys.executable, "train.py", "+sweep=teacher_forcing", *settings, f"hydra.sweep.dir={tmp_path}", "seed=1",
+         "hydra.callbacks.table.report=false"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

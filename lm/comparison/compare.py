@@ -1,0 +1,60 @@
+"""`scripts/compare.py`, and the report behind a sweep: runs in, report.html, report.md and report.json out."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lm.comparison.document import document
+from lm.comparison.figures import figures
+from lm.comparison.page import Picture, html, markdown
+from lm.comparison.reading import read_runs
+from lm.comparison.trained import Settings, say
+from lm.devices import device
+from lm.errors import UserError
+from lm.report import write_json
+
+
+def compare(cfg: DictConfig) -> None:
+    """Write a report of `cfg.runs` into the folder `cfg.out`. Raises UserError for what cannot be compared at all."""
+    if OmegaConf.is_missing(cfg, "runs"):
+        raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
+    given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    runs, out, accelerator = given.pop("runs"), Path(given.pop("out")).expanduser(), given.pop("accelerator")
+    lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
+    settings = Settings(**{**given, **lists}, device=str(device(accelerator["accelerator"])))
+    print(report(runs, out, settings))
+
+
+def report(folders: Sequence[str], out: Path, settings: Settings) -> Path:
+    """Write the report of the runs in `folders` into `out`; the page's path. Raises UserError."""
+    runs, left_out = read_runs(folders)
+    for job in left_out:
+        say(f"left out: {job.folder}: {job.reason}")
+    out = _folder(out)
+    found = figures(runs, left_out, out, settings)
+    title, blocks = document(found)
+    for block in blocks:
+        if isinstance(block, Picture):
+            (out / block.name).write_bytes(block.content)
+    (out / "report.md").write_text(markdown(title, blocks), encoding="utf-8")
+    page = out / "report.html"
+    page.write_text(html(title, blocks), encoding="utf-8")
+    write_json(out / "report.json", found)
+    return page
+
+
+def _folder(out: Path) -> Path:
+    """The folder to write into, made where it is missing. Raises UserError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"out: cannot write into {out}: {error.strerror}; choose another folder") from None
+    return out.resolve()

@@ -1,0 +1,1 @@
+"""The sections of the page, each from report.json's figures to blocks."""

@@ -1,0 +1,166 @@
+"""Sentences made from figures: what follows from them and what does not. Only `order` says which of two is smaller."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure with so many digits that count; thousands apart; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if abs(value) < 1e-4:
+        return f"{value:.1e}" if value else "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 4) -> str:
+    return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def estimate(figure: dict[str, Any] | None, digits: int = 4) -> str:
+    """A mean with its interval, where it has one."""
+    if not figure:
+        return "-"
+    text = number(figure["mean"], digits)
+    return text if figure.get("low") is None else f"{text} {interval(figure['low'], figure['high'], digits)}"
+
+
+def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
+    """`A (x) is smaller than B (y)`, from the figures themselves; equal where the digits shown are."""
+    if number(x, digits) == number(y, digits):
+        return f"{a} and {b} are equal as far as shown ({number(x, digits)})"
+    return f"{a} ({number(x, digits)}) is {'smaller' if x < y else 'larger'} than {b} ({number(y, digits)})"
+
+
+def difference(row: dict[str, Any]) -> str:
+    """What two groups' nats on the shared test text say; `row` is one of report.json's differences."""
+    (a, b), text, seeds = row["groups"], row["over_text"], row["over_seeds"]
+    size = abs(row["nats"])
+    if row["nats"] == 0:
+        return f"{a} and {b}: no difference shown. They pay the same nats for the test text."
+    better, worse = (a, b) if row["nats"] > 0 else (b, a)
+    figures = (
+        f"{number(size, 3)} nats a token fewer (perplexity lower by {number(100 * (1 - math.exp(-size)), 3)}%)"
+        f" over {row['tokens']:,} tokens of the test text"
+    )
+    if text["low"] is None:
+        return f"{better} paid {figures} than {worse}; the text is too short ({text['over']} segments) for an interval."
+    over_text = interval(text["low"], text["high"], 3)
+    over_seeds = "" if seeds["low"] is None else f", over seeds {interval(seeds['low'], seeds['high'], 3)}"
+    intervals = f"intervals of the difference over segments of the text {over_text}{over_seeds}"
+    if row["shown"]:
+        limit = (
+            " At least one of them is a single run: this holds for these trained models, not yet for their settings."
+            if seeds["low"] is None
+            else ""
+        )
+        return f"{better} predicts better than {worse}: {figures}; {intervals} leave out 0.{limit}"
+    which = [name for name, part in (("text", text), ("seeds", seeds)) if _covers(part)]
+    return (
+        f"{a} and {b}: no difference shown. {better} paid {figures}, but the interval over {' and over '.join(which)} "
+        f"contains 0 ({intervals})."
+    )
+
+
+def _covers(part: dict[str, Any]) -> bool:
+    return part["low"] is not None and part["low"] <= 0 <= part["high"]
+
+
+def side(value: float, before: dict[str, float]) -> str:
+    """Where a distance lies beside the middle 95% of frequent pairs before any training: below, within or above."""
+    return "below" if value < before["low"] else "above" if value > before["high"] else "within"
+
+
+def places(words: str, kind: str, rows: list[tuple[str, float, dict[str, float]]]) -> str:
+    """Whether a pair's distance says anything in each run; rows of (run, distance, range before training)."""
+    sides = [(name, value, side(value, before)) for name, value, before in rows]
+    inside = [name for name, _, where in sides if where == "within"]
+    outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
+    name, _, before = rows[0]
+    span = f"{interval(before['low'], before['high'])} in {name}"
+    start = f"{words}, {kind} distance, beside the range of 95% of frequent pairs before any training ({span}): "
+    if not outside:
+        return f"{start}within it in {_all(len(rows))}, so by itself no sign of anything learned."
+    rest = f"; within it in the other {len(inside)}" if inside else ""
+    return f"{start}outside it in {', '.join(outside)}{rest}."
+
+
+def _all(count: int) -> str:
+    return "the one run" if count == 1 else f"all {count} runs"
+
+
+def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
+    """How far training moved a distance, beside how far two seeds lie apart before any training."""
+    start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
+    if by_seed is None:
+        return f"{start}; with one seed there is nothing to hold that against."
+    beside = order("that change", by_training, "the spread (standard deviation) over seeds before training", by_seed, 3)
+    return f"{start}; {beside}."
+
+
+def distances(row: dict[str, Any]) -> str:
+    """How one pair's distance differs between two groups; `row` is one of report.json's distances."""
+    (a, b), (x, y), seeds = row["groups"], row["means"], row["over_seeds"]
+    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}"
+    if seeds["low"] is None:
+        return f"{start}. One of them has a single seed: setting and chance cannot be told apart."
+    span = interval(seeds["low"], seeds["high"], 3)
+    if _covers(seeds):
+        return f"{start}, but no difference is shown: the interval over seeds of the difference, {span}, contains 0."
+    return f"{start}; the interval over seeds of the difference, {span}, leaves out 0."
+
+
+def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
+    """What stopping at the last epoch would have cost."""
+    if best_epoch >= epochs:
+        return (
+            f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)}): still learning."
+        )
+    worse = 100 * (last / best - 1)
+    return (
+        f"{name}: best on the validation text after epoch {best_epoch} of {epochs} ({number(best)}), "
+        f"{number(worse, 2)}% worse at the end ({number(last)}): its training loss alone would not have told."
+    )
+
+
+def reached(level: float, groups: list[dict[str, Any]]) -> str:
+    """When each group reached a validation perplexity; `groups` are report.json's, `level` one of its perplexities."""
+    parts = []
+    for group in groups:
+        row = next(row for row in group["convergence"] if row["perplexity"] == level)
+        if not row["reached"]:
+            parts.append(f"{group['name']} never")
+            continue
+        seconds = f" and {number(row['seconds'], 3)} s of training" if row["seconds"] is not None else ""
+        some = f" ({row['reached']} of {row['of']} runs)" if row["reached"] < row["of"] else ""
+        parts.append(f"{group['name']} after {number(row['tokens'], 3)} tokens{seconds}{some}")
+    return f"Validation perplexity {number(level, 3)} was reached by " + "; ".join(parts) + "."
+
+
+def loops(name: str, greedy: dict[str, Any], random: dict[str, Any]) -> str:
+    """Whether greedy and random text go round in circles."""
+    if greedy["loops"]:
+        how = (
+            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop, at the median one of "
+            f"{greedy['loop_period']:g} words behind {greedy['loop_begins']:g} others"
+        )
+    else:
+        how = f"none of its {greedy['sequences']} texts ends in a loop"
+    variety = order(
+        "The share of different word pairs (distinct-2) in greedy text", greedy["distinct_2"],
+        "that in random draws", random["distinct_2"], 3,
+    )  # fmt: skip
+    return f"{name}, greedy: {how}; random draws: {random['loops']} of {random['sequences']}. {variety}."
+
+
+def judged(name: str, figures: dict[str, Any], real: dict[str, Any]) -> str:
+    """Nats of generated text under the n-gram model, beside those of real text."""
+    text = order(
+        "nats a word under the n-gram model", figures["ngram_nats"], "for real test text", real["ngram_nats"], 3
+    )
+    if figures["ngram_nats"] >= real["ngram_nats"]:
+        return f"{name}: {text}: less like the training text's phrases than real text is."
+    return f"{name}: {text}: made of commoner phrases than real text, which repetition brings too: no proof of quality."

@@ -1,0 +1,73 @@
+"""How sure a figure is: intervals over seeds, and over the text that it was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+SEGMENT = 200
+"""Tokens of a segment at most: long enough that the state hardly ties one to the next."""
+FEWEST_SEGMENTS = 20
+
+
+class Interval(NamedTuple):
+    """An estimate and the interval around it; without one (None) where there is nothing to make it from."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    over: int  # how many of what the interval is over: seeds, or segments of a text
+
+    def excludes(self, value: float) -> bool:
+        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+
+
+def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Mean and Student's t interval; one value has no interval."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, None, None, len(values))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def between_seeds(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval:
+    """mean(b) - mean(a) with Welch's t interval; no interval where either has one value."""
+    difference, count = float(np.mean(b) - np.mean(a)), min(len(a), len(b))
+    if count < 2:
+        return Interval(difference, None, None, count)
+    parts = [np.var(values, ddof=1) / len(values) for values in (a, b)]
+    total = sum(parts)
+    if total == 0:
+        return Interval(difference, difference, difference, count)
+    freedom = total**2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(total))
+    return Interval(difference, difference - half, difference + half, count)
+
+
+def segment_length(tokens: int) -> int:
+    """Tokens of a segment: `SEGMENT`, less where the text would give fewer than 50 of them."""
+    return max(1, min(SEGMENT, tokens // 50))
+
+
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, confidence: float = 0.95, resamples: int = 4000, seed: int = 0
+) -> Interval:
+    """mean(b - a) over the tokens [n] of one text, with the percentile interval over resampled segments of it.
+
+    Both models read the same segments each time, so that hard and easy ones do not count as a difference (Koehn 2004).
+    No interval where the text gives fewer than `FEWEST_SEGMENTS` segments.
+    """
+    difference = b.astype(np.float64) - a
+    starts = np.arange(0, len(difference), segment_length(len(difference)))
+    sums, sizes = np.add.reduceat(difference, starts), np.diff([*starts, len(difference)])
+    if len(starts) < FEWEST_SEGMENTS:
+        return Interval(float(difference.mean()), None, None, len(starts))
+    # How often each segment is drawn is all that counts; n draws with replacement are multinomial.
+    drawn = np.random.default_rng(seed).multinomial(len(starts), np.full(len(starts), 1 / len(starts)), resamples)
+    means = (drawn @ sums) / (drawn @ sizes)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(difference.mean()), float(low), float(high), len(starts))

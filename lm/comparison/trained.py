@@ -1,0 +1,156 @@
+"""What is measured anew on a run's best checkpoint: nats of the test text, samples, embeddings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lm.checkpoint import FOLDER, INITIAL, Trained
+from lm.comparison import vectors
+from lm.comparison.quality import pieces, quality
+from lm.comparison.texts import Text
+from lm.data.vocab import Vocab
+from lm.errors import UserError
+from lm.evaluation import Static, evaluate
+from lm.sampling import Sampler, generate
+
+WORDS = ("army", "taxpayer")
+SAMPLERS: dict[str, dict[str, Any]] = {"greedy": {"do_sample": False}, "random": {"do_sample": True}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a comparison asks for; see conf/compare.yaml."""
+
+    words: tuple[str, ...] | None = None
+    prompts: tuple[str, ...] | None = None
+    perplexities: tuple[float, ...] | None = None
+    confidence: float = 0.95
+    resamples: int = 4000
+    sequences: int = 20
+    sample_words: int = 100
+    frequent: int = 1000
+    neighbours: int = 10
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise UserError(f"confidence must lie between 0 and 1, as in 0.95; got {self.confidence}")
+        least = {"resamples": 100, "sequences": 1, "sample_words": 3, "frequent": 3, "neighbours": 1, "seed": 0}
+        for name, lowest in least.items():
+            if getattr(self, name) < lowest:
+                raise UserError(f"{name} must be at least {lowest}; got {getattr(self, name)}")
+        if self.words is not None and len(set(self.words)) < 2:
+            raise UserError(f"words: two or more are needed for a distance; got {list(self.words)}")
+        if any(level <= 1 for level in self.perplexities or ()):
+            raise UserError(f"perplexities must be above 1; got {list(self.perplexities or ())}")
+
+
+def say(line: str) -> None:
+    """A line for the person who waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:
+    """Nats of the first `tokens` predictions of the test text: [tokens]. `kept` remembers them from one report to the
+    next, as long as the checkpoint is the same."""
+    stat = trained.path.stat()
+    sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens}"
+    try:
+        with np.load(kept) as found:
+            if str(found["sign"]) == sign:
+                earlier: np.ndarray = found["nats"]
+                return earlier
+    except (OSError, ValueError, KeyError):
+        pass
+    _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1])
+    nats: np.ndarray = scored.nats.double().numpy()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    aside = kept.with_name(f".{kept.name}.writing.npz")
+    np.savez_compressed(aside, sign=sign, nats=nats)
+    os.replace(aside, kept)
+    return nats
+
+
+def initial_embedding(folder: Path) -> Tensor | None:
+    """What the run's embedding was before any training; None where that was not kept."""
+    file = folder / FOLDER / INITIAL
+    try:
+        found: Tensor = torch.load(file, map_location="cpu", weights_only=True)["embedding"].float()
+        return found
+    except FileNotFoundError:
+        return None
+    except Exception:  # whatever a damaged file makes torch's reader stumble over
+        raise UserError(f"{file} cannot be read: damaged, or cut short") from None
+
+
+def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[dict[str, Any]]:
+    """Each prompt continued by each sampler, all from the same random seed; null where the vocabulary lacks a word."""
+    rows = []
+    for prompt in prompts:
+        words = trained.vocab.split(prompt)
+        lacking = [word for word in words if word not in trained.vocab]
+        row: dict[str, Any] = {"prompt": prompt, **dict.fromkeys(SAMPLERS), "lacking": lacking}
+        for name, fields in SAMPLERS.items() if not lacking else ():
+            sampler = Sampler(**fields, max_new_tokens=min(50, settings.sample_words))
+            generator = torch.Generator().manual_seed(settings.seed)
+            ids = generate(trained.model, sampler, trained.vocab, [trained.vocab.id(w) for w in words], generator)
+            row[name] = trained.vocab.decode(ids[0].tolist())
+        rows.append(row)
+    return rows
+
+
+def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> dict[str, Any]:
+    """Figures of `sequences` texts of `sample_words` words by each sampler; their first words are drawn uniformly."""
+    found = {}
+    for name, fields in SAMPLERS.items():
+        sampler = Sampler(**fields, max_new_tokens=settings.sample_words, num_return_sequences=settings.sequences)
+        generator = torch.Generator().manual_seed(settings.seed)
+        ids = generate(trained.model, sampler, trained.vocab, generator=generator)
+        found[name] = quality(ids.numpy(), trained.vocab.unk, text.judge if text else None)
+    return found
+
+
+def real_quality(text: Text, settings: Settings) -> dict[str, Any] | None:
+    """The same figures of as much of the test text; None where it is too short."""
+    rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
+    return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
+
+
+def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[tuple[str, str], tuple[int, int]]:
+    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long ones.
+
+    Raises UserError for a given word that the vocabulary lacks.
+    """
+    if words is None and all(word in vocab for word in WORDS):
+        words = WORDS
+    if words is None:
+        ranked = [vocab.words[i] for i in text.frequent(len(vocab)).tolist()]
+        long = [word for word in ranked if word.isalpha() and len(word) > 4]
+        words = tuple((long if len(long) > 1 else ranked)[:2])
+    if lacking := [word for word in words if word not in vocab]:
+        raise UserError(f"{lacking[0]!r} is not among its {len(vocab):,} words")
+    return {(a, b): (vocab.id(a), vocab.id(b)) for a, b in combinations(dict.fromkeys(words), 2)}
+
+
+def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> dict[str, Any]:
+    """What the run's embedding says. Raises UserError for words that it lacks."""
+    pairs = word_pairs(trained.vocab, text, settings.words)
+    found = vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent))
+    for pair in found["pairs"]:
+        pair["counts"] = [int(text.counts[trained.vocab.id(word)]) for word in pair["words"]]
+    return found
+
+
+def word_vectors(trained: Trained) -> Tensor:
+    return trained.model.embedding.weight.detach().float().cpu()

@@ -1,0 +1,229 @@
+"""Reports of real runs: what is compared, what is refused, and a page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Run, configure
+
+from lm.comparison.compare import compare
+from lm.comparison.reading import read_runs
+from lm.errors import UserError
+from lm.report import write_json
+from lm.run import train
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["accelerator=cpu", "resamples=200", "sequences=3", "sample_words=12", "frequent=20", "neighbours=3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, text_file: Path) -> Path:
+    """Runs of one text: two seeds, one without teacher forcing; another vocabulary; one failed, one cut short."""
+    root = tmp_path_factory.mktemp("runs")
+    base = ["data=text", f"data.train={text_file}", *TINY, "trainer.max_epochs=2", "trainer.limit_train_batches=8"]
+    settings = {
+        "a1": ["seed=1"],
+        "a2": ["seed=2"],
+        "free": ["seed=1", "+experiment=no_tf"],
+        "other": ["seed=1", "data.vocab_size=20"],
+    }
+    for name, extra in settings.items():
+        (root / name).mkdir()
+        train(configure("train", *base, *extra), root / name)
+    (root / "failed").mkdir()
+    write_json(root / "failed/result.json", {"status": "failed", "error": "no luck", "config": {}})
+    (root / "cut" / ".hydra").mkdir(parents=True)
+    return root
+
+
+def report(folder: Path, out: Path, *names: str, **settings: Any) -> dict[str, Any]:
+    runs = ",".join(str(folder / name) for name in names)
+    compare(configure("compare", f"runs=[{runs}]", f"out={out}", *QUICK, *(f"{k}={v}" for k, v in settings.items())))
+    return json.loads((out / "report.json").read_text())
+
+
+def test_a_report_of_runs_groups_seeds_and_names_its_files(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", "a2", "free")
+    assert [row["name"] for row in found["runs"]] == ["a1", "a2", "free"]
+    assert [group["runs"] for group in found["groups"]] == [["a1", "a2"], ["free"]]
+    for row in found["runs"]:
+        result = Run(folder / row["name"]).result
+        assert row["test"] == result["test"]
+        assert row["nats_per_token"] == pytest.approx(result["test"]["nats"] / result["test"]["tokens"], abs=1e-4)
+        assert all(Path(row["files"][key]).is_file() for key in ("result", "checkpoint", "nats"))
+        curve = row["curves"]["training"]
+        assert curve["tokens"][0] == 0
+        assert curve["seconds"] == sorted(curve["seconds"])
+    a, free = found["groups"]
+    assert free["updates"] == 6 * a["updates"]
+    assert free["test"]["low"] is None
+    assert a["test"]["low"] < a["test"]["mean"] < a["test"]["high"]
+    (difference,) = found["differences"]
+    means = [row["nats_per_token"] for row in found["runs"]]
+    assert difference["nats"] == pytest.approx(means[2] - (means[0] + means[1]) / 2)
+    pair = found["runs"][0]["embeddings"]["pairs"][0]
+    initial = torch.load(folder / "a1/checkpoints/initial_embedding.pt", weights_only=True)["embedding"]
+    assert initial.shape == (41, 16)
+    assert pair["cosine"]["initial"] != pair["cosine"]["trained"]
+    assert found["agreement"][1]["initial"]["neighbours"] == 1  # the same seed began with the same embedding
+    page = (tmp_path / "report.html").read_text()
+    assert "two things at once" in page
+    assert "6.00 times the updates" in page
+
+
+def test_the_page_needs_nothing_beside_it_and_the_markdown_its_pictures(folder: Path, tmp_path: Path) -> None:
+    report(folder, tmp_path, "a1", "free")
+    page = (tmp_path / "report.html").read_text()
+    addresses = re.findall(r"""(?:src|href|srcset|action)\s*=\s*["']([^"']{0,40})|url\(([^)]{0,40})""", page)
+    assert addresses
+    assert all(address.startswith("data:") for address, other in addresses for address in [address or other])
+    assert not re.search(r"<script|<link|@import|https?://", page)
+    assert "<unk>" not in page  # text that models wrote is escaped
+    text = (tmp_path / "report.md").read_text()
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(pictures) >= 4
+    assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in pictures)
+
+
+def test_a_run_beside_itself_shows_no_difference(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "a1", tmp_path / "copy")
+    shutil.copytree(folder / "a1", tmp_path / "a1")
+    found = report(tmp_path, tmp_path / "out", "a1", "copy")
+    (difference,) = found["differences"]
+    assert not difference["shown"]
+    assert difference["nats"] == 0
+    assert "no difference shown" in (tmp_path / "out/report.html").read_text()
+    assert found["agreement"][0]["trained"]["rank_correlation"] == pytest.approx(1)
+
+
+def test_failed_and_half_written_runs_are_named_and_left_out(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", "failed", "cut")
+    assert [Path(job["folder"]).name for job in found["left_out"]] == ["failed", "cut"]
+    page = (tmp_path / "report.md").read_text()
+    assert "no luck" in page
+    assert "cut short" in page
+    assert len(found["runs"]) == 1
+
+
+def test_a_sweeps_folder_stands_for_its_jobs(folder: Path) -> None:
+    runs, left_out = read_runs([str(folder)])
+    assert {run.name for run in runs} == {"a1", "a2", "free", "other"}
+    assert {Path(job.folder).name for job in left_out} == {"failed", "cut"}
+
+
+def test_other_vocabularies_are_refused_with_the_reason_and_compared_in_the_rest(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", "other")
+    assert found["differences"] == []
+    refused = {row["figure"]: row for row in found["refused"]}
+    for figure in ("the difference on the test text", "agreement of the embeddings"):
+        assert "vocabularies differ (41 and 20 words)" in refused[figure]["reason"]
+    assert found["perplexities"] == []
+    assert all(row["quality"] and row["samples"] and row["curves"]["training"] for row in found["runs"])
+    assert "which is lower means nothing" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "training-2.png").is_file()
+
+
+def test_text_that_is_gone_is_said_and_the_rest_compared(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("a b c d e f g h i j\n" * 60)
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        settings = ["data=text", f"data.train={text}", *TINY, "trainer.limit_train_batches=2"]
+        train(configure("train", *settings), tmp_path / name)
+    text.unlink()
+    found = report(tmp_path, tmp_path / "out", "x", "y")
+    assert {row["figure"] for row in found["refused"]} >= {"all that needs its text"}
+    assert "does not exist" in found["refused"][0]["reason"]
+    assert found["runs"][0]["quality"]["greedy"]["ngram_nats"] is None
+
+
+def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "a1", tmp_path / "a1")
+    report(tmp_path, tmp_path / "out", "a1")
+    kept = tmp_path / "out/nats/a1.npz"
+    first = kept.stat().st_mtime_ns
+    report(tmp_path, tmp_path / "out", "a1")
+    assert kept.stat().st_mtime_ns == first
+    best = tmp_path / "a1/checkpoints/best.ckpt"
+    content = torch.load(best, weights_only=True)
+    content["state_dict"]["model.head.linear.bias"][0] += 3
+    torch.save(content, best)
+    found = report(tmp_path, tmp_path / "out", "a1")
+    assert any("its result.json says" in row["reason"] for row in found["refused"])  # another model than was tested
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["runs=[]"], "runs is empty"),
+        ([], "runs is missing"),
+        (["runs=[/nowhere]"], "/nowhere does not exist"),
+        (["runs=[{folder}/failed]"], "no finished run to compare"),
+        (["runs=[{folder}/a1]", "confidence=1.5"], "confidence must lie between 0 and 1"),
+        (["runs=[{folder}/a1]", "words=[army]"], "two or more are needed"),
+        (["runs=[{folder}/a1]", "out={folder}/a1/result.json"], "out: cannot write into"),
+    ],
+)
+def test_mistakes_get_a_sentence(settings: list[str], expected: str, folder: Path, tmp_path: Path) -> None:
+    settings = [setting.format(folder=folder) for setting in settings]
+    out = [] if any(setting.startswith("out=") for setting in settings) else [f"out={tmp_path}"]
+    with pytest.raises(UserError, match=expected):
+        compare(configure("compare", *QUICK, *out, *settings))
+
+
+def test_unknown_words_and_prompts_are_said(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", words="[w1,nowhere]", prompts="['w1 elsewhere']")
+    assert any("'nowhere' is not among its 41 words" in row["reason"] for row in found["refused"])
+    assert found["runs"][0]["samples"][0]["lacking"]
+    assert "its vocabulary lacks" in (tmp_path / "report.html").read_text()
+
+
+def test_a_run_that_goes_on_keeps_its_seconds_and_its_first_embedding(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "a1", tmp_path / "a1")
+    run = Run(tmp_path / "a1")
+    before, initial = run.result["training"], (run.dir / "checkpoints/initial_embedding.pt").read_bytes()
+    train(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=3", *QUICK[:1]), run.dir)
+    assert run.result["training"]["seconds"] > before["seconds"]
+    assert run.result["training"]["windows"] == 24
+    seconds = run.curve("train/seconds")
+    assert list(seconds) == list(range(24))
+    assert list(seconds.values()) == sorted(seconds.values())
+    assert (run.dir / "checkpoints/initial_embedding.pt").read_bytes() == initial
+    (tmp_path / "new").mkdir()
+    train(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=4", *QUICK[:1]), tmp_path / "new")
+    assert (tmp_path / "new/checkpoints/initial_embedding.pt").read_bytes() == initial
+
+
+def test_the_end_of_a_sweep_writes_the_report(tmp_path: Path, text_file: Path) -> None:
+    settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=3", "~callbacks.projector"]
+    settings += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", f"hydra.sweep.dir={tmp_path}"]
+    done = subprocess.run(
+        [sys.executable, "train.py", "-m", *settings, "forcing=teacher,free_running"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"report: {tmp_path}/report/report.html" in done.stdout
+    found = json.loads((tmp_path / "report/report.json").read_text())
+    assert [group["name"] for group in found["groups"]] == ["forcing=teacher", "forcing=free_running"]
+
+
+def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from omegaconf import OmegaConf
+
+    from lm.sweep import SweepTable
+
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    (tmp_path / "0").mkdir()
+    write_json(tmp_path / "0/result.json", {"status": "failed", "error": "no luck", "overrides": []})
+    SweepTable().on_multirun_end(config)
+    assert "report: none: no finished run to compare" in capsys.readouterr().out
+    SweepTable(report=False).on_multirun_end(config)
+    assert "report:" not in capsys.readouterr().out

@@ -1,0 +1,192 @@
+"""The statistics, the judge and the sentences of reports, against known answers."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lm.comparison import sentences, vectors
+from lm.comparison.curves import convergence, levels
+from lm.comparison.ngram import TrigramModel
+from lm.comparison.quality import Loop, distinct, loop, pieces
+from lm.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
+
+
+def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
+    nats = np.random.default_rng(0).exponential(5, 20_000)
+    assert paired_bootstrap(nats, nats)[:3] == (0, 0, 0)
+    assert not paired_bootstrap(nats, nats).excludes(0)
+    shifted = paired_bootstrap(nats, nats + 0.01)
+    assert shifted[:3] == pytest.approx((0.01, 0.01, 0.01))
+    assert shifted.excludes(0)
+
+
+def test_the_bootstrap_interval_covers_the_true_difference_as_often_as_it_says() -> None:
+    """Correlated noise over single tokens too, as a text has it: neighbours are hard together."""
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        noise = np.convolve(generator.normal(0, 1, 8009), np.ones(10) / 10, "valid")
+        found = paired_bootstrap(np.zeros(8000), 0.05 + noise, confidence=0.9, resamples=400)
+        covered += not found.excludes(0.05)
+    assert 0.83 <= covered / 200 <= 0.96  # 0.9, give or take three standard errors
+
+
+def test_too_little_text_has_no_interval() -> None:
+    found = paired_bootstrap(np.zeros(10), np.ones(10))
+    assert (found.mean, found.low, found.high) == (1, None, None)
+
+
+def test_students_interval_is_the_one_of_the_tables() -> None:
+    found = over_seeds([1.0, 2.0, 3.0])  # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
+    assert found[:3] == pytest.approx((2, 2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-3)
+    assert over_seeds([1.0]) == (1.0, None, None, 1)
+
+
+def test_welchs_interval_shows_what_seeds_do_not_explain() -> None:
+    assert between_seeds([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]).excludes(0)
+    assert not between_seeds([1.0, 2.0, 3.0], [1.5, 2.5, 2.2]).excludes(0)
+    assert between_seeds([1.0, 1.0], [1.0, 1.0])[:3] == (0, 0, 0)
+    assert between_seeds([1.0], [2.0, 3.0])[:3] == (1.5, None, None)
+
+
+def test_the_trigram_model_by_hand() -> None:
+    """Text a b a b c over the words a b c d = 0 1 2 3."""
+    model = TrigramModel(np.array([0, 1, 0, 1, 2]), 4)
+    # Unigram: 5 words, 3 kinds. a: (2 + 3/4) / 8; c: (1 + 3/4) / 8.
+    a, c, d = 2.75 / 8, 1.75 / 8, 0.75 / 8
+    # After b stood a and c, once each: 2 words, 2 kinds. After (a, b) the same.
+    after_b = {0: (1 + 2 * a) / 4, 2: (1 + 2 * c) / 4, 3: 2 * d / 4}
+    for word, bigram in after_b.items():
+        trigram = ((1 if word != 3 else 0) + 2 * bigram) / 4
+        assert model.nats(np.array([0, 1, word])) == pytest.approx([-math.log(trigram)])
+    # Nothing was ever read after (c, b): the bigram alone. After (d, d), nothing at all: the unigram.
+    assert model.nats(np.array([2, 1, 0])) == pytest.approx([-math.log(after_b[0])])
+    assert model.nats(np.array([3, 3, 0])) == pytest.approx([-math.log(a)])
+
+
+@given(st.lists(st.integers(0, 5), min_size=3, max_size=40), st.integers(0, 5), st.integers(0, 5))
+def test_the_trigram_model_gives_a_distribution(text: list[int], first: int, second: int) -> None:
+    model = TrigramModel(np.array(text), 6)
+    probabilities = [math.exp(-model.nats(np.array([first, second, word]))[0]) for word in range(6)]
+    assert sum(probabilities) == pytest.approx(1)
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(4, 7), min_size=1, max_size=5, unique=True))
+def test_a_loop_is_found_where_it_begins(before: list[int], circle: list[int]) -> None:
+    assert loop([*before, *circle * 3]) == Loop(len(before), len(circle))
+
+
+def test_what_is_no_loop() -> None:
+    assert loop([1, 2, 3, 4, 5, 6]) is None
+    assert loop([1, 2, 1, 2]) is None  # twice is a repetition; a loop comes back three times
+    assert loop([5, 5, 5, 1]) is None  # it must last to the end
+    assert loop([0, 1, 2, 2, 2]) == Loop(2, 1)
+
+
+def test_distinct_counts_kinds_over_all_texts() -> None:
+    assert distinct([[1, 2, 1, 2], [1, 2, 3, 4]], 1) == 4 / 8
+    assert distinct([[1, 2, 1, 2], [1, 2, 3, 4]], 2) == 4 / 6
+
+
+def test_real_text_comes_in_pieces_of_the_length_asked_for() -> None:
+    assert pieces(np.arange(10), 3, 4).tolist() == [[0, 1, 2, 3], [6, 7, 8, 9]]
+    assert pieces(np.arange(3), 3, 4).shape == (0, 4)
+
+
+def test_isotropy_of_a_round_cloud_and_of_a_line() -> None:
+    cloud = torch.randn(20_000, 16, generator=torch.Generator().manual_seed(0))
+    assert vectors.isotropy(cloud) > 0.99
+    assert vectors.isotropy(torch.outer(torch.randn(50), torch.ones(16))) == pytest.approx(1 / 16)
+    assert vectors.isotropy(cloud + 3) < 0.2  # all vectors point to one side
+
+
+def test_embeddings_agree_with_themselves_and_not_with_others() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(300, 32, generator=generator) for _ in range(2))
+    words = np.arange(300)
+    turned = a @ torch.linalg.qr(torch.randn(32, 32, generator=generator)).Q
+    assert vectors.agreement(a, turned, words) == pytest.approx({"neighbours": 1, "rank_correlation": 1}, abs=0.01)
+    other = vectors.agreement(a, b, words)
+    assert other["neighbours"] == pytest.approx(10 / 299, abs=0.02)
+    assert abs(other["rank_correlation"]) < 0.06
+
+
+def test_displacement_and_the_rank_of_a_pair() -> None:
+    initial = torch.eye(4)
+    found = vectors.measure(initial * 2, initial, {("a", "b"): (0, 1)}, np.arange(4))
+    assert found["displacement"] == {"mean": 1.0, "relative": 1.0}
+    (pair,) = found["pairs"]
+    assert pair["euclidean"]["trained"] == pytest.approx(2 * math.sqrt(2))
+    assert pair["euclidean"]["initial"] == pytest.approx(math.sqrt(2))
+
+
+def test_convergence_is_the_first_validation_at_or_below() -> None:
+    curve = {"tokens": [10, 20, 30], "updates": [1, 2, 3], "seconds": None, "values": [300.0, 200.0, 250.0]}
+    found = convergence(curve, [300, 260, 100])
+    assert [row["tokens"] for row in found] == [10, 20, None]
+    assert found[0]["seconds"] is None
+    assert levels([123.4, 98.7, 201.0]) == [210, 130, 99]
+    assert levels([123.4], [50, 100]) == [100, 50]
+
+
+finite = st.floats(1e-3, 1e6)
+
+
+@given(finite, finite)
+def test_smaller_and_larger_are_never_mixed_up(x: float, y: float) -> None:
+    said = sentences.order("A", x, "B", y)
+    if "equal" in said:
+        assert sentences.number(x) == sentences.number(y)
+    else:
+        shown = [float(figure.replace(",", "")) for figure in re.findall(r"\(([^)]*)\)", said)]
+        assert ("is smaller than" in said) == (x < y) == (shown[0] < shown[1])
+        assert ("is larger than" in said) == (x > y)
+
+
+def test_the_classic_mistake_is_not_made() -> None:
+    said = sentences.order("with teacher forcing", 1.1329, "without", 1.0003)
+    assert said == "with teacher forcing (1.133) is larger than without (1.000)"
+
+
+def row(nats: float, text: tuple[float, float], seeds: tuple[float, float] | None, shown: bool) -> dict:
+    low, high = seeds or (None, None)
+    return {
+        "groups": ["A", "B"], "nats": nats, "tokens": 1000, "shown": shown,
+        "over_text": {"mean": nats, "low": text[0], "high": text[1], "over": 50},
+        "over_seeds": {"mean": nats, "low": low, "high": high, "over": 3 if seeds else 1},
+    }  # fmt: skip
+
+
+def test_a_difference_is_told_both_ways_round() -> None:
+    assert sentences.difference(row(0.2, (0.1, 0.3), (0.1, 0.3), True)).startswith("A predicts better than B")
+    assert sentences.difference(row(-0.2, (-0.3, -0.1), (-0.3, -0.1), True)).startswith("B predicts better than A")
+    assert "single run" in sentences.difference(row(0.2, (0.1, 0.3), None, True))
+    no = sentences.difference(row(0.2, (0.1, 0.3), (-0.1, 0.5), False))
+    assert "no difference shown" in no
+    assert "over seeds contains 0" in no
+    assert "no difference shown" in sentences.difference(row(0.0, (0.0, 0.0), None, False))
+
+
+def test_where_a_distance_lies_is_told_every_way() -> None:
+    before = {"low": 0.8, "high": 1.2}
+    assert "no sign of anything learned" in sentences.places(
+        "a - b", "cosine", [("A", 1.13, before), ("B", 1.0, before)]
+    )
+    outside = sentences.places("a - b", "cosine", [("A", 0.5, before), ("B", 1.3, before), ("C", 1.0, before)])
+    assert "A (0.5000, below), B (1.300, above); within it in the other 1" in outside
+
+
+def test_distances_between_settings_need_seeds() -> None:
+    base = {"words": ["a", "b"], "kind": "cosine", "groups": ["A", "B"], "means": [1.1329, 1.0003]}
+    alone = sentences.distances({**base, "over_seeds": {"low": None, "high": None}})
+    assert "A (1.133) is larger than that with B (1.000)" in alone
+    assert "cannot be told apart" in alone
+    assert "no difference is shown" in sentences.distances({**base, "over_seeds": {"low": -0.3, "high": 0.1}})
+    assert "leaves out 0" in sentences.distances({**base, "over_seeds": {"low": -0.2, "high": -0.1}})
