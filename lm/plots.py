@@ -1,0 +1,71 @@
+"""One look for every plot: colours that colour-blind eyes tell apart, lines and letters that can be read in print."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import Any, cast
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+"""Okabe & Ito (2008), without their yellow, which is too pale for lines on white."""
+
+DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE: dict[str, Any] = {
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "axes.titlelocation": "left",
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "svg.hashsalt": "recurrent-lm",
+}
+
+
+styled = rc_context(cast(Any, STYLE))
+"""Decorates a function that draws: what it makes has this look, and Matplotlib's own settings stay as they were."""
+
+
+def figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 4.0) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches and its axes in reading order, for `styled` function."""
+    made = Figure(figsize=(width, height), layout="constrained")
+    return made, list(made.subplots(rows, columns, squeeze=False).flat)
+
+
+def line(index: int) -> dict[str, Any]:
+    """Colour, dashes and marker of the index-th thing drawn: different from the others in more than colour."""
+    looks = {"color": PALETTE, "linestyle": DASHES, "marker": MARKERS}
+    return {name: choices[index % len(choices)] for name, choices in looks.items()}
+
+
+def legend(drawn: Figure, axes: Axes, columns: int = 2) -> None:
+    """One legend for the whole figure, below it, where it covers no line: the labels of `axes`."""
+    handles, labels = axes.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+@styled
+def image(drawn: Figure, kind: str = "png") -> bytes:
+    """A figure as a `png` or `svg` file's content."""
+    target = BytesIO()
+    # Without the date the same figures give the same file.
+    drawn.savefig(target, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
+    return target.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "png") -> str:
+    """An image's content as an address that a page can hold itself."""
+    media = {"png": "image/png", "svg": "image/svg+xml"}[kind]
+    return f"data:{media};base64,{base64.b64encode(content).decode()}"
