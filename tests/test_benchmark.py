@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from lm.benchmark.plain import PlainTraining, plain_reading
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.suite import GOALS, run, table
 from lm.benchmark.timing import Timing, interleaved, ratio
-from lm.benchmark.training import PlainRival, Sizes, StepRival
+from lm.benchmark.training import PlainRival, StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
 from lm.errors import UserError

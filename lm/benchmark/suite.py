@@ -15,8 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lm.benchmark.plain import PlainModel, plain_reading, plain_sampling
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.timing import Timing, interleaved, ratio
-from lm.benchmark.training import FloorRival, LightningRival, PlainRival, Sizes, StepRival
+from lm.benchmark.training import FloorRival, LightningRival, PlainRival, StepRival
 from lm.build import build
 from lm.data.encoding import encode, encode_cached
 from lm.data.sources import TextFiles

@@ -6,16 +6,15 @@ import contextlib
 import io
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from lm.benchmark.plain import PlainModel, PlainTraining
+from lm.benchmark.sizes import Sizes
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
 from lm.data.streams import Windows
@@ -23,33 +22,10 @@ from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
 from lm.interrupt import StopRequest
 from lm.models.base import detach
-from lm.models.lstm import LSTMLanguageModel
 from lm.module import LanguageModule
 from lm.optim import Adam
 
 WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is trained: the classic exercise unless said otherwise."""
-
-    batch_size: int = 20
-    window: int = 30
-    embedding_size: int = 128
-    hidden_size: int = 1024
-    num_layers: int = 1
-    vocab_size: int = 10_000
-
-    def model(self) -> LSTMLanguageModel:
-        return LSTMLanguageModel(self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
-
-    def windows(self, count: int) -> Windows:
-        """Random text, words as frequent as Zipf's law has them."""
-        weights = 1 / np.arange(1, self.vocab_size + 1)
-        length = self.batch_size * (self.window * count + 1)
-        ids = np.random.default_rng(0).choice(self.vocab_size, length, p=weights / weights.sum())
-        return Windows(ids, self.batch_size, self.window)
 
 
 class PlainRival:
