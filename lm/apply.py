@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from lm.build import build, did_you_mean
-from lm.checkpoint import Trained, load
+from lm.checkpoint import Trained, corpus, load
 from lm.data.sources import SPLITS
 from lm.data.vocab import Vocab
 from lm.devices import device
@@ -163,13 +163,7 @@ def _text(given: str | None, file: str | None, name: str) -> str | None:
 def _split(trained: Trained, split: str) -> np.ndarray:
     if split not in SPLITS:
         raise UserError(f"split={split}: there is no such split. {did_you_mean(split, SPLITS)}")
-    data = build(trained.config["data"], "data", trusted=False)
-    if data.vocab != trained.vocab:
-        raise UserError(
-            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
-            "Restore the files, or score a text with text_file=FILE"
-        )
-    ids: np.ndarray = data.ids[split]
+    ids: np.ndarray = corpus(trained).ids[split]
     return ids
 
 

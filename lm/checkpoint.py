@@ -17,6 +17,7 @@ from lm.models.base import LanguageModel
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+INITIAL = "initial_embedding.pt"  # the embedding before training; no checkpoint to go on from
 EVENTS = "events.out.tfevents.*"  # TensorBoard's files in a run's folder
 
 
@@ -72,6 +73,17 @@ def load(path: str | Path) -> Trained:
     load_weights(model, content, file)
     model.eval()
     return Trained(model, vocab, content["config"], file)
+
+
+def corpus(trained: Trained) -> Any:
+    """The texts that a checkpoint was trained on: `vocab`, and `ids` of each split. UserError if they changed."""
+    data = build(trained.config["data"], "data", trusted=False)
+    if data.vocab != trained.vocab:
+        raise UserError(
+            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
+            "Restore the files, or score a text with text_file=FILE"
+        )
+    return data
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

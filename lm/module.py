@@ -48,10 +48,12 @@ class LanguageModule(pl.LightningModule):
         self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
         self.tokens = 0
         self.updates = 0
+        self.seconds = 0.0  # of training, since the start of the run; validation and what lies between starts left out
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
         self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
-        self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which window
+        self._since = 0.0  # up to when `seconds` has counted
+        self._point = (0.0, 0)  # seconds and windows at the last curve point
         self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
         self._eval_state: State = []
         self._score = Score()
@@ -75,6 +77,7 @@ class LanguageModule(pl.LightningModule):
             "windows": self.windows,
             "tokens": self.tokens,
             "updates": self.updates,
+            "seconds": self.seconds,
             "state": detach(self.state),
             "rng": torch.get_rng_state(),
             "cuda_rng": [torch.cuda.get_rng_state(i) for i in devices],
@@ -83,6 +86,7 @@ class LanguageModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = self._resumed = checkpoint["training"]
         self.windows, self.tokens, self.updates = saved["windows"], saved["tokens"], saved["updates"]
+        self.seconds = saved.get("seconds", 0.0)  # checkpoints of earlier versions did not count them
 
     def on_train_start(self) -> None:
         if self._resumed is not None:
@@ -92,7 +96,7 @@ class LanguageModule(pl.LightningModule):
             torch.set_rng_state(saved["rng"])
             for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
                 torch.cuda.set_rng_state(rng, i)
-        self._clock = (time.perf_counter(), self.windows)
+        self._since, self._point = time.perf_counter(), (self.seconds, self.windows)
 
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader
@@ -101,7 +105,7 @@ class LanguageModule(pl.LightningModule):
     # Training
 
     def on_train_epoch_start(self) -> None:
-        self._clock = (time.perf_counter(), self.windows)  # what lies between two epochs is not training time
+        self._since = time.perf_counter()  # what lies between two epochs is not training time
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
@@ -165,13 +169,15 @@ class LanguageModule(pl.LightningModule):
         # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
         if due or loss.device.type == "cpu":
             nats = self.refuse_non_finite()
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
         if due:
-            now = time.perf_counter()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
-            windows = self.windows + 1 - self._clock[1]
-            scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
-            self._clock = (now, self.windows + 1)
+            seconds, windows = self.seconds - self._point[0], self.windows + 1 - self._point[1]
+            scalars["train/tokens_per_second"] = windows * window.targets.numel() / seconds
+            scalars["train/seconds"] = self.seconds
+            self._point = (self.seconds, self.windows + 1)
             self._write(scalars)
             self._write_by("train/loss", nats, updates_before)
         self.windows += 1
@@ -219,6 +225,7 @@ class LanguageModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._report("valid")
+        self._write({"valid/seconds": self.seconds})  # of training before it
         self._write_by("valid/perplexity", self._score.perplexity, self.updates)
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):

@@ -39,7 +39,7 @@ styled = rc_context(cast(Any, STYLE))
 
 
 def figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 4.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches and its axes in reading order, for `styled` function."""
+    """A figure of `width` x `height` inches and its axes in reading order, for a `styled` function."""
     made = Figure(figsize=(width, height), layout="constrained")
     return made, list(made.subplots(rows, columns, squeeze=False).flat)
 

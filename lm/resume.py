@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lm.build import refuse_foreign
-from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, find
+from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 
@@ -96,12 +96,13 @@ def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], w
         )
 
 
-def bring_best(start: Path, run_dir: Path) -> None:
-    """A run that goes on in another folder takes the best checkpoint so far along: it may stay the best."""
-    best = start.with_name(BEST)
-    if best.is_file():
-        (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(best, run_dir / FOLDER / BEST)
+def bring_along(start: Path, run_dir: Path) -> None:
+    """A run that goes on in another folder takes the best checkpoint so far along, which may stay the best, and the
+    embedding that it began with."""
+    for file in (start.with_name(BEST), start.with_name(INITIAL)):
+        if file.is_file():
+            (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, run_dir / FOLDER / file.name)
 
 
 def settle_events(run_dir: Path, sizes: dict[str, int]) -> None:

@@ -116,7 +116,7 @@ def _train(
         resume.same_text(saved, data.vocab, data.ids, start)
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
         if not here:
-            resume.bring_best(start, run_dir)
+            resume.bring_along(start, run_dir)
     if here or again:
         resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")
@@ -149,6 +149,7 @@ def _train(
     return {
         **scores,
         "best": {"checkpoint": str(best) if best else None, "epoch": checkpoint.best_epoch if checkpoint else None},
+        "training": {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")},
         "tokens_per_second": progress.pace.rate * data.tokens_per_window if progress else None,
         "samples": samples,
     }
