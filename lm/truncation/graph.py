@@ -27,7 +27,7 @@ RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack")
 
 @dataclass(frozen=True)
 class Node:
-    """An operation of the graph: its name, the window that made it (from 1), the weights it reads, and what it makes."""
+    """An operation of the graph: its name, the window that made it (from 1), the weights it reads, what it makes."""
 
     operation: str
     window: int
@@ -132,7 +132,7 @@ def draw(graph: Graph) -> graphviz.Digraph:
                 if node.window == window:
                     _draw_node(cluster, i, node)
             if window > 1 and graph.behind(graph.find("loss", window)) == {window}:
-                _draw_cut(drawn, cluster, graph, window)
+                _draw_cut(cluster, graph, window)
     crossing = set(graph.crossing)
     for a, b in graph.edges:
         look = {"color": PALETTE[1], "penwidth": "3.5", "constraint": "false"} if (a, b) in crossing else {}
@@ -149,7 +149,7 @@ def _draw_node(cluster: graphviz.Digraph, i: int, node: Node) -> None:
         cluster.edge(str(i), f"weights{i}")
 
 
-def _draw_cut(drawn: graphviz.Digraph, cluster: graphviz.Digraph, graph: Graph, window: int) -> None:
+def _draw_cut(cluster: graphviz.Digraph, graph: Graph, window: int) -> None:
     """What a detached window reads of the one before: numbers that no graph holds on to."""
     reader = max(
         (i for i, node in graph.nodes.items() if node.window == window), key=lambda i: len(graph.nodes[i].weights)

@@ -43,7 +43,7 @@ class Measurement(NamedTuple):
 
 
 def peak_bytes(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> int:
-    """Peak memory of `updates` updates over k windows each, above the idle model and its optimiser. UserError if it fails."""
+    """Peak of `updates` updates over k windows each, above the idle model and its optimiser. UserError if it fails."""
     return _apart(sizes, tbptt_windows, updates, device, EXACT).bytes
 
 

@@ -1,0 +1,131 @@
+"""The figures as a table for the eye, and as the blocks of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lm.page import Block, Picture, Table, Text
+from lm.truncation import plots
+from lm.truncation.figures import Figures
+from lm.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
+from lm.truncation.graph import NO_DOT
+
+TITLE = "What does detaching the state buy?"
+
+
+def points_table(found: Figures) -> Table:
+    """A row for each way of training: how far gradients reach, memory, time."""
+    points = dict.fromkeys(found.by_windows + found.by_length)
+    return Table(
+        ("tbptt.windows", "window", "tokens", "peak memory", "an update", "a window", "lowest", "highest"),
+        [
+            (
+                str(p.windows), str(p.length), str(p.tokens), megabytes(p.bytes), milliseconds(p.seconds),
+                milliseconds(p.per_window), milliseconds(p.low / p.windows), milliseconds(p.high / p.windows),
+            )
+            for p in points
+        ],
+    )  # fmt: skip
+
+
+def reach_table(found: Figures) -> Table:
+    """How the norm falls, for each model: as a share of the norm at k = 0."""
+    followed = len(next(iter(found.models.values())).reach.mean) - 1
+    steps = [k for k in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480) if k <= followed]
+    rows = [
+        (name, *(percent(model.reach.share_at(k)) for k in steps), percent(model.reach.share_cut(found.window)))
+        for name, model in found.models.items()
+    ]
+    return Table(("model", *(f"k = {k}" for k in steps), f"cut off at {found.window}"), rows)
+
+
+def stream_table(found: Figures) -> Table:
+    return Table(
+        ("windows in the stream", "peak memory"), [(f"{s.windows:,}", megabytes(s.bytes)) for s in found.streams]
+    )
+
+
+def text(found: Figures) -> str:
+    """What goes to standard output."""
+    tables = [points_table(found), stream_table(found), reach_table(found)]
+    said = [f"- {sentence}" for sentence in sentences(found)]
+    unshown = [f"- {sentence}" for sentence in not_shown(found)]
+    return "\n\n".join(
+        [
+            *map(_columns, tables),
+            "\n".join(said),
+            "What the classic exercise's answers did not show:",
+            "\n".join(unshown),
+        ]
+    )
+
+
+def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
+    """The whole report. `graphs` holds the drawings by name, none where they could not be drawn."""
+    return [
+        Text(
+            "Truncated back-propagation through time carries the state from window to window and detaches it before "
+            f"each. Measured on {found.device}, {found.threads} threads, torch {found.torch}, float32."
+        ),
+        *(Text(sentence, "item") for sentence in sentences(found)),
+        Text("What the classic exercise's published answers did not show", "heading"),
+        *(Text(sentence, "item") for sentence in not_shown(found)),
+        Text("Without it: the error", "heading"),
+        *_attempts(found),
+        Text("The recorded graph", "heading"),
+        *_graphs(graphs),
+        Text("Memory", "heading"),
+        Picture("memory.png", plots.memory(found), "Peak above the idle model, its gradients and Adam's moments."),
+        points_table(found),
+        stream_table(found),
+        Text(
+            "Each measurement is a process of its own. On a CPU memory is resident memory, tensors given back to the "
+            "system at once (a process as usual keeps some of what it freed); on a GPU the allocator's. 'Lowest' and "
+            "'highest' are of a window, over the processes that time it."
+        ),
+        Text("Time", "heading"),
+        Picture("seconds.png", plots.seconds(found), "Medians of processes; bars from the fastest to the slowest."),
+        Text("How far gradients reach", "heading"),
+        Picture(
+            "reach.png", plots.reach(found),
+            "Mean over places and streams; the band holds the middle 80%. Float64, dropout off. k = 0 is the state "
+            "that the loss itself is computed from.",
+        ),
+        reach_table(found),
+        Text(
+            f"'Cut off': the share of the summed norms that a detach before every {found.window} tokens drops, "
+            "averaged over the window's tokens, of which the first reaches one state back and the last a whole window."
+        ),
+    ]  # fmt: skip
+
+
+def _attempts(found: Figures) -> list[Block]:
+    shown: list[Block] = []
+    for i, attempt in enumerate(found.attempts, 1):
+        outcome = "runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"
+        shown.append(Text(f"{i}. The exercise's loop, {attempt.changed}: {outcome}."))
+        if attempt.message:
+            shown.append(Text(f"RuntimeError: {attempt.message}", "literal"))
+    return shown
+
+
+def _graphs(graphs: dict[str, bytes]) -> list[Block]:
+    if not graphs:
+        return [Text(NO_DOT + ".")]
+    shown: list[Block] = [
+        Text(
+            "What torch recorded for three windows of two tokens, from each loss in the direction that gradients flow. "
+            "Reshapings are left out; weights (green) are the same ones in all windows, drawn once in each."
+        )
+    ]
+    captions = {
+        "without": "Without detach: thick edges carry the gradient into earlier windows; none of them can be forgotten.",
+        "with": "With detach: the state's numbers come across, its graph does not; each window's graph ends with its update.",
+    }
+    return shown + [Picture(f"graph-{name}-detach.png", drawn, captions[name]) for name, drawn in graphs.items()]
+
+
+def _columns(table: Table) -> str:
+    rows: list[Sequence[str]] = [table.names, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.names))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
