@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -82,7 +83,9 @@ def _html(block: Block) -> str:
         names = "".join(f"<th>{escape(name)}</th>" for name in block.names)
         rows = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in block.rows)
         return f"<table>\n<tr>{names}</tr>\n{rows}\n</table>"
-    text = escape(block.text)
+    text = (
+        re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(block.text)) if block.kind != "literal" else escape(block.text)
+    )
     kinds = {"heading": f"<h2>{text}</h2>", "item": f"<ul><li>{text}</li></ul>", "literal": f"<pre>{text}</pre>"}
     return kinds.get(block.kind, f"<p>{text}</p>")
 

@@ -20,6 +20,11 @@ FREE = [
     "checkpoint.py",
     "build.py",
 ]
+FREE += ["plots.py", "page.py", "benchmark/plain.py", "benchmark/sizes.py"]
+FREE += [
+    f"truncation/{part}.py"
+    for part in ("error", "memory", "reach", "equality", "graph", "figures", "findings", "plots")
+]
 FREE += ["data/vocab.py", "data/streams.py", "data/sources.py", "data/encoding.py", "data/ptb.py", "data/synthetic.py"]
 
 

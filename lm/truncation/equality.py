@@ -22,7 +22,7 @@ class Equality(NamedTuple):
 
 
 def compare_gradients(model: LanguageModel, windows: Sequence[Window]) -> Equality:
-    """Gradients of each window's mean loss, in float64, dropout off; the model is left as it is."""
+    """Gradients of each window's mean loss, in float64, without dropout; the model is left as it is."""
     model = copy.deepcopy(model).double().eval()
     detached, truncated = with_detach(model, windows), by_definition(model, windows)
     differences = [

@@ -23,9 +23,13 @@ class Attempt(NamedTuple):
 def attempts() -> list[Attempt]:
     """The loop with its detach deleted; with `retain_graph=True` as the error proposes; and so without any update."""
     return [
-        _attempt("the detach is deleted, nothing else", retain_graph=False, update=True),
-        _attempt("and backward(retain_graph=True), as the error proposes", retain_graph=True, update=True),
-        _attempt("and no optimizer.step(), so that no weight changes", retain_graph=True, update=False),
+        _attempt("with its detach deleted, and nothing else changed", retain_graph=False, update=True),
+        _attempt(
+            "with its detach deleted and backward(retain_graph=True), as that error proposes",
+            retain_graph=True,
+            update=True,
+        ),
+        _attempt("with both, and without optimizer.step(), so that no weight changes", retain_graph=True, update=False),
     ]
 
 

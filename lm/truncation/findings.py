@@ -30,19 +30,19 @@ def not_shown(found: Figures) -> list[str]:
     first, last = found.by_windows[0], found.by_windows[-1]
     failed = found.attempts[0].failed_at
     ran = f"it fails at window {failed}" if failed else "it went through with this version of torch"
-    norm = next(iter(found.models.values())).reach.share_at(found.window - 1)
+    norm = next(iter(found.models.values())).reach.share_at(found.window)
     exact = max(model.gradients.largest_difference for model in found.models.values())
     inside = "leaves what lies within a window as it is" if exact < 1e-9 else f"changes gradients by up to {exact:.1e}"
     return [
         f"They describe training without detach as larger and slower. None of them ran it: {ran}. The alternative that "
         "runs is one update for several windows.",
         f"They say that detach needs less memory, without a figure. Here: {megabytes(first.bytes)} with "
-        f"tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; what counts is the tokens "
+        f"tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; it grows with what stands "
         "between two updates.",
         f"They say that truncation takes less time. Here a window took {milliseconds(first.per_window)} with "
         f"tbptt.windows={first.windows} and {milliseconds(last.per_window)} with {last.windows}: "
-        f"{_pace(first, last)}. Only keeping the whole graph and going through it again for each loss would cost more.",
-        f"They say that truncation helps against vanishing gradients. Here the norm falls to {percent(norm)} within "
+        f"{_pace(first, last)}.",
+        f"One says that truncation helps against vanishing gradients. Here the norm falls to {percent(norm)} within "
         f"one window of {found.window} already, and detach {inside}: it leaves out what lies beyond.",
         "Neither they nor this report show what the shorter reach costs in perplexity: that is what "
         "`python train.py -m tbptt.windows=1,4 seed=0,1,2` is for.",
@@ -54,19 +54,30 @@ def versus(value: float, other: float) -> str:
     ratio = value / other
     if abs(ratio - 1) < 0.03:
         return "about the same as"
-    return f"{ratio:.3g} times" if ratio > 1 else f"only {100 * ratio:.2g}% of"
+    return f"{figure(ratio)} times" if ratio > 1 else f"only {figure(100 * ratio)}% of"
+
+
+def figure(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
 def megabytes(count: float) -> str:
-    return f"{count / 1e9:,.1f} GB" if abs(count) >= 1e9 else f"{count / 1e6:.3g} MB"
+    return f"{figure(count / 1e9)} GB" if abs(count) >= 1e9 else f"{figure(count / 1e6)} MB"
 
 
 def milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+    return f"{figure(1000 * seconds)} ms"
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.2g}%"
+    """A share that is read easily: per cent, or where that is too small a power of ten."""
+    return f"{figure(100 * share)}%" if share >= 1e-4 or share == 0 else f"{share:.1e}"
+
+
+def difference(value: float) -> str:
+    """A largest relative difference: `none` where not a bit differs."""
+    return f"{value:.1e}" if value else "none, bit for bit"
 
 
 def _errors(found: Figures) -> str:
@@ -74,8 +85,16 @@ def _errors(found: Figures) -> str:
     if plain.failed_at is None:
         return "Deleting the detach, and nothing else, went through with this version of torch."
     also = [attempt for attempt in others if attempt.failed_at is not None]
-    more = f" Keeping the graph, as the error proposes, fails at window {also[0].failed_at}." if also else ""
-    return f"Deleting the detach does not train: the backward pass of window {plain.failed_at} fails.{more}"
+    more = f" Keeping the graph, as that error proposes, fails too ({_gist(also[0].message)})." if also else ""
+    return (
+        f"Deleting the detach does not train: the backward pass of window {plain.failed_at} fails "
+        f"({_gist(plain.message)}).{more}"
+    )
+
+
+def _gist(message: str | None) -> str:
+    """An error's first words, up to its explanations."""
+    return (message or "").partition(" (")[0].partition(":")[0]
 
 
 def _memory(found: Figures) -> str:
@@ -112,9 +131,11 @@ def _same_reach(found: Figures) -> str:
     several, one = max(pairs, key=lambda pair: pair[0].tokens)
     close = abs(several.bytes / one.bytes - 1) < 0.1
     lead = "Memory goes by the tokens between two updates" if close else "It matters how tokens are cut into windows"
+    larger = not close and one.bytes > several.bytes
+    why = ", whose logits and their gradient stand for all of its tokens at once" if larger else ""
     return (
         f"{lead}: {several.windows} windows of {several.length} take {megabytes(several.bytes)}, "
-        f"{versus(several.bytes, one.bytes)} the {megabytes(one.bytes)} of one window of {one.length}."
+        f"{versus(several.bytes, one.bytes)} the {megabytes(one.bytes)} of one window of {one.length}{why}."
     )
 
 
@@ -131,7 +152,8 @@ def _pace(first: Point, last: Point) -> str:
     if first.low / first.windows <= last.high / last.windows and last.low / last.windows <= first.high / first.windows:
         return "no difference beyond the scatter between processes"
     share = last.per_window / first.per_window
-    return f"{100 * abs(1 - share):.2g}% {'slower' if share > 1 else 'faster'}"
+    once = ", from one process each: how much they scatter is not known" if first.low == first.high else ""
+    return f"{figure(100 * abs(1 - share))}% {'slower' if share > 1 else 'faster'}{once}"
 
 
 def _graphs(found: Figures) -> str:
@@ -152,8 +174,8 @@ def _reach(name: str, reach: Reach, window: int) -> str:
     back = min(window, len(reach.mean) - 1)
     return (
         f"In the {name} model the norm of d loss(t) / d state(t - k) is {percent(reach.share_at(back))} of its value "
-        f"at k = 0 when k = {back}, and at most {percent(SHARE)} {where}. A detach before every {window} tokens cuts off "
-        f"{percent(reach.share_cut(window))} of the summed norms."
+        f"at k = 0 when k = {back}, and at most {percent(SHARE)} {where}. A detach before every {window} tokens cuts "
+        f"off {percent(reach.share_cut(window))} of the summed norms."
     )
 
 
@@ -162,8 +184,8 @@ def _equality(name: str, found: Figures) -> str:
     what = "equals" if gradients.largest_difference < 1e-9 else "DIFFERS FROM"
     return (
         f"There the gradient taken with detach {what} the explicitly truncated one: largest relative difference "
-        f"{gradients.largest_difference:.1e}. Of the whole gradient of the third window's loss it leaves out a part of "
-        f"{percent(gradients.dropped)} of its norm (cosine {gradients.cosine:.4f})."
+        f"{difference(gradients.largest_difference)}. Of the whole gradient of the third window's loss it "
+        f"leaves out a part with {percent(gradients.dropped)} of its norm (cosine {gradients.cosine:.4f})."
     )
 
 

@@ -121,7 +121,7 @@ def draw(graph: Graph) -> graphviz.Digraph:
     """Windows side by side, time running to the right; edges by which gradients leave a window are thick."""
     graph = graph.without_reshapes()
     drawn = graphviz.Digraph(
-        graph_attr={"dpi": "110", "nodesep": "0.3", "ranksep": "0.35", **FONT},
+        graph_attr={"dpi": "110", "nodesep": "0.3", "ranksep": "0.35", "margin": "0", **FONT},
         node_attr={"shape": "box", "style": "rounded,filled", "fillcolor": "white", "height": "0.35", **FONT},
         edge_attr={"color": "#555555", "arrowsize": "0.8", **FONT},
     )

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from torch import nn
 from lm.benchmark.sizes import Sizes
 from lm.data.streams import Window
 from lm.errors import UserError
-from lm.models.base import State, detach
+from lm.models.base import LanguageModel, State, detach
 from lm.optim import Adam
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -79,33 +79,39 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
     The first update is not timed where there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
     """
     model = sizes.model().to(device)
-    optim = Adam(lr=0.002)
-    optimizer = optim.optimizer(model.parameters())
-
-    def update(windows: Iterator[Window], state: State) -> State:
-        state, losses = detach(state), []
-        for window in windows:
-            hidden, state = model(window.inputs.to(device), state)
-            losses.append(model.head.nll(hidden, window.targets.to(device)).mean())
-        optimizer.zero_grad()
-        torch.stack(losses).mean().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
-        optimizer.step()
-        return state
-
+    training = Training(model, device)
     data = sizes.windows(tbptt_windows * updates)
     # One token in one stream: gradients, Adam's moments and torch's own buffers are there before the count begins.
     one = data[0]
-    update(iter([Window(one.inputs[:1, :1], one.targets[:1, :1], True)]), model.initial_state(1))
+    training.update([Window(one.inputs[:1, :1], one.targets[:1, :1], True)], model.initial_state(1))
     memory = _Memory(device)
     windows, state, seconds = iter(data), model.initial_state(sizes.batch_size), []
     for _ in range(updates):
         _wait(device)
         start = time.perf_counter()
-        state = update((next(windows) for _ in range(tbptt_windows)), state)
+        state = training.update((next(windows) for _ in range(tbptt_windows)), state)
         _wait(device)
         seconds.append(time.perf_counter() - start)
     return Measurement(memory.peak(), statistics.median(seconds[1:] or seconds))
+
+
+class Training:
+    """The step of LanguageModule without Lightning: one update for the mean loss of several windows."""
+
+    def __init__(self, model: LanguageModel, device: str = "cpu") -> None:
+        self.model, self.device, self.optim = model, device, Adam(lr=0.002)
+        self.optimizer = self.optim.optimizer(model.parameters())
+
+    def update(self, windows: Iterable[Window], state: State) -> State:
+        state, losses = detach(state), []
+        for window in windows:
+            hidden, state = self.model(window.inputs.to(self.device), state)
+            losses.append(self.model.head.nll(hidden, window.targets.to(self.device)).mean())
+        self.optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        self.optimizer.step()
+        return state
 
 
 class _Memory:

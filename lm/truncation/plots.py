@@ -22,7 +22,7 @@ def memory(found: Figures) -> bytes:
     base = found.streams[0].bytes - found.bytes_per_window
     grid = np.geomspace(1, max(windows), 100)
     kept = [(base + n * found.bytes_per_window) / 1e6 for n in grid]
-    right.plot(grid, kept, label="no detach: the left line, continued", **{**line(1), "marker": ""})
+    right.plot(grid, kept, label="no detach (extrapolated from the left)", **{**line(1), "marker": ""})
     right.set(title="The same over a stream", xlabel="windows in the stream", ylabel="MB", xscale="log", yscale="log")
     right.legend(loc="upper left")
     return image(drawn)
@@ -43,7 +43,7 @@ def seconds(found: Figures) -> bytes:
     left.set(title="Seconds an update", xlabel="tokens between two updates", ylabel="s")
     right.set(title="Seconds a thousand tokens of each stream", xlabel="tokens between two updates", ylabel="s")
     for axes in (left, right):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     legend(drawn, left)
     return image(drawn)
 

@@ -47,8 +47,8 @@ def reach(model: LanguageModel, streams: np.ndarray, steps: int, places: int) ->
 def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places: int) -> Tensor:
     """Norms [places * B, steps + 1] in float64: of the loss at a piece's end, by the whole state k steps before.
 
-    The state is carried from piece to piece. The model is left as it is; dropout is off. Raises UserError for a text
-    that is too short.
+    At k = 0 that is the hidden vector which the loss is computed from. The state is carried from piece to piece; the
+    model is left as it is; dropout is off. Raises UserError for a text that is too short.
     """
     length = steps + 1
     if streams.shape[1] <= places * length:
@@ -65,11 +65,12 @@ def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places
         state, states = detach(state), []
         for t in range(first, first + length):
             hidden, state = model.step(ids[:, t], state)
+            # Clones, because an LSTM's h is made of its c: a gradient by c itself would count the way over h twice.
+            state = [tuple(part.clone() for part in layer) for layer in state]
             states.append([part for layer in state for part in layer])
         loss = model.head.nll(hidden, ids[:, first + length]).sum()  # streams do not see each other
-        parts = [part for flat in states for part in flat]
-        gradients = torch.autograd.grad(loss, parts, allow_unused=True, materialize_grads=True)
-        squares = torch.stack([gradient.square().sum(dim=-1) for gradient in gradients])
-        norms = squares.view(length, -1, len(ids)).sum(dim=1).sqrt()  # steps + 1, B
-        found.append(norms.flip(0).T)
+        states[-1] = [hidden]
+        gradients = iter(torch.autograd.grad(loss, [part for parts in states for part in parts]))
+        norms = [torch.cat([next(gradients) for _ in parts], dim=-1).norm(dim=-1) for parts in states]
+        found.append(torch.stack(norms[::-1], dim=1))  # B, steps + 1
     return torch.cat(found).cpu()

@@ -65,7 +65,7 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "
-            f"each. Measured on {found.device}, {found.threads} threads, torch {found.torch}, float32."
+            f"each. Measured on {found.device}, threads: {found.threads}, torch {found.torch}, float32."
         ),
         *(Text(sentence, "item") for sentence in sentences(found)),
         Text("What the classic exercise's published answers did not show", "heading"),
@@ -88,8 +88,8 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
         Text("How far gradients reach", "heading"),
         Picture(
             "reach.png", plots.reach(found),
-            "Mean over places and streams; the band holds the middle 80%. Float64, dropout off. k = 0 is the state "
-            "that the loss itself is computed from.",
+            "Mean over places and streams; the band holds the middle 80%. Weights and states in "
+            "float64, no dropout. k = 0 is the hidden vector that the loss itself is computed from.",
         ),
         reach_table(found),
         Text(
@@ -103,7 +103,7 @@ def _attempts(found: Figures) -> list[Block]:
     shown: list[Block] = []
     for i, attempt in enumerate(found.attempts, 1):
         outcome = "runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"
-        shown.append(Text(f"{i}. The exercise's loop, {attempt.changed}: {outcome}."))
+        shown.append(Text(f"{i}. The exercise's loop {attempt.changed}: {outcome}."))
         if attempt.message:
             shown.append(Text(f"RuntimeError: {attempt.message}", "literal"))
     return shown
@@ -119,8 +119,8 @@ def _graphs(graphs: dict[str, bytes]) -> list[Block]:
         )
     ]
     captions = {
-        "without": "Without detach: thick edges carry the gradient into earlier windows; none of them can be forgotten.",
-        "with": "With detach: the state's numbers come across, its graph does not; each window's graph ends with its update.",
+        "without": "Without detach: thick edges carry the gradient into earlier windows: all are kept.",
+        "with": "With detach: the state's numbers come across, its graph does not: it goes after the update.",
     }
     return shown + [Picture(f"graph-{name}-detach.png", drawn, captions[name]) for name, drawn in graphs.items()]
 

@@ -140,16 +140,13 @@ def _recorded(made: graph.Graph) -> Recorded:
 
 def _draw(graphs: dict[str, graph.Graph], out: Path) -> dict[str, bytes]:
     """The drawings' sources into `out`, and the drawings; none, and a plain word, where the system has no `dot`."""
-    drawings = {}
-    for name, made in graphs.items():
-        drawn = graph.draw(made)
-        (out / f"graph-{name}-detach.dot").write_text(drawn.source, encoding="utf-8")
-        picture = graph.picture(drawn)
-        if picture is None:
-            _say(graph.NO_DOT)
-            return {}
-        drawings[name] = picture
-    return drawings
+    drawn = {name: graph.draw(made) for name, made in graphs.items()}
+    for name, drawing in drawn.items():
+        (out / f"graph-{name}-detach.dot").write_text(drawing.source, encoding="utf-8")
+    pictures = {name: picture for name, drawing in drawn.items() if (picture := graph.picture(drawing))}
+    if not pictures:
+        _say(graph.NO_DOT)
+    return pictures
 
 
 def _device(name: str) -> str:
