@@ -92,6 +92,7 @@ def test_reach_of_a_model_that_forgets_by_a_known_share(share: float) -> None:
     torch.testing.assert_close(norms, expected.double())
     found = reach(Fading(share), streams, steps=8, places=3)
     assert found.steps_to(0.1) == (4 if share == 0.5 else None)
+    assert Reach([1.0, 0.01, 0.5, 0.01, 0.0], [], []).steps_to(0.1) == 3  # what comes back is not gone
     assert found.share_at(3) == pytest.approx(share**3)
     assert all(low <= high for low, high in zip(found.low, found.high, strict=True))
 
@@ -208,6 +209,7 @@ FIGURES = Figures(
     },
     graphs={"without detach": Recorded(9, 9, 2, [1, 2, 3]), "with detach": Recorded(9, 7, 0, [3])},
     window=2,
+    sizes=SMALL,
     device="cpu",
     torch="2",
     threads=1,

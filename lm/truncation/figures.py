@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from lm.benchmark.sizes import Sizes
 from lm.truncation.equality import Equality
 from lm.truncation.error import Attempt
 from lm.truncation.reach import Reach
@@ -64,7 +65,10 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """`by_windows` varies tbptt.windows, `by_length` the window's length; `window` is the length reach is judged at."""
+    """`by_windows` varies tbptt.windows, `by_length` the window's length, in a model of `sizes`.
+
+    `window` is the length that reach is judged at.
+    """
 
     attempts: list[Attempt]
     by_windows: list[Point]
@@ -73,6 +77,7 @@ class Figures:
     models: dict[str, ModelFigures]
     graphs: dict[str, Recorded]
     window: int
+    sizes: Sizes
     device: str
     torch: str
     threads: int

@@ -121,13 +121,15 @@ def draw(graph: Graph) -> graphviz.Digraph:
     """Windows side by side, time running to the right; edges by which gradients leave a window are thick."""
     graph = graph.without_reshapes()
     drawn = graphviz.Digraph(
-        graph_attr={"dpi": "110", "nodesep": "0.3", "ranksep": "0.35", "margin": "0", **FONT},
+        graph_attr={"dpi": "110", "nodesep": "0.4", "ranksep": "0.35", **FONT},
         node_attr={"shape": "box", "style": "rounded,filled", "fillcolor": "white", "height": "0.35", **FONT},
         edge_attr={"color": "#555555", "arrowsize": "0.8", **FONT},
     )
     for window in range(1, WINDOWS + 1):
         with drawn.subgraph(name=f"cluster_{window}") as cluster:
-            cluster.attr(label=f"window {window}", style="filled,rounded", color="#bbbbbb", fillcolor="#f2f6fa")
+            cluster.attr(
+                label=f"window {window}", margin="16", style="filled,rounded", color="#bbbbbb", fillcolor="#f2f6fa"
+            )
             for i, node in graph.nodes.items():
                 if node.window == window:
                     _draw_node(cluster, i, node)

@@ -21,8 +21,9 @@ class Reach(NamedTuple):
     high: list[float]
 
     def steps_to(self, share: float) -> int | None:
-        """The first k whose mean is at most `share` of the mean at k = 0; None if it is further back."""
-        return next((k for k, norm in enumerate(self.mean) if norm <= share * self.mean[0]), None)
+        """The first k from which on all means are at most `share` of the mean at k = 0; None if there is none."""
+        above = [k for k, norm in enumerate(self.mean) if norm > share * self.mean[0]]
+        return above[-1] + 1 if above[-1] + 1 < len(self.mean) else None
 
     def share_at(self, k: int) -> float:
         """The mean at k steps back as a share of the mean at k = 0; the last one followed where k is beyond it."""

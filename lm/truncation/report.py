@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lm.benchmark.sizes import Sizes
 from lm.page import Block, Picture, Table, Text
 from lm.truncation import plots
 from lm.truncation.figures import Figures
@@ -65,7 +66,8 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "
-            f"each. Measured on {found.device}, threads: {found.threads}, torch {found.torch}, float32."
+            f"each. Memory and time are those of a model with {_of(found.sizes)}, measured on {found.device}, threads: "
+            f"{found.threads}, torch {found.torch}, float32."
         ),
         *(Text(sentence, "item") for sentence in sentences(found)),
         Text("What the classic exercise's published answers did not show", "heading"),
@@ -88,8 +90,8 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
         Text("How far gradients reach", "heading"),
         Picture(
             "reach.png", plots.reach(found),
-            "Mean over places and streams; the band holds the middle 80%. Weights and states in "
-            "float64, no dropout. k = 0 is the hidden vector that the loss itself is computed from.",
+            "Mean over places and streams; the band holds the middle 80%; a mean above it comes of few places. "
+            "Weights and states in float64, no dropout. k = 0 is the hidden vector that the loss is computed from.",
         ),
         reach_table(found),
         Text(
@@ -97,6 +99,13 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
             "averaged over the window's tokens, of which the first reaches one state back and the last a whole window."
         ),
     ]  # fmt: skip
+
+
+def _of(sizes: Sizes) -> str:
+    return (
+        f"an embedding of {sizes.embedding_size}, {sizes.num_layers} x {sizes.hidden_size} units and a vocabulary of "
+        f"{sizes.vocab_size:,}, reading {sizes.batch_size} streams"
+    )
 
 
 def _attempts(found: Figures) -> list[Block]:

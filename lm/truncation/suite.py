@@ -59,6 +59,7 @@ def tbptt(cfg: DictConfig) -> None:
         models=followed,
         graphs={f"{name} detach": _recorded(made) for name, made in graphs.items()},
         window=windows.window,
+        sizes=sizes,
         device=torch.cuda.get_device_name() if on == "cuda" else "cpu",
         torch=torch.__version__,
         threads=torch.get_num_threads(),
