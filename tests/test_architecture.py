@@ -20,7 +20,7 @@ FREE = [
     "checkpoint.py",
     "build.py",
 ]
-FREE += ["plots.py", "page.py", "benchmark/plain.py", "benchmark/sizes.py"]
+FREE += ["plots.py", "comparison/page.py", "benchmark/plain.py", "benchmark/sizes.py"]
 FREE += [
     f"truncation/{part}.py"
     for part in ("error", "memory", "reach", "equality", "graph", "figures", "findings", "plots")

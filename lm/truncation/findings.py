@@ -47,7 +47,7 @@ def not_shown(found: Figures) -> list[str]:
         f"{percent(norm)} within one window of {found.window} already, and detach {inside}: it leaves out what lies "
         "beyond.",
         "Neither they nor this report show what the shorter reach costs in perplexity: that is what "
-        "`python train.py -m tbptt.windows=1,4 seed=0,1,2` is for.",
+        "python train.py -m tbptt.windows=1,4 seed=0,1,2 is for.",
     ]
 
 

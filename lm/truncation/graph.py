@@ -16,7 +16,7 @@ WINDOWS = 3
 TOKENS = 2
 FONT = {"fontname": "Helvetica", "fontsize": "14"}
 NO_DOT = (
-    "the graphs are not drawn: Graphviz's program `dot` is not installed (apt-get install graphviz, "
+    "the graphs are not drawn: Graphviz's program dot is not installed (apt-get install graphviz, "
     "brew install graphviz). Their source is written, graph-*.dot, and everything else is there"
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lm.benchmark.sizes import Sizes
-from lm.page import Block, Picture, Table, Text
+from lm.comparison.page import Block, Heading, Picture, Statements, Table, Text
 from lm.truncation import plots
 from lm.truncation.figures import Figures
 from lm.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
@@ -69,15 +69,15 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
             f"each. Memory and time are those of a model with {_of(found.sizes)}, measured on {found.device}, threads: "
             f"{found.threads}, torch {found.torch}, float32."
         ),
-        *(Text(sentence, "item") for sentence in sentences(found)),
-        Text("What the classic exercise's published answers did not show", "heading"),
-        *(Text(sentence, "item") for sentence in not_shown(found)),
-        Text("Without it: the error", "heading"),
-        *_attempts(found),
-        Text("The recorded graph", "heading"),
+        Statements(sentences(found)),
+        Heading("What the classic exercise's published answers did not show"),
+        Statements(not_shown(found)),
+        Heading("Without it: the error"),
+        _attempts(found),
+        Heading("The recorded graph"),
         *_graphs(graphs),
-        Text("Memory", "heading"),
-        Picture("memory.png", plots.memory(found), "Peak above the idle model, its gradients and Adam's moments."),
+        Heading("Memory"),
+        *_shown("memory.png", plots.memory(found), "Peak above the idle model, its gradients and Adam's moments."),
         points_table(found),
         stream_table(found),
         Text(
@@ -85,10 +85,10 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
             "system at once (a process as usual keeps some of what it freed); on a GPU the allocator's. 'Lowest' and "
             "'highest' are of a window, over the processes that time it."
         ),
-        Text("Time", "heading"),
-        Picture("seconds.png", plots.seconds(found), "Medians of processes; bars from the fastest to the slowest."),
-        Text("How far gradients reach", "heading"),
-        Picture(
+        Heading("Time"),
+        *_shown("seconds.png", plots.seconds(found), "Medians of processes; bars from the fastest to the slowest."),
+        Heading("How far gradients reach"),
+        *_shown(
             "reach.png", plots.reach(found),
             "Mean over places and streams; the band holds the middle 80%; a mean above it comes of few places. "
             "Weights and states in float64, no dropout. k = 0 is the hidden vector that the loss is computed from.",
@@ -108,14 +108,16 @@ def _of(sizes: Sizes) -> str:
     )
 
 
-def _attempts(found: Figures) -> list[Block]:
-    shown: list[Block] = []
-    for i, attempt in enumerate(found.attempts, 1):
-        outcome = "runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"
-        shown.append(Text(f"{i}. The exercise's loop {attempt.changed}: {outcome}."))
-        if attempt.message:
-            shown.append(Text(f"RuntimeError: {attempt.message}", "literal"))
-    return shown
+def _attempts(found: Figures) -> Table:
+    rows = [
+        (
+            f"The exercise's loop {attempt.changed}: "
+            + ("runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"),
+            f"RuntimeError: {attempt.message}" if attempt.message else "no error",
+        )
+        for attempt in found.attempts
+    ]
+    return Table(("what was run", "what torch says"), rows, verbatim=True)
 
 
 def _graphs(graphs: dict[str, bytes]) -> list[Block]:
@@ -131,10 +133,16 @@ def _graphs(graphs: dict[str, bytes]) -> list[Block]:
         "without": "Without detach: thick edges carry the gradient into earlier windows: all are kept.",
         "with": "With detach: the state's numbers come across, its graph does not: it goes after the update.",
     }
-    return shown + [Picture(f"graph-{name}-detach.png", drawn, captions[name]) for name, drawn in graphs.items()]
+    for name, drawn in graphs.items():
+        shown += _shown(f"graph-{name}-detach.png", drawn, captions[name])
+    return shown
+
+
+def _shown(name: str, content: bytes, caption: str) -> list[Block]:
+    return [Picture(name, content, caption), Text(caption)]
 
 
 def _columns(table: Table) -> str:
-    rows: list[Sequence[str]] = [table.names, *table.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.names))]
+    rows: list[Sequence[str]] = [table.header, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from lm import page
 from lm.benchmark.sizes import Sizes
 from lm.build import build
 from lm.checkpoint import corpus, load
+from lm.comparison.page import Block, Picture, html, markdown
 from lm.data.streams import Windows
 from lm.devices import device
 from lm.errors import UserError
@@ -66,10 +66,19 @@ def tbptt(cfg: DictConfig) -> None:
     )
     drawings = _draw(graphs, out)
     print(text(found))
-    page.write(out, TITLE, blocks(found, drawings))
+    write(out, blocks(found, drawings))
     said = {"sentences": sentences(found), "not_shown": not_shown(found)}
     write_json(out / "report.json", {**found.as_dict(), **said, "settings": settings})
     print(f"\nreport: {out / 'report.html'}")
+
+
+def write(folder: Path, report: list[Block]) -> None:
+    """report.html, which needs no other file, and report.md with its pictures beside it."""
+    for block in report:
+        if isinstance(block, Picture):
+            (folder / block.name).write_bytes(block.content)
+    (folder / "report.html").write_text(html(TITLE, report), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(TITLE, report), encoding="utf-8")
 
 
 def check(settings: dict[str, Any]) -> None:
