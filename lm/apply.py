@@ -23,7 +23,6 @@ from lm.errors import UserError
 from lm.evaluation import Evaluator
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.base import AUTO
-from lm.models.base import LanguageModel
 from lm.models.int8 import int8_weights
 from lm.report import write_json
 from lm.sampling import generate
@@ -79,7 +78,7 @@ def distances(cfg: DictConfig) -> None:
     words = _words(cfg)
     ids = [_known(trained.vocab, word) for word in words]
     embedding = trained.model.embedding.weight.detach()
-    start = untrained(_fresh_model(trained).embedding.weight.detach())
+    start = untrained(trained.untrained().embedding.weight.detach())
     pairs, nearest = [], {}
     for (a, i), (b, j) in combinations(zip(words, ids, strict=True), 2):
         found = distance(embedding[i], embedding[j])
@@ -112,16 +111,6 @@ def _words(cfg: DictConfig) -> list[str]:
     if cfg.neighbours < 0:
         raise UserError(f"neighbours must not be negative; got {cfg.neighbours}")
     return words
-
-
-def _fresh_model(trained: Trained) -> LanguageModel:
-    """The same model before any training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(trained.config["seed"])
-        model: LanguageModel = build(
-            trained.config["model"], "model", {"vocab_size": len(trained.vocab)}, trusted=False
-        )
-    return model
 
 
 def _plain(node: DictConfig) -> dict[str, Any]:

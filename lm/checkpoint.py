@@ -30,6 +30,12 @@ class Trained:
     config: dict[str, Any]
     path: Path
 
+    def untrained(self) -> LanguageModel:
+        """The same model before any training, in evaluation mode."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config["seed"])
+            return _model(self.config, self.vocab).eval()
+
 
 def describe_run(vocab: Vocab, config: dict[str, Any]) -> dict[str, Any]:
     """What is put into a checkpoint beside the weights, so that it can be used without the run's folder."""
@@ -69,10 +75,15 @@ def load(path: str | Path) -> Trained:
     file = find(path)
     content = read(file)
     vocab = Vocab(content["vocab"]["words"], content["vocab"]["unit"])
-    model = build(content["config"]["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
+    model = _model(content["config"], vocab)
     load_weights(model, content, file)
     model.eval()
     return Trained(model, vocab, content["config"], file)
+
+
+def _model(config: dict[str, Any], vocab: Vocab) -> LanguageModel:
+    model: LanguageModel = build(config["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
+    return model
 
 
 def corpus(trained: Trained) -> Any:

@@ -129,6 +129,24 @@ def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in trainer.items() if key != PROFILE}
 
 
+@dataclass
+class TBPTTReportConfig:
+    """`scripts/tbptt.py`."""
+
+    out: str = MISSING
+    checkpoint: str | None = None
+    windows: list[int] = MISSING
+    lengths: list[int] = MISSING
+    streams: list[int] = MISSING
+    updates: int = 4
+    rounds: int = 3
+    reach: int = 120
+    places: int = 8
+    seed: int = 0
+    sizes: Any = MISSING
+    accelerator: Any = MISSING
+
+
 def composed(root: str, overrides: Sequence[str] = ()) -> DictConfig:
     """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors."""
     running = GlobalHydra.instance().hydra
@@ -150,6 +168,7 @@ def register() -> None:
         ("distance_schema", DistanceConfig),
         ("compare_schema", CompareConfig),
         ("benchmark_schema", BenchmarkConfig),
+        ("tbptt_schema", TBPTTReportConfig),
     ):
         store.store(name=name, node=node)
 

@@ -34,6 +34,11 @@ EXAMPLES = {
   python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
+    "tbptt": """\
+  python scripts/tbptt.py                                  two or three minutes on two cores; a report in ./tbptt-report
+  python scripts/tbptt.py checkpoint=RUN out=answers       how far gradients reach in a trained model too
+  python scripts/tbptt.py windows=[1,2,4] lengths=[30,60] rounds=1 streams=[10,100]
+  python scripts/tbptt.py sizes.embedding_size=128 sizes.hidden_size=1024 sizes.vocab_size=10000 streams=[10,100]""",
 }
 
 

@@ -25,12 +25,20 @@ FREE += [
 ]
 FREE += [
     "plots.py",
+    "benchmark/plain.py",
+    "benchmark/sizes.py",
+    "benchmark/processes.py",
+    "benchmark/text.py",
     "data/vocab.py",
     "data/streams.py",
     "data/sources.py",
     "data/encoding.py",
     "data/ptb.py",
     "data/synthetic.py",
+]
+FREE += [
+    f"truncation/{part}.py"
+    for part in ("error", "memory", "reach", "equality", "graph", "figures", "findings", "plots")
 ]
 
 

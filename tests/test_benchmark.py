@@ -11,9 +11,10 @@ import torch
 from lm.benchmark.growth import growth_table, variants
 from lm.benchmark.plain import PlainTraining, plain_reading
 from lm.benchmark.processes import Apart
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.suite import RATIOS, run, table
 from lm.benchmark.timing import Timing, interleaved, ratio
-from lm.benchmark.training import PlainRival, Sizes, StepRival
+from lm.benchmark.training import PlainRival, StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
 from lm.errors import UserError

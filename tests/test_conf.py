@@ -22,7 +22,7 @@ VOCAB = Vocab([EOS, UNK, "a"])
 
 
 def test_every_group_has_an_option_and_every_root_a_file() -> None:
-    assert set(ROOTS) == {"train", "sample", "evaluate", "distance", "benchmark", "compare"}
+    assert set(ROOTS) == {"train", "sample", "evaluate", "distance", "benchmark", "compare", "tbptt"}
     assert {option.split("/")[0] for option in OPTIONS} >= {"data", "model", "forcing", "sampler", "accelerator"}
 
 

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from lm.benchmark.training import Sizes
+from lm.benchmark.sizes import Sizes
 
 
 class FloorRival:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lm.benchmark.processes import Apart
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.text import TEXT_TOKENS, zipf_text
-from lm.benchmark.training import Sizes, StepRival
+from lm.benchmark.training import StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from lm.benchmark.floor import FloorRival
 from lm.benchmark.plain import PlainModel, plain_reading, plain_sampling
 from lm.benchmark.processes import Apart
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.text import TEXT_TOKENS, zipf_text
 from lm.benchmark.timing import Timing, interleaved
-from lm.benchmark.training import LightningRival, PlainRival, Sizes, StepRival
+from lm.benchmark.training import LightningRival, PlainRival, StepRival
 from lm.data.encoding import encode, encode_cached
 from lm.data.sources import TextFiles
 from lm.data.vocab import EOS, UNK, Vocab

@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lm.benchmark import sections as measure
 from lm.benchmark.growth import growth, growth_table
+from lm.benchmark.sizes import Sizes
 from lm.benchmark.timing import Timing, ratio
-from lm.benchmark.training import Sizes, quiet
+from lm.benchmark.training import quiet
 from lm.build import build
 from lm.errors import UserError
 from lm.precision import best_precision

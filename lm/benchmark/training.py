@@ -7,8 +7,7 @@ import io
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +16,18 @@ import torch
 
 from lm.allocator import keep_freed_memory
 from lm.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
-from lm.benchmark.text import zipf_ids
+from lm.benchmark.sizes import Sizes
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
 from lm.data.streams import Windows
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
 from lm.interrupt import StopRequest
-from lm.models.adaptive import Adaptive
 from lm.models.base import detach
-from lm.models.head import Softmax
-from lm.models.lstm import LSTMLanguageModel
 from lm.module import LanguageModule
 from lm.optim import Adam, clip_gradients
 
 WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is trained: the classic exercise unless said otherwise."""
-
-    batch_size: int = 20
-    window: int = 30
-    embedding_size: int = 128
-    hidden_size: int = 1024
-    num_layers: int = 1
-    vocab_size: int = 10_000
-    cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
-
-    def model(self) -> LSTMLanguageModel:
-        head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()
-        sizes = (self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
-        return LSTMLanguageModel(*sizes, head=head)
-
-    def windows(self, count: int) -> Windows:
-        """Random text, words as frequent as Zipf's law has them."""
-        ids = zipf_ids(self.batch_size * (self.window * count + 1), self.vocab_size)
-        return Windows(ids, self.batch_size, self.window)
 
 
 class PlainRival:

@@ -1,0 +1,35 @@
+"""What is measured: the sizes of a model and its windows, and text of the right shape. Neither Hydra nor Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lm.benchmark.text import zipf_ids
+from lm.data.streams import Windows
+from lm.models.adaptive import Adaptive
+from lm.models.head import Softmax
+from lm.models.lstm import LSTMLanguageModel
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is trained: the classic exercise unless said otherwise."""
+
+    batch_size: int = 20
+    window: int = 30
+    embedding_size: int = 128
+    hidden_size: int = 1024
+    num_layers: int = 1
+    vocab_size: int = 10_000
+    cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
+
+    def model(self) -> LSTMLanguageModel:
+        head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()
+        sizes = (self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
+        return LSTMLanguageModel(*sizes, head=head)
+
+    def windows(self, count: int) -> Windows:
+        """Random text, words as frequent as Zipf's law has them."""
+        ids = zipf_ids(self.batch_size * (self.window * count + 1), self.vocab_size)
+        return Windows(ids, self.batch_size, self.window)

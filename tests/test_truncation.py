@@ -1,0 +1,358 @@
+"""The detach question: what is measured is what is said, and what is said follows from the figures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from conftest import TINY, Run, configure
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lm.benchmark.sizes import Sizes
+from lm.errors import UserError
+from lm.forcing import Forcing
+from lm.models.base import LanguageModel, State
+from lm.models.head import SoftmaxHead
+from lm.models.lstm import LSTMLanguageModel
+from lm.module import LanguageModule
+from lm.optim import Adam
+from lm.truncation import memory, suite
+from lm.truncation.equality import Equality, by_definition, compare_gradients, undetached, with_detach
+from lm.truncation.error import attempts
+from lm.truncation.figures import Figures, ModelFigures, Point, Recorded, Stream
+from lm.truncation.findings import not_shown, sentences, versus
+from lm.truncation.graph import draw, picture, record
+from lm.truncation.reach import Reach, gradient_norms, reach
+
+SMALL = Sizes(batch_size=2, window=4, embedding_size=5, hidden_size=6, num_layers=2, vocab_size=11)
+
+
+def test_deleting_the_detach_fails_as_the_report_shows() -> None:
+    deleted, retained, frozen = attempts()
+    assert (deleted.failed_at, retained.failed_at, frozen.failed_at) == (2, 2, None)
+    assert "backward through the graph a second time" in str(deleted.message)
+    assert "modified by an inplace operation" in str(retained.message)
+
+
+# Gradients
+
+
+def test_detached_gradients_equal_the_truncated_ones_and_no_others() -> None:
+    torch.manual_seed(0)
+    model, windows = SMALL.model().double(), list(SMALL.windows(3))
+    ours, theirs = with_detach(model, windows), by_definition(model, windows)
+    for mine, defined in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, defined, rtol=1e-10, atol=1e-14)
+    whole = undetached(model, windows)
+    assert max(float((a - b).abs().max()) for a, b in zip(whole, ours[-1], strict=True)) > 1e-4
+    found = compare_gradients(model, windows)
+    assert found.largest_difference < 1e-10
+    assert 0 < found.dropped < 1
+    assert compare_gradients(model, windows[:1]) == Equality(0.0, 0.0, pytest.approx(1.0))
+
+
+class Fading(LanguageModel):
+    """A state that keeps a known share of itself at each step."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.vocab_size, self.share = 7, share
+        self.embedding, self.head = nn.Embedding(7, 3), SoftmaxHead(3, 7)
+
+    def initial_state(self, batch_size: int) -> State:
+        return [(self.embedding.weight.new_zeros(batch_size, 3),)]
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        h = self.share * state[0][0] + self.embedding(tokens)
+        return h, [(h,)]
+
+    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.25])
+def test_reach_of_a_model_that_forgets_by_a_known_share(share: float) -> None:
+    streams = np.random.default_rng(0).integers(7, size=(2, 40))
+    norms = gradient_norms(Fading(share), streams, steps=8, places=3)
+    assert norms.shape == (6, 9)
+    expected = norms[:, :1] * share ** torch.arange(9)
+    torch.testing.assert_close(norms, expected.double())
+    found = reach(Fading(share), streams, steps=8, places=3)
+    assert found.steps_to(0.1) == (4 if share == 0.5 else None)
+    assert Reach([1.0, 0.01, 0.5, 0.01, 0.0], [], []).steps_to(0.1) == 3  # what comes back is not gone
+    assert found.share_at(3) == pytest.approx(share**3)
+    assert all(low <= high for low, high in zip(found.low, found.high, strict=True))
+
+
+def test_reach_equals_differences_of_the_loss() -> None:
+    """The norm one step back, against the loss for a state pushed a little in every direction."""
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(5, 3, 4).double()
+    ids = np.array([[1, 2, 3, 4]])
+    norms = gradient_norms(model, ids, steps=2, places=1)[0]  # losses at 4, states after 3, 2, 1
+    words = torch.from_numpy(ids)
+
+    def loss(h: Tensor, c: Tensor) -> Tensor:
+        hidden, _ = model.step(words[:, 2], [(h, c)])
+        return F.cross_entropy(model.head.logits(hidden), words[:, 3])  # `nll` rounds to float32
+
+    state = model.initial_state(1)
+    for t in (0, 1):
+        _, state = model.step(words[:, t], state)
+    ((h, c),) = state
+    pushes = 1e-6 * torch.eye(8, dtype=torch.float64).view(8, 1, 8)
+    slopes = [
+        (loss(h + push[:, :4], c + push[:, 4:]) - loss(h - push[:, :4], c - push[:, 4:])) / 2e-6 for push in pushes
+    ]
+    assert float(torch.stack(slopes).detach().norm()) == pytest.approx(float(norms[1]), rel=1e-5)
+
+
+def test_what_a_detach_cuts_off_by_hand() -> None:
+    even = Reach([1.0] * 4, [1.0] * 4, [1.0] * 4)
+    assert even.share_cut(2) == pytest.approx((3 / 4 + 2 / 4) / 2)
+    assert Reach([1.0, 0.0], [1, 0], [1, 0]).share_cut(5) == 0
+    with pytest.raises(UserError, match="lower reach or places"):
+        reach(SMALL.model(), np.zeros((2, 40)), steps=20, places=2)
+
+
+# Memory and time
+
+
+def test_memory_grows_by_at_least_the_log_probabilities_of_each_window() -> None:
+    """What a kept window must hold is known: a float for each token and word."""
+    sizes = Sizes(batch_size=20, window=30, embedding_size=4, hidden_size=4, vocab_size=1000)
+    one, five = (memory.peak_bytes(sizes, windows, updates=1) for windows in (1, 5))
+    a_window = 20 * 30 * 1000 * 4
+    assert 0.95 * 4 * a_window < five - one < 4 * 4 * a_window
+
+
+def test_a_process_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: dead)
+    with pytest.raises(UserError, match=r"2 windows of 4 tokens.*memory does not suffice.*lower windows"):
+        memory.peak_bytes(SMALL, 2, 1)
+
+
+def test_what_is_measured_is_the_step_of_training() -> None:
+    """The weights after two updates over two windows each, beside LanguageModule's."""
+    torch.manual_seed(0)
+    model = SMALL.model()
+    module = LanguageModule(SMALL.model(), Forcing(), Adam(lr=0.002), 2, 2, tbptt_windows=2)
+    module.model.load_state_dict(model.state_dict())
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, limit_val_batches=0, log_every_n_steps=1000,
+    )  # fmt: skip
+    trainer.fit(module, SMALL.windows(4))
+    training, windows, state = memory.Training(model), list(SMALL.windows(4)), model.initial_state(2)
+    for first in (0, 2):
+        state = training.update(windows[first : first + 2], state)
+    for mine, theirs in zip(model.parameters(), module.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_measurements_are_of_what_was_asked_for() -> None:
+    found = memory.measure(SMALL, 2, 2)
+    assert found.bytes >= 0
+    assert 0 < found.seconds < 60
+
+
+# The graph
+
+
+def test_the_recorded_graph_is_cut_where_the_state_is_detached() -> None:
+    whole, cut = record(detached=False), record(detached=True)
+    for graph, reached in ((whole, {1, 2, 3}), (cut, {3})):
+        assert graph.behind(graph.find("loss", 3)) == reached
+        shorter = graph.without_reshapes()
+        assert shorter.behind(shorter.find("loss", 3)) == reached
+        assert {name for node in shorter.nodes.values() for name in node.weights} == {
+            name for name, _ in LSTMLanguageModel(7, 2, 3).named_parameters()
+        }
+    assert cut.crossing == []
+    assert {(whole.nodes[a].window, whole.nodes[b].window) for a, b in whole.crossing} == {(2, 1), (3, 2)}
+
+
+def test_a_drawing_shows_the_cut_and_can_do_without_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut = draw(record(detached=False)), draw(record(detached=True))
+    assert "detached: numbers only" in cut.source
+    assert "detached" not in whole.source
+    assert whole.source.count("penwidth=3.5") == 4
+    monkeypatch.setenv("PATH", "")
+    assert picture(cut) is None
+
+
+# Sentences
+
+POINTS = [Point(k, 30, 10**7 * k, 0.01 * k, 0.009 * k, 0.011 * k) for k in (1, 4)]
+FIGURES = Figures(
+    attempts=attempts(),
+    by_windows=POINTS,
+    by_length=[Point(1, 120, 4 * 10**7, 0.04, 0.039, 0.041)],
+    streams=[Stream(10, 10**7), Stream(1000, 10**7 + 1000)],
+    models={
+        "untrained": ModelFigures(Reach([1.0, 0.009, 0.001], [1, 0, 0], [1, 1, 1]), Equality(0.0, 0.1, 0.99)),
+        "trained": ModelFigures(Reach([1.0, 0.5, 0.009], [1, 0, 0], [1, 1, 1]), Equality(1e-15, 0.2, 0.98)),
+    },
+    graphs={"without detach": Recorded(9, 9, 2, [1, 2, 3]), "with detach": Recorded(9, 7, 0, [3])},
+    window=2,
+    sizes=SMALL,
+    device="cpu",
+    torch="2",
+    threads=1,
+)
+
+
+def said(figures: Figures) -> str:
+    return "\n".join([*sentences(figures), *not_shown(figures)])
+
+
+@given(st.floats(1e-3, 1e12), st.floats(1e-3, 1e12))
+def test_more_and_less_are_never_mixed_up(value: float, other: float) -> None:
+    words = versus(value, other)
+    if words == "about the same as":
+        assert value == pytest.approx(other, rel=0.05)
+    else:
+        assert words.endswith(" times") == (value > other)
+        assert words.startswith("only ") == (value < other)
+
+
+def test_sentences_follow_the_figures() -> None:
+    text = said(FIGURES)
+    assert "40 MB above the idle model's, 4 times the 10 MB" in text
+    assert "adds 10 MB; by that line the 1,549 windows" in text
+    assert "would take 15.5 GB" in text
+    assert "memory is flat in the stream's length" in text
+    assert "Memory goes by the tokens between two updates: 4 windows of 30" in text
+    assert "no difference beyond the scatter" in text
+    assert "(Trying to backward through the graph a second time)" in text
+    assert "gradients reach further than in the untrained one: 2 steps to 1%, beside 1" in text
+    assert "DIFFERS" not in text
+
+
+def test_other_figures_turn_the_sentences_round() -> None:
+    slow = replace(FIGURES, by_windows=[POINTS[0], Point(4, 30, 4 * 10**7, 0.08, 0.07, 0.09)])
+    assert "20 ms with tbptt.windows=4: 100% slower" in said(slow)
+    fast = replace(FIGURES, by_windows=[POINTS[0], Point(4, 30, 4 * 10**7, 0.02, 0.019, 0.021)])
+    assert "5 ms with tbptt.windows=4: 50% faster" in said(fast)
+    less = said(replace(FIGURES, by_windows=[POINTS[0], Point(4, 30, 5 * 10**6, 0.04, 0.03, 0.05)]))
+    assert "only 50% of the 10 MB" in less
+    assert "does not grow" in less
+    growing = said(replace(FIGURES, streams=[Stream(10, 10**7), Stream(1000, 3 * 10**7)]))
+    assert "memory is not flat in the stream's length" in growing
+    assert "20 MB more from the first to the last" in growing
+    shrinking = said(replace(FIGURES, streams=[Stream(10, 3 * 10**7), Stream(1000, 10**7)]))
+    assert "20 MB less from the first to the last" in shrinking
+    swapped = dict(zip(("untrained", "trained"), reversed(list(FIGURES.models.values())), strict=True))
+    assert "gradients reach less far than in the untrained one" in said(replace(FIGURES, models=swapped))
+    same = dict.fromkeys(swapped, FIGURES.models["trained"])
+    assert "gradients reach as far as in the untrained one" in said(replace(FIGURES, models=same))
+    wrong = {"untrained": replace(FIGURES.models["untrained"], gradients=Equality(0.1, 0.1, 0.9))}
+    assert "detach DIFFERS FROM the explicitly truncated one" in said(replace(FIGURES, models=wrong))
+    cut = replace(FIGURES, by_length=[Point(1, 120, 8 * 10**7, 0.04, 0.03, 0.05)])
+    assert "It matters how tokens are cut into windows: 4 windows of 30 take 40 MB, only 50% of the 80 MB" in said(cut)
+    once = [replace(point, low=point.seconds, high=point.seconds) for point in slow.by_windows]
+    assert "how much they scatter is not known" in said(replace(slow, by_windows=once))
+
+
+# The command
+
+QUICK = [
+    "sizes.batch_size=2", "sizes.window=4", "sizes.hidden_size=8", "sizes.vocab_size=20", "windows=[1,3]",
+    "lengths=[4,12]", "streams=[2,5]", "rounds=1", "updates=1", "reach=6", "places=2", "accelerator=cpu",
+]  # fmt: skip
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Run the command with measurements in this process, and give the report's folder."""
+    monkeypatch.setattr(suite, "peak_bytes", lambda sizes, k, updates, on: 10**6 * sizes.window * k)
+    monkeypatch.setattr(suite, "seconds_per_update", lambda *a: memory.measure(*a).seconds)
+
+    def run(*overrides: str) -> Path:
+        suite.tbptt(configure("tbptt", *QUICK, f"out={tmp_path / 'report'}", *overrides))
+        return tmp_path / "report"
+
+    return run
+
+
+def test_the_report_is_whole(ask: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = ask()
+    printed = capsys.readouterr()
+    assert "[1/" in printed.err
+    found = json.loads((folder / "report.json").read_text())
+    assert [point["bytes"] for point in found["by_windows"]] == [4 * 10**6, 12 * 10**6]
+    assert [stream["windows"] for stream in found["streams"]] == [2, 5]
+    html, markdown = unescape((folder / "report.html").read_text()), (folder / "report.md").read_text()
+    for sentence in [*found["sentences"], *found["not_shown"]]:
+        assert sentence in printed.out
+        assert sentence in html
+    assert found["attempts"][0]["message"] in html
+    assert not re.findall(r'(?:src|href)="(?!data:)', html)
+    pictures = re.findall(r"!\[.*\]\((.*)\)", markdown)
+    assert {"memory.png", "seconds.png", "reach.png"} <= set(pictures)
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert html.count("data:image/png") == len(pictures)
+
+
+def test_without_dot_everything_else_is_there(
+    ask: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    folder = ask()
+    assert "dot is not installed" in capsys.readouterr().err
+    assert "not drawn" in (folder / "report.md").read_text()
+    assert "digraph" in (folder / "graph-with-detach.dot").read_text()
+    assert json.loads((folder / "report.json").read_text())["graphs"]["with detach"]["reached"] == [3]
+
+
+def test_a_trained_model_is_followed_on_its_own_text(
+    ask: Callable[..., Path], train: Callable[..., Run], text_file: Path
+) -> None:
+    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2")
+    found = json.loads((ask(f"checkpoint={run.dir}") / "report.json").read_text())
+    assert set(found["models"]) == {"untrained", "trained"}
+    assert found["window"] == 6
+    assert found["models"]["trained"] != found["models"]["untrained"]
+    assert all(math.isfinite(norm) for norm in found["models"]["trained"]["reach"]["mean"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("windows=[1]", r"windows needs two or more different numbers.*windows=\[1,10\]"),
+        ("windows=[0,1]", "windows must be at least 1 each; got 0"),
+        ("streams=[]", "streams needs two or more"),
+        ("rounds=0", "rounds must be at least 1; got 0"),
+        ("reach=0", "reach must be at least 1"),
+        ("seed=-1", "seed must be 0 or more"),
+        ("checkpoint=/nonexistent", "checkpoint: /nonexistent does not exist"),
+        ("sizes.hidden_size=0", "hidden_size must be at least 1"),
+        ("accelerator=mps", "accelerator=mps"),
+    ],
+)
+def test_mistakes_are_sentences_before_anything_is_measured(
+    ask: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, override: str, message: str
+) -> None:
+    monkeypatch.setattr(suite, "measure", lambda *_: pytest.fail("was measured"))
+    with pytest.raises(UserError, match=message):
+        ask(override)
+
+
+def test_a_file_is_no_folder_for_a_report(ask: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"out: .* is a file; name a folder"):
+        ask(f"out={tmp_path / 'file'}")
