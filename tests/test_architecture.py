@@ -27,6 +27,7 @@ FREE += [
     "plots.py",
     "benchmark/plain.py",
     "benchmark/sizes.py",
+    "benchmark/memory.py",
     "benchmark/processes.py",
     "benchmark/text.py",
     "data/vocab.py",

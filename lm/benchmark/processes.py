@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from lm.benchmark import memory
 
 
 class Apart:
@@ -50,16 +50,6 @@ def _serve(there: Connection, make: Callable[..., Callable[[], float]], argument
     rival = make(*arguments)
     while True:
         try:
-            there.send(rival() if there.recv() == "work" else peak_memory())
+            there.send(rival() if there.recv() == "work" else memory.peak())
         except (EOFError, KeyboardInterrupt):
             return
-
-
-def peak_memory() -> int:
-    """The most bytes of memory that this process has held so far."""
-    if sys.platform.startswith("linux"):  # the other figure counts what the parent held when it started this one
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
+from lm.benchmark.memory import peak, reset_peak, resident
 from lm.benchmark.sizes import Sizes
 from lm.data.streams import Window
 from lm.errors import UserError
 from lm.models.base import LanguageModel, State, detach
-from lm.optim import Adam
+from lm.optim import Adam, clip_gradients
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -109,7 +109,7 @@ class Training:
             losses.append(self.model.head.nll(hidden, window.targets.to(self.device)).mean())
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
+        clip_gradients(self.model.parameters(), self.optim.clip)
         self.optimizer.step()
         return state
 
@@ -123,46 +123,12 @@ class _Memory:
             torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated()
         else:
-            _reset_peak()
-            self.before = _resident()
+            reset_peak()
+            self.before = resident()
 
     def peak(self) -> int:
-        now = torch.cuda.max_memory_allocated() if self.device == "cuda" else _peak_resident()
+        now = torch.cuda.max_memory_allocated() if self.device == "cuda" else peak()
         return max(0, now - self.before)
-
-
-def _status(field: str) -> int | None:
-    """Bytes of a line of /proc/self/status; None where there is no such file, as on a Mac."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), None)
-
-
-def _peak_resident() -> int:
-    # Not getrusage on Linux: its peak is inherited from the process that started this one.
-    peak = _status("VmHWM")
-    if peak is not None:
-        return peak
-    try:
-        import resource
-    except ImportError:
-        raise UserError("this system does not tell a process's peak memory; measure on Linux or macOS") from None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _resident() -> int:
-    resident = _status("VmRSS")
-    return _peak_resident() if resident is None else resident
-
-
-def _reset_peak() -> None:
-    """Linux forgets the peak of the start-up; elsewhere the peak so far is what is counted from."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
 
 
 def _wait(device: str) -> None:
