@@ -17,7 +17,8 @@ from lm.errors import UserError
 from lm.evaluation import Score, perplexity
 from lm.forcing import Forcing
 from lm.models.base import LanguageModel, State, detach
-from lm.optim import Optim
+from lm.optim import Optim, scaled_rates
+from lm.regularisation import Regularisation
 
 
 class LanguageModule(pl.LightningModule):
@@ -25,7 +26,10 @@ class LanguageModule(pl.LightningModule):
 
     The state is carried from window to window and detached before each, so that gradients reach back to the window's
     start; `tbptt_windows=k` detaches only before every k-th window and updates once for the k, by the mean of their
-    losses. `updates_per_epoch` and `total_updates` are what learning-rate schedules go by.
+    losses. `updates_per_epoch` and `total_updates` are what learning-rate schedules go by. `base_length`: an update's
+    rate is in proportion to its windows' length, the schedule's own for this many tokens (None: always that).
+    `state_reset`: the probability that a stream's carried state is put to zero before a window. `regularisation` joins
+    the loss that is minimised; what is logged stays nats a token.
     """
 
     def __init__(
@@ -36,6 +40,9 @@ class LanguageModule(pl.LightningModule):
         updates_per_epoch: int,
         total_updates: int,
         tbptt_windows: int = 1,
+        base_length: int | None = None,
+        state_reset: float = 0.0,
+        regularisation: Regularisation | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -45,13 +52,16 @@ class LanguageModule(pl.LightningModule):
         self.updates_per_epoch = updates_per_epoch
         self.total_updates = total_updates
         self.tbptt_windows = tbptt_windows
+        self.base_length = base_length
+        self.state_reset = state_reset
+        self.regularisation = regularisation or Regularisation()
         self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
         self.tokens = 0
         self.updates = 0
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
-        self._pending: list[Tensor] = []  # losses whose graph still stands, for tbptt_windows > 1
-        self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which window
+        self._pending: list[tuple[Tensor, int]] = []  # losses whose graph still stands, and their windows' lengths
+        self._clock = (0.0, 0)  # when the last curve point was written or the epoch began, and at which token
         self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
         self._eval_state: State = []
         self._score = Score()
@@ -92,7 +102,7 @@ class LanguageModule(pl.LightningModule):
             torch.set_rng_state(saved["rng"])
             for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
                 torch.cuda.set_rng_state(rng, i)
-        self._clock = (time.perf_counter(), self.windows)
+        self._clock = (time.perf_counter(), self.tokens)
 
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader
@@ -101,12 +111,15 @@ class LanguageModule(pl.LightningModule):
     # Training
 
     def on_train_epoch_start(self) -> None:
-        self._clock = (time.perf_counter(), self.windows)  # what lies between two epochs is not training time
+        self._clock = (time.perf_counter(), self.tokens)  # what lies between two epochs is not training time
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
             self._pending.clear()
             self.state = self.model.initial_state(len(window.inputs))
+        elif self.state_reset > 0:
+            kept = torch.rand(len(window.inputs), 1, device=window.inputs.device) >= self.state_reset  # B, 1
+            self.state = [tuple(part * kept for part in layer) for layer in self.state]
         self.model.begin_window()
         before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
@@ -116,43 +129,55 @@ class LanguageModule(pl.LightningModule):
         if not self._pending:
             self.state = detach(self.state)
         if self.forcing.truth_share(self.windows) == 1:
-            hidden, self.state = self.model(window.inputs, self.state)
+            raw, self.state = self.model.read(window.inputs, self.state)  # B, T, H
+            hidden = self.model.output_dropout(raw)
             loss = self.model.head.nll(hidden, window.targets).mean()
         else:
-            loss = torch.stack(list(self._free_running(window))).mean()
-        self._pending.append(loss)
+            losses, hiddens, raws = zip(*self._free_running(window), strict=True)
+            loss, hidden, raw = torch.stack(losses).mean(), torch.stack(hiddens, dim=1), torch.stack(raws, dim=1)
+        self._pending.append((loss + self.regularisation.penalty(hidden, raw), window.targets.shape[1]))
         if len(self._pending) == self.tbptt_windows or self.trainer.is_last_batch:
-            self._update(torch.stack(self._pending).mean())
+            waiting, lengths = zip(*self._pending, strict=True)
+            share = sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
+            self._update(torch.stack(waiting).mean(), share)
             self._pending.clear()
         return loss.detach()
 
     def _token_updates(self, window: Window) -> Tensor:
         self.state = detach(self.state)
         losses = []
-        for loss in self._free_running(window):
+        for loss, *_ in self._free_running(window):
             self._update(loss)
             self.state = detach(self.state)
             losses.append(loss.detach())
         return torch.stack(losses).mean()
 
     def _free_running(self, window: Window) -> Any:
-        """Yield the loss of each token in turn; what is read next is chosen before the caller updates the weights."""
+        """Yield the loss of each token in turn, and the output [B, H] behind and before dropout that it comes from.
+
+        What is read next is chosen before the caller updates the weights.
+        """
         word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
         for t in range(window.inputs.shape[1]):
-            hidden, self.state = self.model.step(word, self.state)
+            raw, self.state = self.model.read_one(word, self.state)
+            hidden = self.model.output_dropout(raw)
             logits = self.model.head.logits(hidden).float()  # B, V
             if t + 1 < window.inputs.shape[1]:
                 word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
-            yield F.cross_entropy(logits, window.targets[:, t])
+            yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
-    def _update(self, loss: Tensor) -> None:
-        """One optimiser step, in the order of the classic loop: zero, backward, clip, step; then the schedule."""
+    def _update(self, loss: Tensor, share: float = 1.0) -> None:
+        """One optimiser step, in the order of the classic loop: zero, backward, clip, step; then the schedule.
+
+        `share`: of the schedule's rate, for this step.
+        """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
         if self.optim.clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
-        optimizer.step()
+        with scaled_rates(optimizer, share):
+            optimizer.step()
         schedule: Any = self.lr_schedulers()
         if not isinstance(schedule, ReduceLROnPlateau):
             schedule.step()
@@ -170,9 +195,9 @@ class LanguageModule(pl.LightningModule):
             now = time.perf_counter()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
-            windows = self.windows + 1 - self._clock[1]
-            scalars["train/tokens_per_second"] = windows * window.targets.numel() / (now - self._clock[0])
-            self._clock = (now, self.windows + 1)
+            read = self.tokens + window.targets.numel()
+            scalars["train/tokens_per_second"] = (read - self._clock[1]) / (now - self._clock[0])
+            self._clock = (now, read)
             self._write(scalars)
             self._write_by("train/loss", nats, updates_before)
         self.windows += 1

@@ -26,7 +26,7 @@ from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load_weights, read
-from lm.config import AVAILABLE, composed, validate
+from lm.config import AVAILABLE, TBPTT, composed, validate
 from lm.data.sources import SPLITS
 from lm.data.streams import limited
 from lm.devices import device
@@ -34,6 +34,7 @@ from lm.errors import UserError
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.module import LanguageModule
 from lm.precision import check_precision
+from lm.regularisation import Regularisation
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -110,6 +111,8 @@ def _train(
     check_precision(kind, config["accelerator"]["precision"])
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
+    if TBPTT(**config["tbptt"]).random_length:
+        data.randomise_windows(config["seed"])
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     here = start is not None and in_folder(start, run_dir)
     if start is not None:
@@ -184,17 +187,20 @@ def in_folder(start: Path, run_dir: Path) -> bool:
 
 
 def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
-    forcing = build(config["forcing"], "forcing")
+    forcing, tbptt = build(config["forcing"], "forcing"), TBPTT(**config["tbptt"])
     windows = limited(len(data.train_dataloader()), trainer.limit_train_batches)
     per_window = config["data"]["window"] if forcing.update == "token" else 1
-    per_epoch = -(-windows * per_window // config["tbptt"]["windows"])
+    per_epoch = -(-windows * per_window // tbptt.windows)
     return LanguageModule(
         model,
         forcing,
         build(config["optim"], "optim"),
         updates_per_epoch=per_epoch,
         total_updates=per_epoch * (trainer.max_epochs or 1),
-        tbptt_windows=config["tbptt"]["windows"],
+        tbptt_windows=tbptt.windows,
+        base_length=config["data"]["window"] if tbptt.random_length else None,
+        state_reset=tbptt.reset,
+        regularisation=Regularisation(**config.get("regularisation", {})),
     )
 
 
