@@ -12,13 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lm.averaging import WeightAverage
+from lm.curves import write_by, write_point
 from lm.data.streams import Window
 from lm.errors import UserError
 from lm.evaluation import Score, perplexity
 from lm.forcing import Forcing
-from lm.models.base import LanguageModel, State, detach
+from lm.models.base import LanguageModel, State, detach, reset_some
 from lm.optim import Optim, scaled_rates
 from lm.regularisation import Regularisation
+from lm.resume import random_state, restore_random_state
+
+COUNTERS = ("windows", "tokens", "updates", "epochs")
+"""How much training there was since the start of the run."""
 
 
 class LanguageModule(pl.LightningModule):
@@ -49,6 +55,7 @@ class LanguageModule(pl.LightningModule):
         self.model = model
         self.forcing = forcing
         self.optim = optim
+        self.average = WeightAverage(model, optim.average)
         self.updates_per_epoch = updates_per_epoch
         self.total_updates = total_updates
         self.tbptt_windows = tbptt_windows
@@ -58,6 +65,7 @@ class LanguageModule(pl.LightningModule):
         self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
         self.tokens = 0
         self.updates = 0
+        self.epochs = 0
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
         self._pending: list[tuple[Tensor, int]] = []  # losses whose graph still stands, and their windows' lengths
@@ -80,33 +88,37 @@ class LanguageModule(pl.LightningModule):
         return not self._pending
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        devices = range(torch.cuda.device_count()) if self.device.type == "cuda" else ()
+        if self.average.average:  # it is what a checkpoint is for; the weights behind it are with its state
+            with self.average.in_place():
+                checkpoint["state_dict"] = {name: part.clone() for name, part in self.state_dict().items()}
         checkpoint["training"] = {
-            "windows": self.windows,
-            "tokens": self.tokens,
-            "updates": self.updates,
+            "average": self.average.state_dict(),
+            **{name: getattr(self, name) for name in COUNTERS},
             "state": detach(self.state),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": [torch.cuda.get_rng_state(i) for i in devices],
+            **random_state(self.device),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = self._resumed = checkpoint["training"]
-        self.windows, self.tokens, self.updates = saved["windows"], saved["tokens"], saved["updates"]
+        for name in COUNTERS:
+            setattr(self, name, saved.get(name, 0))
 
     def on_train_start(self) -> None:
         if self._resumed is not None:
             saved, self._resumed = self._resumed, None
             like = self.model.embedding.weight
             self.state = [tuple(part.to(like) for part in layer) for layer in saved["state"]]
-            torch.set_rng_state(saved["rng"])
-            for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
-                torch.cuda.set_rng_state(rng, i)
+            if "average" in saved:
+                self.average.load_state_dict(saved["average"])
+            restore_random_state(saved)
+        loader: Any = self.trainer.train_dataloader
+        loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
         self._clock = (time.perf_counter(), self.tokens)
 
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader
         loader.rewind()
+        self.epochs = loader.epoch
 
     # Training
 
@@ -118,8 +130,7 @@ class LanguageModule(pl.LightningModule):
             self._pending.clear()
             self.state = self.model.initial_state(len(window.inputs))
         elif self.state_reset > 0:
-            kept = torch.rand(len(window.inputs), 1, device=window.inputs.device) >= self.state_reset  # B, 1
-            self.state = [tuple(part * kept for part in layer) for layer in self.state]
+            self.state = reset_some(self.state, self.state_reset)
         self.model.begin_window()
         before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
@@ -178,6 +189,7 @@ class LanguageModule(pl.LightningModule):
             nn.utils.clip_grad_norm_(self.model.parameters(), self.optim.clip)
         with scaled_rates(optimizer, share):
             optimizer.step()
+        self.average.update()
         schedule: Any = self.lr_schedulers()
         if not isinstance(schedule, ReduceLROnPlateau):
             schedule.step()
@@ -193,13 +205,15 @@ class LanguageModule(pl.LightningModule):
             nats = self.refuse_non_finite()
         if due:
             now = time.perf_counter()
-            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self._lr()}
+            optimizer: Any = self.optimizers()
+            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
+            scalars["train/lr"] = float(optimizer.param_groups[0]["lr"])
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
             read = self.tokens + window.targets.numel()
             scalars["train/tokens_per_second"] = (read - self._clock[1]) / (now - self._clock[0])
             self._clock = (now, read)
-            self._write(scalars)
-            self._write_by("train/loss", nats, updates_before)
+            write_point(self.loggers, self.windows, scalars)
+            write_by(self.loggers, "train/loss", nats, self.tokens, updates_before)
         self.windows += 1
         self.tokens += window.targets.numel()
 
@@ -213,22 +227,17 @@ class LanguageModule(pl.LightningModule):
             )
         return nats
 
-    def _lr(self) -> float:
-        optimizer: Any = self.optimizers()
-        return float(optimizer.param_groups[0]["lr"])
-
-    def _write(self, scalars: dict[str, float]) -> None:
-        for logger in self.loggers:
-            logger.log_metrics(scalars, step=self.windows)
-
-    def _write_by(self, tag: str, value: float, updates: int) -> None:
-        """The same point once more over tokens, and over optimiser steps: what modes of training differ in."""
-        name = tag.replace("/", "_")
-        for logger in self.loggers:
-            logger.log_metrics({f"by_tokens/{name}": value}, step=self.tokens)
-            logger.log_metrics({f"by_updates/{name}": value}, step=updates)
-
     # Validation and test: the same reading of one unbroken stream, with a state of its own
+
+    def on_validation_start(self) -> None:
+        self.average.swap()
+
+    def on_validation_end(self) -> None:  # behind the callbacks, which see the weights that were validated
+        self.average.swap()
+        self.average.validated(self.scores["valid"].nats_per_token)
+
+    def on_train_end(self) -> None:
+        self.average.swap()
 
     def on_validation_epoch_start(self) -> None:
         self._score = Score()
@@ -245,7 +254,7 @@ class LanguageModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._report("valid")
-        self._write_by("valid/perplexity", self._score.perplexity, self.updates)
+        write_by(self.loggers, "valid/perplexity", self._score.perplexity, self.tokens, self.updates)
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(self._score.nats_per_token)
@@ -261,5 +270,5 @@ class LanguageModule(pl.LightningModule):
                 "training diverged; lower optim.lr or optim.clip"
             )
         metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
-        self._write(metrics)
+        write_point(self.loggers, self.windows, metrics)
         self.log_dict(metrics, logger=False)  # for callbacks that watch a figure

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from lm.averaging import Averaging
 from lm.errors import UserError
 
 
@@ -97,12 +98,16 @@ class Plateau(Schedule):
 
 @dataclass(frozen=True)
 class Optim(ABC):
-    """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping)."""
+    """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping).
+
+    With `average` an average of the weights is what is evaluated and saved.
+    """
 
     lr: float
     weight_decay: float = 0.0
     clip: float = 0.5
     schedule: Schedule = field(default_factory=Constant)
+    average: Averaging | None = None
 
     def __post_init__(self) -> None:
         if not self.lr > 0:

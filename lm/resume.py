@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lm.build import refuse_foreign
 from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, find
@@ -83,6 +84,19 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Where torch's random numbers have come to, on the CPU and on the run's graphics cards."""
+    cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
+    return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards]}
+
+
+def restore_random_state(saved: dict[str, Any]) -> None:
+    """Go on from what `random_state` gave."""
+    torch.set_rng_state(saved["rng"])
+    for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(rng, i)
 
 
 def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], where: Path) -> None:

@@ -297,6 +297,7 @@ def test_random_windows_go_on_behind_the_last_one_handed_out(taken: int, epochs:
     for _ in range(taken):
         next(reader)
     again.load_state_dict(windows.state_dict())
+    again.epoch = windows.epoch
     for one, other in zip(reader, again, strict=True):
         assert torch.equal(one.inputs, other.inputs)
     windows.rewind()

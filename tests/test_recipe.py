@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, Run
+from hypothesis import given
+from hypothesis import strategies as st
 from test_exactness import SaveInitialWeights, plain_ids
 from torch import Tensor, nn
 
+from lm.averaging import Averaging, Exponential, NonMonotonic, Tail, WeightAverage
+from lm.checkpoint import load
+from lm.data.datamodule import text
 from lm.data.streams import RandomWindows
 from lm.errors import UserError
+from lm.evaluation import Static, evaluate
+from lm.models.base import reset_some
 from lm.models.lstm import LSTMLanguageModel
 from lm.models.stacked import StackedLanguageModel
 from lm.optim import scaled_rates
@@ -64,7 +71,9 @@ SETTINGS = [
 ]  # fmt: skip
 
 
-def plain_training(weights: dict[str, Tensor], file: Path, epochs: int, count: int) -> tuple[list[float], Any]:
+def plain_training(
+    weights: dict[str, Tensor], file: Path, epochs: int, count: int, full_rate: float = RATE
+) -> tuple[list[float], Any]:
     """The recipe as a loop: the losses of windows in nats, and the weights after each update."""
     ids, words = plain_ids(file, BATCH)
     words = len(weights["embedding.weight"])
@@ -89,7 +98,7 @@ def plain_training(weights: dict[str, Tensor], file: Path, epochs: int, count: i
             loss = loss + 2 * (out * out).mean() + (changes * changes).mean()
             gradients = torch.autograd.grad(loss, parameters)
             norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-            rate = RATE * targets.shape[1] / WINDOW
+            rate = full_rate * targets.shape[1] / WINDOW
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter -= rate * (gradient * min(1, CLIP / norm) + DECAY * parameter)
@@ -150,3 +159,86 @@ def test_models_say_what_comes_before_dropout() -> None:
         model.train()
         dropped = model.output_dropout(raw)
         torch.testing.assert_close(dropped[dropped != 0], 2 * raw[dropped != 0])
+
+
+@given(losses=st.lists(st.integers(0, 9).map(float), max_size=25), patience=st.integers(0, 6))
+def test_the_average_begins_as_in_a_naive_loop(losses: list[float], patience: int) -> None:
+    earlier: list[float] = []
+    trigger, begun = NonMonotonic(patience), False
+    for loss in losses:
+        naive = len(earlier) > patience and loss > min(earlier[: len(earlier) - patience])
+        earlier.append(loss)
+        assert trigger.begins(earlier) == naive
+        begun = begun or naive
+    average = WeightAverage(nn.Linear(1, 1), trigger)
+    for loss in losses:
+        average.validated(loss)
+    assert average.begun == begun
+
+
+@pytest.mark.parametrize(
+    ("averaging", "expected"),
+    [
+        (Tail(), [1, 1.5, 2, 2.5]),
+        (Exponential(0.5), [1, 1.5, 2.25, 3.125]),
+        (NonMonotonic(), []),
+        (None, []),
+    ],
+)
+def test_averages_of_known_weights(averaging: Averaging | None, expected: list[float]) -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, averaging)
+    for k in range(4):
+        model.weight.data.fill_(k + 1)
+        average.update()
+        with average.in_place():
+            assert model.weight.item() == pytest.approx(expected[k] if expected else k + 1)
+        assert model.weight.item() == k + 1
+
+
+@pytest.mark.parametrize("average", ["optim/average=tail", "optim/average=non_monotonic"])
+def test_averaged_descent_is_its_plain_loop(
+    average: str, train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    initial = tmp_path / "initial.pt"
+    save = f"+callbacks.initial={{_target_: test_recipe.SaveInitialWeights, file: '{initial}'}}"
+    files = {split: str(text_file) for split in ("train", "valid", "test")}
+    mono, epochs, count, rate, patience = "mono" in average, 6, 9, 40.0, 1
+    run = train(
+        "data=text", *(f"data.{split}={file}" for split, file in files.items()), *SETTINGS, save, average,
+        f"optim.average.{'patience' if mono else 'after'}={patience}", f"trainer.max_epochs={epochs}",
+        f"trainer.limit_train_batches={count}", f"optim.lr={rate}",
+    )  # fmt: skip
+    losses, path = plain_training(torch.load(initial), text_file, epochs, count, rate)
+    assert list(run.curve().values()) == pytest.approx(losses, abs=1e-3)  # the raw weights are what is trained
+    valid, begin = list(run.curve("valid/loss").values()), 1
+    if mono:
+        begin = 1 + next(k for k in range(patience + 1, epochs) if valid[k] > min(valid[: k - patience]))
+    assert begin < epochs
+    mean = [torch.stack(weights).mean(0) for weights in zip(*path[begin * count :], strict=True)]
+    last = run.dir / "checkpoints/last.ckpt"
+    saved = torch.load(last)
+    average_of = saved["training"]["average"]
+    torch.testing.assert_close(saved["state_dict"]["model.embedding.weight"], mean[0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(average_of["trained"][0], path[-1][0], atol=1e-3, rtol=0)
+    assert not torch.equal(average_of["trained"][0], saved["state_dict"]["model.embedding.weight"])
+    assert average_of["count"] == (epochs - begin) * count
+    ids = text(batch_size=BATCH, window=WINDOW, **files).ids["valid"]
+    assert evaluate(Static(), load(last).model, ids)[0].nats_per_token == pytest.approx(valid[-1], rel=1e-6)
+
+
+def test_streams_are_reset_each_for_itself() -> None:
+    torch.manual_seed(0)
+    state = reset_some([(torch.ones(2000, 3), torch.ones(2000, 2)), (torch.ones(2000, 1),)], 0.25)
+    kept = state[1][0][:, 0]
+    assert kept.mean().item() == pytest.approx(0.75, abs=0.03)
+    for part in (state[0][0], state[0][1]):
+        assert torch.equal(part, kept.unsqueeze(1).expand_as(part))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [(NonMonotonic, {"patience": -1}), (Tail, {"after": -1}), (Exponential, {"decay": 1.0})]
+)
+def test_averages_that_are_none_are_refused(kind: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"optim\.average\.{next(iter(settings))}"):
+        kind(**settings)

@@ -29,6 +29,8 @@ MODES = {
     "tbptt": ["tbptt.windows=3"],
     "plateau": ["optim=sgd", "optim.lr=2"],
     "masks": ["model=awd_lstm", "tbptt.random_length=true", "tbptt.reset=0.3", "regularisation.temporal=1"],
+    "average": ["optim=ntasgd", "optim.average.patience=0", "optim.lr=200", "tbptt.random_length=true"],
+    "moving": ["optim=adam", "optim/average=exponential", "optim.average.decay=0.9"],
 }
 
 
@@ -70,6 +72,9 @@ def assert_same_run(a: Run, b: Run) -> None:
         assert one["global_step"] == two["global_step"]
         for key, value in one["state_dict"].items():
             assert torch.equal(value, two["state_dict"][key]), key
+        assert one["training"]["average"]["losses"] == two["training"]["average"]["losses"]
+        for value, other in zip(*(run["training"]["average"]["trained"] for run in (one, two)), strict=True):
+            assert torch.equal(value, other)
     for tag in ("train/loss", "valid/perplexity", "test/perplexity", "train/lr", "best/valid_perplexity"):
         assert a.curve(tag) == b.curve(tag), tag
     for key in ("valid", "test", "samples"):

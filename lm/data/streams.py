@@ -52,6 +52,7 @@ class Windows:
                 raise UserError(f"data.{setting} must be at least 1; got {value}")
         self.streams = to_streams(ids, batch_size)
         self.window = window
+        self.epoch = 0  # how often the text has been read
         self._start = 0  # where the next reading begins
         self._position = 0  # how many windows the present one has handed out
         targets = max(0, self.streams.shape[1] - 1)
@@ -93,6 +94,7 @@ class Windows:
     def rewind(self) -> None:
         """The epoch is over, even where a limit cut it short: what is saved from here on starts at the first window."""
         self._position = 0
+        self.epoch += 1
 
 
 class RandomWindows(Windows):
@@ -109,7 +111,6 @@ class RandomWindows(Windows):
     def __init__(self, ids: np.ndarray, batch_size: int, window: int, seed: int, name: str = "text") -> None:
         super().__init__(ids, batch_size, window, name)
         self.seed = seed
-        self._epoch = 0
         # Of its own, not torch's: what else is drawn in a run must not move the windows, nor they that.
         generator = np.random.default_rng([seed, 0])
         left = self.streams.shape[1] - 1
@@ -126,20 +127,9 @@ class RandomWindows(Windows):
         return float(self._lengths.mean())
 
     def __getitem__(self, k: int) -> Window:
-        order = np.random.default_rng([self.seed, 1, self._epoch]).permutation(self._lengths)
+        order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self._lengths)
         first = int(order[:k].sum())
         return self._piece(first, first + int(order[k]))
-
-    def state_dict(self) -> dict[str, int]:
-        return {"position": self._position, "epoch": self._epoch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        super().load_state_dict(state)
-        self._epoch = state["epoch"] + state["position"] // self._count
-
-    def rewind(self) -> None:
-        super().rewind()
-        self._epoch += 1
 
 
 def limited(count: int, limit: float | int | None) -> int:
