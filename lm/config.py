@@ -61,6 +61,7 @@ class TrainConfig:
     regularisation: Regularisation = field(default_factory=Regularisation)
     seed: int = 0
     checkpoint: str | None = None
+    weights_from: str | None = None
 
 
 @dataclass
@@ -159,6 +160,8 @@ def validate(config: Mapping[str, Any]) -> None:
                 )
     if not 0 <= config["seed"] < 2**32:
         raise UserError(f"seed must be between 0 and {2**32 - 1}; got {config['seed']}")
+    if config.get("weights_from") == MISSING:
+        raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from lm.build import refuse_foreign
-from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, find
+from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, find, load_weights, read
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.models.base import LanguageModel
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
 """Parts of a configuration that a run may change when it goes on; the others are what the saved state stands for."""
@@ -108,6 +109,22 @@ def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], w
             f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "
             "restore the files, or start afresh without checkpoint="
         )
+
+
+def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
+    """Let a new run's model start from a checkpoint's weights. Raises UserError where they do not fit it."""
+    file = find(path)
+    saved = read(file)
+    if Vocab(saved["vocab"]["words"], saved["vocab"]["unit"]) != vocab:
+        raise UserError(
+            f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on"
+        )
+    try:
+        load_weights(model, saved, file)
+    except UserError:
+        raise UserError(
+            f"weights_from: the weights of {file} do not fit this model; choose the model settings it was trained with"
+        ) from None
 
 
 def bring_best(start: Path, run_dir: Path) -> None:

@@ -51,6 +51,8 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     config = plain(cfg)
     checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
+    if config.get("weights_from") not in (None, MISSING):
+        config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
     earlier, holds_run = report.read_result(run_dir), any((run_dir / FOLDER).glob("*.ckpt"))
     if sweeping() and earlier.get("config") == config and earlier["status"] == "completed":
         say(f"kept: {run_dir} is finished already")
@@ -120,6 +122,8 @@ def _train(
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
         if not here:
             resume.bring_best(start, run_dir)
+    elif config.get("weights_from"):
+        resume.take_weights(model, config["weights_from"], data.vocab)
     if here or again:
         resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")

@@ -91,6 +91,7 @@ def failure(tmp_path: Path) -> str:
         (["modle.hidden_size=3"], "modle", "Did you mean model?"),
         (["forcing/decay=linear"], "forcing/decay", "another option of forcing"),
         (["optim.schedule=cosine"], "optim.schedule", "optim/schedule=cosine"),
+        (["+experiment=awd_lstm_finetune", "data=pydoc"], "weights_from", "weights_from=PATH"),
         (["optim.betas=[0.9]"], "optim.betas", "a list of 2"),
         (["~seed"], "seed", "--help"),
         (["hydra.run.dir="], "hydra.run.dir", "hydra.run.dir=DIR"),

@@ -201,6 +201,22 @@ def test_settings_that_would_make_it_another_run_are_refused(
             go_on(run.dir, "checkpoint=last", setting)
 
 
+def test_a_new_run_starts_from_the_weights_of_another(
+    train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    common = ["data=text", f"data.train={text_file}", *SETTINGS, "optim=sgd", "trainer.max_epochs=1"]
+    first = train(*common, "optim.lr=1", name="first")
+    frozen = train(*common, "optim.lr=1e-30", f"weights_from={first.dir}", name="second")
+    assert frozen.result["valid"] == first.result["valid"]
+    assert frozen.result["resumed_at"] == []
+    assert list(frozen.curve()) == list(range(7))
+    again = go_on(frozen.dir, "checkpoint=last", "trainer.max_epochs=2")
+    assert again.result["config"]["weights_from"] == str(first.dir)
+    for mistake, named in (("model.hidden_size=8", "do not fit this model"), ("data.min_count=300", "vocabulary")):
+        with pytest.raises(UserError, match=f"weights_from.*{named}"):
+            train(*common, f"weights_from={first.dir}", mistake, name=named.split()[0])
+
+
 def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run], text_file: Path) -> None:
     overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1"]
     run = train(*overrides)
