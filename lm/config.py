@@ -13,6 +13,7 @@ from omegaconf import MISSING, DictConfig
 
 from lm.build import CONF, check, did_you_mean
 from lm.errors import UserError
+from lm.regularisation import Regularisation
 
 AVAILABLE = ("run_dir", "save_dir", "vocab", "config", "stop", "sampler", "seed", "first_start", "swept")
 """What callbacks and loggers may ask for beside their settings: objects of the run that builds them."""
@@ -33,9 +34,17 @@ PROFILE = "profile"
 
 @dataclass
 class TBPTT:
-    """Truncated back-propagation through time: how many windows gradients reach back over."""
+    """Truncated back-propagation through time: how many windows gradients reach back over, and how windows are cut."""
 
     windows: int = 1
+    random_length: bool = False
+    reset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.windows < 1:
+            raise UserError(f"tbptt.windows must be at least 1; got {self.windows}")
+        if not 0 <= self.reset <= 1:
+            raise UserError(f"tbptt.reset is a probability, between 0 and 1; got {self.reset}")
 
 
 @dataclass
@@ -52,8 +61,10 @@ class TrainConfig:
     callbacks: Any = MISSING
     logger: Any = MISSING
     tbptt: TBPTT = field(default_factory=TBPTT)
+    regularisation: Regularisation = field(default_factory=Regularisation)
     seed: int = 0
     checkpoint: str | None = None
+    weights_from: str | None = None
 
 
 @dataclass
@@ -182,16 +193,22 @@ def validate(config: Mapping[str, Any]) -> None:
     for key in ("data", "model", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
         if config.get(key) in (None, MISSING):
             raise UserError(f"{key} is missing; leave it as it is by default, or choose: python train.py --help")
-    windows = config["tbptt"]["windows"]
-    if windows < 1:
-        raise UserError(f"tbptt.windows must be at least 1; got {windows}")
-    if windows > 1 and config["forcing"].get("update") == "token":
-        raise UserError(
-            f"tbptt.windows={windows} keeps gradients over several windows, forcing.update=token cuts them at each "
-            "token: choose forcing.update=window, or tbptt.windows=1"
-        )
+    tbptt, regularisation = TBPTT(**config["tbptt"]), Regularisation(**config.get("regularisation", {}))
+    if config["forcing"].get("update") == "token":
+        for off, said in (
+            (tbptt.windows == 1, f"tbptt.windows={tbptt.windows} keeps gradients over several windows"),
+            (not tbptt.random_length, "tbptt.random_length=true sets a window's rate by its length"),
+            (regularisation == Regularisation(), "regularisation looks at the outputs of a whole window"),
+        ):
+            if not off:
+                raise UserError(
+                    f"{said}, forcing.update=token updates at each token: choose forcing.update=window, or leave the "
+                    "other one out"
+                )
     if not 0 <= config["seed"] < 2**32:
         raise UserError(f"seed must be between 0 and {2**32 - 1}; got {config['seed']}")
+    if config.get("weights_from") == MISSING:
+        raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")

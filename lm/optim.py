@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from lm.averaging import Averaging
 from lm.errors import UserError
 
 
@@ -96,12 +98,16 @@ class Plateau(Schedule):
 
 @dataclass(frozen=True)
 class Optim(ABC):
-    """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping)."""
+    """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping).
+
+    With `average` an average of the weights is what is evaluated and saved.
+    """
 
     lr: float
     weight_decay: float = 0.0
     clip: float = 0.5
     schedule: Schedule = field(default_factory=Constant)
+    average: Averaging | None = None
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -156,3 +162,16 @@ def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> None:
     # On a CPU looking costs nothing and mostly saves a pass over all gradients; a GPU would have to wait for it.
     if norm.device.type != "cpu" or not norm <= largest:
         nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+
+
+@contextmanager
+def scaled_rates(optimizer: Any, share: float) -> Iterator[None]:
+    """Every learning rate times `share`, for the steps inside; schedules and checkpoints know of the whole one only."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] *= share
+    try:
+        yield
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate

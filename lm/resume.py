@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lm.build import refuse_foreign
-from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find
+from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find, load_weights, read
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.models.base import LanguageModel
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
 """Parts of a configuration that a run may change when it goes on; the others are what the saved state stands for."""
@@ -85,6 +87,19 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Where torch's random numbers have come to, on the CPU and on the run's graphics cards."""
+    cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
+    return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards]}
+
+
+def restore_random_state(saved: dict[str, Any]) -> None:
+    """Go on from what `random_state` gave."""
+    torch.set_rng_state(saved["rng"])
+    for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(rng, i)
+
+
 def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], where: Path) -> None:
     """Raise UserError if the text is not the one that the checkpoint was trained on."""
     then = Vocab(saved["vocab"]["words"], saved["vocab"]["unit"])
@@ -94,6 +109,22 @@ def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], w
             f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "
             "restore the files, or start afresh without checkpoint="
         )
+
+
+def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
+    """Let a new run's model start from a checkpoint's weights. Raises UserError where they do not fit it."""
+    file = find(path)
+    saved = read(file)
+    if Vocab(saved["vocab"]["words"], saved["vocab"]["unit"]) != vocab:
+        raise UserError(
+            f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on"
+        )
+    try:
+        load_weights(model, saved, file)
+    except UserError:
+        raise UserError(
+            f"weights_from: the weights of {file} do not fit this model; choose the model settings it was trained with"
+        ) from None
 
 
 def bring_along(start: Path, run_dir: Path) -> None:

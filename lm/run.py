@@ -29,7 +29,7 @@ from lm.callbacks.progress import Bar, Progress, say
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load_weights, read
-from lm.config import AVAILABLE, PROFILE, composed, validate, without_profile
+from lm.config import AVAILABLE, PROFILE, TBPTT, composed, validate, without_profile
 from lm.data.sources import SPLITS
 from lm.data.streams import limited
 from lm.devices import device
@@ -37,6 +37,7 @@ from lm.errors import UserError
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.module import LanguageModule
 from lm.precision import training_precision
+from lm.regularisation import Regularisation
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -53,6 +54,8 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     config = plain(cfg)
     checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
+    if config.get("weights_from") not in (None, MISSING):
+        config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
     earlier, holds_run = report.read_result(run_dir), any((run_dir / FOLDER).glob("*.ckpt"))
     if sweeping() and earlier.get("config") == config and earlier["status"] == "completed":
         say(f"kept: {run_dir} is finished already")
@@ -116,6 +119,8 @@ def _train(
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
+    if TBPTT(**config["tbptt"]).random_length:
+        data.randomise_windows(config["seed"])
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     model.head.prepare(torch.from_numpy(np.bincount(data.ids["train"], minlength=len(data.vocab))))
     here = start is not None and in_folder(start, run_dir)
@@ -124,6 +129,8 @@ def _train(
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
         if not here:
             resume.bring_along(start, run_dir)
+    elif config.get("weights_from"):
+        resume.take_weights(model, config["weights_from"], data.vocab)
     if here or again:
         resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")
@@ -195,17 +202,20 @@ def in_folder(start: Path, run_dir: Path) -> bool:
 
 
 def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
-    forcing = build(config["forcing"], "forcing")
+    forcing, tbptt = build(config["forcing"], "forcing"), TBPTT(**config["tbptt"])
     windows = limited(len(data.train_dataloader()), trainer.limit_train_batches)
     per_window = config["data"]["window"] if forcing.update == "token" else 1
-    per_epoch = -(-windows * per_window // config["tbptt"]["windows"])
+    per_epoch = -(-windows * per_window // tbptt.windows)
     return LanguageModule(
         model,
         forcing,
         build(config["optim"], "optim"),
         updates_per_epoch=per_epoch,
         total_updates=per_epoch * (trainer.max_epochs or 1),
-        tbptt_windows=config["tbptt"]["windows"],
+        tbptt_windows=tbptt.windows,
+        base_length=config["data"]["window"] if tbptt.random_length else None,
+        state_reset=tbptt.reset,
+        regularisation=Regularisation(**config.get("regularisation", {})),
     )
 
 

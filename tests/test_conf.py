@@ -86,10 +86,13 @@ def test_the_default_is_the_classic_exercise() -> None:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs(experiment: str, train: Callable[..., Run], text_file: Path) -> None:
     sizes = [setting for setting in TINY if not setting.startswith("model.")]
-    widths = ["model.embedding_size=16", "model.hidden_size=16"]
-    run = train(
-        f"+experiment={experiment}", "data=text", f"data.train={text_file}", *sizes, *widths,
+    short = [
+        "data=text", f"data.train={text_file}", *sizes, "model.embedding_size=16", "model.hidden_size=16",
         "trainer.limit_train_batches=3", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2",
-    )  # fmt: skip
+    ]  # fmt: skip
+    base, more = experiment.removesuffix("_finetune"), []
+    if base != experiment:
+        more = [f"weights_from={train(f'+experiment={base}', *short, name=base).dir}"]
+    run = train(f"+experiment={experiment}", *short, *more)
     assert run.result["status"] == "completed"
     assert list(run.curve()) == [0, 1, 2]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lm.data.encoding import encode, encode_cached
 from lm.data.ptb import PennTreebank
 from lm.data.sources import SPLITS, PydocTopics, TextFiles, user_cache
-from lm.data.streams import Windows, one_stream, to_streams
+from lm.data.streams import RandomWindows, Windows, one_stream, to_streams
 from lm.data.synthetic import MarkovSource
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.errors import UserError
@@ -243,6 +243,66 @@ def test_windows_go_on_behind_the_last_one_handed_out() -> None:
     assert len(handed) + len(rest) == len(windows)
     assert rest[0].inputs[0, 0] == handed[-1].targets[0, -1]
     assert len(list(again)) == len(windows)  # the next epoch is whole
+
+
+@given(
+    length=st.integers(100, 3000), batch=st.integers(1, 4), window=st.integers(1, 90), seed=st.integers(0, 2**32 - 1)
+)
+def test_random_windows_read_on_without_gap_and_each_epoch_has_as_many(
+    length: int, batch: int, window: int, seed: int
+) -> None:
+    ids = np.arange(length, dtype=np.uint16)
+    if length // batch <= window:
+        with pytest.raises(UserError, match="too few"):
+            RandomWindows(ids, batch, window, seed)
+        return
+    windows = RandomWindows(ids, batch, window, seed)
+    streams, orders = torch.from_numpy(to_streams(ids, batch).astype(np.int64)), []
+    for _ in range(2):
+        epoch = list(windows)
+        windows.rewind()
+        assert len(epoch) == len(windows)
+        read = torch.cat([w.inputs for w in epoch], dim=1)
+        torch.testing.assert_close(read, streams[:, : read.shape[1]])
+        assert 0 <= streams.shape[1] - 1 - read.shape[1] < max(RandomWindows.MINIMUM, 1)
+        assert [w.reset for w in epoch] == [True] + [False] * (len(epoch) - 1)
+        orders.append([w.targets.shape[1] for w in epoch])
+        assert min(orders[-1]) >= min(RandomWindows.MINIMUM, streams.shape[1] - 1)
+        assert windows.mean_length == pytest.approx(sum(orders[-1]) / len(epoch))
+    assert sorted(orders[0]) == sorted(orders[1])
+    again = RandomWindows(ids, batch, window, seed)
+    assert [w.targets.shape[1] for w in again] == orders[0]
+
+
+def test_random_lengths_have_the_published_distribution_and_epochs_differ() -> None:
+    windows = RandomWindows(np.zeros(3_000_000, dtype=np.uint8), 1, 70, seed=3)
+    lengths = np.array([w.targets.shape[1] for w in windows])
+    short = lengths[lengths < 52]
+    assert len(short) / len(lengths) == pytest.approx(0.05, abs=0.005)
+    assert short.mean() == pytest.approx(34.5, abs=0.5)  # rounded down
+    assert lengths[lengths >= 52].mean() == pytest.approx(69.5, abs=0.2)
+    assert lengths[lengths >= 52].std() == pytest.approx(5, abs=0.2)
+    windows.rewind()
+    assert [w.targets.shape[1] for w in windows] != lengths.tolist()
+    assert RandomWindows(np.zeros(30_000), 1, 70, seed=4)[0].targets.shape != windows[0].targets.shape
+
+
+@given(taken=st.integers(0, 12), epochs=st.integers(0, 2))
+def test_random_windows_go_on_behind_the_last_one_handed_out(taken: int, epochs: int) -> None:
+    windows, again = (RandomWindows(np.arange(4000), 3, 60, seed=1) for _ in range(2))
+    for _ in range(epochs):
+        list(windows)
+        windows.rewind()
+    reader = iter(windows)
+    for _ in range(taken):
+        next(reader)
+    again.load_state_dict(windows.state_dict())
+    again.epoch = windows.epoch
+    for one, other in zip(reader, again, strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+    windows.rewind()
+    again.rewind()
+    assert torch.equal(windows[2].inputs, again[2].inputs)
 
 
 @pytest.mark.parametrize(("batch", "window", "setting"), [(0, 5, "batch_size"), (2, -1, "window")])

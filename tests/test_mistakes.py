@@ -91,6 +91,7 @@ def failure(tmp_path: Path) -> str:
         (["modle.hidden_size=3"], "modle", "Did you mean model?"),
         (["forcing/decay=linear"], "forcing/decay", "another option of forcing"),
         (["optim.schedule=cosine"], "optim.schedule", "optim/schedule=cosine"),
+        (["+experiment=awd_lstm_finetune", "data=pydoc"], "weights_from", "weights_from=PATH"),
         (["optim.betas=[0.9]"], "optim.betas", "a list of 2"),
         (["~seed"], "seed", "--help"),
         (["hydra.run.dir="], "hydra.run.dir", "hydra.run.dir=DIR"),
@@ -136,6 +137,7 @@ def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str
         "data.eval_window=0", "data.vocab_size=1", "data.min_count=0", "trainer.max_epochs=0",
         "trainer.log_every_n_steps=0", "tbptt.windows=0", "sampler.max_new_tokens=0", "optim.lr=0", "optim.clip=-1",
         "callbacks.checkpoint.every_n_windows=-1", "callbacks.free_running.streams=0", "seed=-1", "seed=99999999999",
+        "tbptt.reset=2", "regularisation.activation=-1",
         "trainer.limit_train_batches=0",
     ],
 )  # fmt: skip
@@ -312,9 +314,10 @@ def test_a_card_that_is_not_there(cli: Cli, train: Train, small: list[str], root
     assert "accelerator=cpu" in line
 
 
-def test_tbptt_over_token_updates(cli: Cli, small: list[str]) -> None:
-    line = cli(*small, "tbptt.windows=2", "forcing.update=token")
-    assert "tbptt.windows=2" in line
+@pytest.mark.parametrize("setting", ["tbptt.windows=2", "tbptt.random_length=true", "regularisation.temporal=1"])
+def test_what_needs_a_window_over_token_updates(setting: str, cli: Cli, small: list[str]) -> None:
+    line = cli(*small, setting, "forcing.update=token")
+    assert setting.split(".")[0] in line
     assert "forcing.update=window" in line
 
 

@@ -22,12 +22,15 @@ from lm.resume import merged
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [*TINY, "trainer.max_epochs=3", "trainer.limit_train_batches=7", "callbacks.checkpoint.every_n_windows=2"]
-SETTINGS += ["model.dropout=0.3", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "optim=adamw"]
+SETTINGS += ["trainer.limit_val_batches=2", "trainer.limit_test_batches=2", "optim=adamw"]
 MODES = {
     "teacher": [],
     "no_tf": ["+experiment=no_tf"],
     "tbptt": ["tbptt.windows=3"],
     "plateau": ["optim=sgd", "optim.lr=2"],
+    "masks": ["model=awd_lstm", "tbptt.random_length=true", "tbptt.reset=0.3", "regularisation.temporal=1"],
+    "average": ["optim=ntasgd", "optim.average.patience=0", "optim.lr=200", "tbptt.random_length=true"],
+    "moving": ["optim=adam", "optim/average=exponential", "optim.average.decay=0.9"],
 }
 
 
@@ -69,6 +72,9 @@ def assert_same_run(a: Run, b: Run) -> None:
         assert one["global_step"] == two["global_step"]
         for key, value in one["state_dict"].items():
             assert torch.equal(value, two["state_dict"][key]), key
+        assert one["training"]["average"]["losses"] == two["training"]["average"]["losses"]
+        for value, other in zip(*(run["training"]["average"]["trained"] for run in (one, two)), strict=True):
+            assert torch.equal(value, other)
     for tag in ("train/loss", "valid/perplexity", "test/perplexity", "train/lr", "best/valid_perplexity"):
         assert a.curve(tag) == b.curve(tag), tag
     for key in ("valid", "test", "samples"):
@@ -81,7 +87,8 @@ def assert_same_run(a: Run, b: Run) -> None:
 def test_a_resumed_run_is_the_uninterrupted_one(
     mode: str, window: int, validating: bool, train: Callable[..., Run], text_file: Path, tmp_path: Path
 ) -> None:
-    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, *MODES[mode]]
+    dropout = [] if "model=awd_lstm" in MODES[mode] else ["model.dropout=0.3"]
+    overrides = ["data=text", f"data.train={text_file}", *SETTINGS, *dropout, *MODES[mode]]
     whole = train(*overrides, name="whole")
     crash(train, overrides, window, validating)
     resumed = go_on(tmp_path / "broken", *overrides, "checkpoint=last", "+callbacks.crash=null")
@@ -192,6 +199,22 @@ def test_settings_that_would_make_it_another_run_are_refused(
         key = setting.split("=")[0].replace("forcing", "forcing.feedback")
         with pytest.raises(UserError, match=key):
             go_on(run.dir, "checkpoint=last", setting)
+
+
+def test_a_new_run_starts_from_the_weights_of_another(
+    train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    common = ["data=text", f"data.train={text_file}", *SETTINGS, "optim=sgd", "trainer.max_epochs=1"]
+    first = train(*common, "optim.lr=1", name="first")
+    frozen = train(*common, "optim.lr=1e-30", f"weights_from={first.dir}", name="second")
+    assert frozen.result["valid"] == first.result["valid"]
+    assert frozen.result["resumed_at"] == []
+    assert list(frozen.curve()) == list(range(7))
+    again = go_on(frozen.dir, "checkpoint=last", "trainer.max_epochs=2")
+    assert again.result["config"]["weights_from"] == str(first.dir)
+    for mistake, named in (("model.hidden_size=8", "do not fit this model"), ("data.min_count=300", "vocabulary")):
+        with pytest.raises(UserError, match=f"weights_from.*{named}"):
+            train(*common, f"weights_from={first.dir}", mistake, name=named.split()[0])
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run], text_file: Path) -> None:

@@ -66,7 +66,7 @@ class HyperParameters(pl.Callback):
     """
 
     FIGURES = ("best/valid_perplexity", "test/perplexity")
-    PARTS = ("data", "model", "forcing", "optim", "tbptt", "seed")
+    PARTS = ("data", "model", "forcing", "optim", "tbptt", "regularisation", "seed")
 
     LAYOUT: ClassVar[dict[str, dict[str, list[Any]]]] = {
         "train and valid": {

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from lm.data.encoding import encode_cached
 from lm.data.ptb import PennTreebank
 from lm.data.sources import PydocTopics, Source, TextFiles
-from lm.data.streams import EVAL_WINDOW, Windows, one_stream
+from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.data.synthetic import MarkovSource
 from lm.errors import UserError
 
@@ -42,14 +42,18 @@ class CorpusDataModule(pl.LightningDataModule):
         corpus = encode_cached(source, unit, vocab_size, min_count)
         self.vocab, self.ids = corpus.vocab, corpus.ids
         self.window = window
-        self._train = Windows(self.ids["train"], batch_size, window, "train")
+        self._train: Windows = Windows(self.ids["train"], batch_size, window, "train")
         self._valid = one_stream(self.ids["valid"], eval_window, "valid")
         self._test = one_stream(self.ids["test"], eval_window, "test")
 
     @property
-    def tokens_per_window(self) -> int:
-        """Targets of one training window, all streams together."""
-        return int(self._train.streams.shape[0]) * self._train.window
+    def tokens_per_window(self) -> float:
+        """Targets of one training window, all streams together; of windows of random lengths, the mean."""
+        return len(self._train.streams) * self._train.mean_length
+
+    def randomise_windows(self, seed: int) -> None:
+        """From here on training windows have random lengths around `window`, which `seed` settles."""
+        self._train = RandomWindows(self.ids["train"], len(self._train.streams), self.window, seed, "train")
 
     def train_dataloader(self) -> Windows:
         return self._train

@@ -52,6 +52,7 @@ class Windows:
                 raise UserError(f"data.{setting} must be at least 1; got {value}")
         self.streams = to_streams(ids, batch_size)
         self.window = window
+        self.epoch = 0  # how often the text has been read
         self._start = 0  # where the next reading begins
         self._position = 0  # how many windows the present one has handed out
         targets = max(0, self.streams.shape[1] - 1)
@@ -65,6 +66,11 @@ class Windows:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def mean_length(self) -> float:
+        """Tokens a stream and window, on average over an epoch."""
+        return min(self._count * self.window, self.streams.shape[1] - 1) / self._count
+
     def __iter__(self) -> Iterator[Window]:
         start, self._start = self._start, 0
         for k in range(start, self._count):
@@ -73,8 +79,11 @@ class Windows:
 
     def __getitem__(self, k: int) -> Window:
         first = k * self.window
-        piece = torch.from_numpy(self.streams[:, first : first + self.window + 1].astype(np.int64))
-        return Window(piece[:, :-1], piece[:, 1:], reset=k == 0)
+        return self._piece(first, first + self.window)
+
+    def _piece(self, first: int, end: int) -> Window:
+        piece = torch.from_numpy(self.streams[:, first : end + 1].astype(np.int64))
+        return Window(piece[:, :-1], piece[:, 1:], reset=first == 0)
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self._position}
@@ -85,6 +94,42 @@ class Windows:
     def rewind(self) -> None:
         """The epoch is over, even where a limit cut it short: what is saved from here on starts at the first window."""
         self._position = 0
+        self.epoch += 1
+
+
+class RandomWindows(Windows):
+    """Windows of random lengths (Merity et al. 2018), so that no place in the text always begins or ends one.
+
+    A length is normal around `window` tokens, or seldom around half of them, and at least `MINIMUM`. `seed` settles the
+    lengths of an epoch; each epoch has the same ones in an order of its own, so that all have as many windows. A rest
+    shorter than `MINIMUM` is dropped.
+    """
+
+    FULL, DEVIATION, MINIMUM = 0.95, 5.0, 5
+    """Probability of the whole `window`, standard deviation in tokens, fewest tokens."""
+
+    def __init__(self, ids: np.ndarray, batch_size: int, window: int, seed: int, name: str = "text") -> None:
+        super().__init__(ids, batch_size, window, name)
+        self.seed = seed
+        # Of its own, not torch's: what else is drawn in a run must not move the windows, nor they that.
+        generator = np.random.default_rng([seed, 0])
+        left = self.streams.shape[1] - 1
+        lengths: list[int] = []
+        while left >= self.MINIMUM or not lengths:
+            base = window if generator.random() < self.FULL else window / 2
+            lengths.append(min(left, max(self.MINIMUM, int(generator.normal(base, self.DEVIATION)))))
+            left -= lengths[-1]
+        self._lengths = np.array(lengths)
+        self._count = len(lengths)
+
+    @property
+    def mean_length(self) -> float:
+        return float(self._lengths.mean())
+
+    def __getitem__(self, k: int) -> Window:
+        order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self._lengths)
+        first = int(order[:k].sum())
+        return self._piece(first, first + int(order[k]))
 
 
 def limited(count: int, limit: float | int | None) -> int:

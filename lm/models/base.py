@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,6 +17,13 @@ State = list[tuple[Tensor, ...]]
 def detach(state: State) -> State:
     """The same memory, cut off from the graph that made it: where back-propagation through time is truncated."""
     return [tuple(part.detach() for part in layer) for layer in state]
+
+
+def reset_some(state: State, probability: float) -> State:
+    """The same memory, but that of each sequence put to zero with a probability."""
+    first = state[0][0]
+    kept = torch.rand(len(first), 1, device=first.device) >= probability  # B, 1
+    return [tuple(part * kept for part in layer) for layer in state]
 
 
 class Head(nn.Module, ABC):
