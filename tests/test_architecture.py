@@ -20,8 +20,18 @@ FREE = [
     "checkpoint.py",
     "build.py",
 ]
-FREE += [f"comparison/{part}.py" for part in ("ngram", "page", "quality", "sentences", "statistics", "texts", "vectors")]
-FREE += ["plots.py", "data/vocab.py", "data/streams.py", "data/sources.py", "data/encoding.py", "data/ptb.py", "data/synthetic.py"]
+FREE += [
+    f"comparison/{part}.py" for part in ("ngram", "page", "quality", "sentences", "statistics", "texts", "vectors")
+]
+FREE += [
+    "plots.py",
+    "data/vocab.py",
+    "data/streams.py",
+    "data/sources.py",
+    "data/encoding.py",
+    "data/ptb.py",
+    "data/synthetic.py",
+]
 
 
 def name(path: Path) -> str:

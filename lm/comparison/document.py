@@ -45,7 +45,7 @@ def _limits(report: dict[str, Any]) -> list[Block | None]:
 def _sources(report: dict[str, Any]) -> list[Block | None]:
     rows = [
         [
-            run["name"],
+            run["label"],
             str(run["seed"]),
             str(run["best_epoch"] or "-"),
             number(run["valid"].get("perplexity")),

@@ -104,13 +104,17 @@ def change(words: str, kind: str, by_training: float, by_seed: float | None) -> 
 def distances(row: dict[str, Any]) -> str:
     """How one pair's distance differs between two groups; `row` is one of report.json's distances."""
     (a, b), (x, y), seeds = row["groups"], row["means"], row["over_seeds"]
-    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}"
+    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}."
     if seeds["low"] is None:
-        return f"{start}. One of them has a single seed: setting and chance cannot be told apart."
-    span = interval(seeds["low"], seeds["high"], 3)
-    if _covers(seeds):
-        return f"{start}, but no difference is shown: the interval over seeds of the difference, {span}, contains 0."
-    return f"{start}; the interval over seeds of the difference, {span}, leaves out 0."
+        return f"{start} One of them has a single seed: setting and chance cannot be told apart."
+    verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
+    return f"{start} Interval over seeds of the difference: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
+
+
+def tally(what: str, shown: int, judged: int, single: int) -> str:
+    """How many of many comparisons show a difference, and how many cannot: one side of them is a single run."""
+    rest = f"; {single} more have a single seed on one side" if single else ""
+    return f"{what}: a difference beyond that of seeds in {shown} of {judged} comparisons of settings{rest}."
 
 
 def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
