@@ -209,3 +209,11 @@ def test_distances_between_settings_need_seeds() -> None:
     assert "cannot be told apart" in alone
     assert "no difference is shown" in sentences.distances({**base, "over_seeds": {"low": -0.3, "high": 0.1}})
     assert "beyond that of seeds" in sentences.distances({**base, "over_seeds": {"low": -0.2, "high": -0.1}})
+
+
+def test_overlapping_intervals_show_no_difference() -> None:
+    a, b, c = ({"low": low, "high": low + 1} for low in (1.0, 1.5, 3.0))
+    assert "no difference shown" in sentences.apart(a, b)
+    assert "no difference shown" in sentences.apart(b, a)
+    assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
+    assert "single runs" in sentences.apart(a, {"low": None, "high": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from lm.comparison.page import Picture
 from lm.comparison.sections.shared import texts
@@ -149,7 +149,7 @@ def _log_scale(panel: Axes, values: list[float]) -> None:
     narrow = max(values) < 20 * min(values)  # then powers of ten alone would leave the axis without a number
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
     panel.yaxis.set_major_formatter(FuncFormatter(_short))
-    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.yaxis.set_minor_locator(NullLocator())
 
 
 def _file(name: str, report: dict[str, Any], text: str | None) -> str:

@@ -28,6 +28,14 @@ def estimate(figure: dict[str, Any] | None, digits: int = 4) -> str:
     return text if figure.get("low") is None else f"{text} {interval(figure['low'], figure['high'], digits)}"
 
 
+def apart(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Whether the intervals of two estimates tell them apart."""
+    if a["low"] is None or b["low"] is None:
+        return "single runs: chance is not ruled out"
+    overlap = a["low"] <= b["high"] and b["low"] <= a["high"]
+    return "their intervals overlap: no difference shown" if overlap else "their intervals do not overlap"
+
+
 def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
     """`A (x) is smaller than B (y)`, from the figures themselves; equal where the digits shown are."""
     if number(x, digits) == number(y, digits):
@@ -148,8 +156,8 @@ def loops(name: str, greedy: dict[str, Any], random: dict[str, Any]) -> str:
     """Whether greedy and random text go round in circles."""
     if greedy["loops"]:
         how = (
-            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop, at the median one of "
-            f"{greedy['loop_period']:g} words behind {greedy['loop_begins']:g} others"
+            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop (medians: its length in words "
+            f"{greedy['loop_period']:g}, words before it {greedy['loop_begins']:g})"
         )
     else:
         how = f"none of its {greedy['sequences']} texts ends in a loop"

@@ -125,7 +125,8 @@ def chance(report: dict[str, Any]) -> list[Block | None]:
     table = []
     for row in rows:
         spans = [_interval(row[key]) for key in ("over_text", "over_seeds")]
-        shown = "yes" if row["shown"] else "no"
+        settled = "yes" if row["over_seeds"]["low"] is not None else "of these runs"
+        shown = settled if row["shown"] else "no"
         table.append([" minus ".join(reversed(row["groups"])), number(row["nats"], 3), *spans, shown])
     told = rows if len(rows) <= TOLD else [row for row in rows if row["shown"]]
     return [

@@ -9,6 +9,9 @@ from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.shared import firsts, texts
 from lm.comparison.sentences import number
 
+TOLD = 3
+"""Settings up to which the n-gram model's verdicts are put in words; of more, the table says them."""
+
 
 def writing(report: dict[str, Any]) -> list[Block | None]:
     runs = [run for run in report["runs"] if run["quality"]]
@@ -38,7 +41,7 @@ def writing(report: dict[str, Any]) -> list[Block | None]:
         if "distinct_1" in real
     ]
     said = [sentences.loops(run["label"], run["quality"]["greedy"], run["quality"]["random"]) for run in first]
-    for run in first:
+    for run in first if len(first) <= TOLD else ():
         real: dict[str, Any] = next((real for real in report["real_text"] if run["name"] in real["runs"]), {})
         for sampler in ("greedy", "random"):
             if run["quality"][sampler]["ngram_nats"] is not None and real.get("ngram_nats") is not None:
