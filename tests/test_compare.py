@@ -212,7 +212,7 @@ def test_the_end_of_a_sweep_writes_the_report(tmp_path: Path, text_file: Path) -
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path}/report/report.html" in done.stdout
     found = json.loads((tmp_path / "report/report.json").read_text())
-    assert [group["name"] for group in found["groups"]] == ["forcing=teacher", "forcing=free_running"]
+    assert [group["name"] for group in found["groups"]] == ["teacher", "free_running"]
 
 
 def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from lm.comparison import sentences, vectors
 from lm.comparison.curves import convergence, levels
+from lm.comparison.differences import pick
 from lm.comparison.ngram import TrigramModel
 from lm.comparison.quality import Loop, distinct, loop, pieces
 from lm.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
@@ -49,11 +51,28 @@ def test_students_interval_is_the_one_of_the_tables() -> None:
     assert over_seeds([1.0]) == (1.0, None, None, 1)
 
 
-def test_welchs_interval_shows_what_seeds_do_not_explain() -> None:
-    assert between_seeds([1.0, 1.1, 0.9], [2.0, 2.1, 1.9]).excludes(0)
-    assert not between_seeds([1.0, 2.0, 3.0], [1.5, 2.5, 2.2]).excludes(0)
-    assert between_seeds([1.0, 1.0], [1.0, 1.0])[:3] == (0, 0, 0)
-    assert between_seeds([1.0], [2.0, 3.0])[:3] == (1.5, None, None)
+def test_tukeys_intervals_are_those_of_scipy() -> None:
+    groups = [[1.0, 1.1, 0.9], [2.0, 2.1, 1.9, 2.2], [1.0, 1.2, 1.3]]
+    found, known = between_seeds(groups, 0.9), stats.tukey_hsd(*groups).confidence_interval(0.9)
+    for (i, j), part in found.items():
+        assert (part.low, part.high) == pytest.approx((known.low[j, i], known.high[j, i]))
+    assert found[0, 1].excludes(0)
+    assert not found[0, 2].excludes(0)
+
+
+def test_equal_seeds_and_single_ones_show_no_difference() -> None:
+    assert between_seeds([[1.0, 1.0], [1.0, 1.0]])[0, 1][:3] == (0, 0, 0)
+    assert between_seeds([[1.0], [2.0, 3.0]])[0, 1][:3] == (1.5, None, None)
+    assert between_seeds([[1.0], [2.0]])[0, 1][:3] == (1, None, None)
+    assert not between_seeds([[1.0, 2.0, 3.0], [1.5, 2.5, 2.2]])[0, 1].excludes(0)
+
+
+@given(st.integers(0, 2), st.integers(0, 2))
+def test_a_difference_the_other_way_round_is_its_negative(i: int, j: int) -> None:
+    found = between_seeds([[1.0, 1.1], [2.0, 2.1], [4.0, 1.2]])
+    if i != j:
+        there, back = pick(found, i, j), pick(found, j, i)
+        assert (there.mean, there.low, there.high) == (-back.mean, -back.high, -back.low)
 
 
 def test_the_trigram_model_by_hand() -> None:
@@ -189,4 +208,12 @@ def test_distances_between_settings_need_seeds() -> None:
     assert "A (1.133) is larger than that with B (1.000)" in alone
     assert "cannot be told apart" in alone
     assert "no difference is shown" in sentences.distances({**base, "over_seeds": {"low": -0.3, "high": 0.1}})
-    assert "leaves out 0" in sentences.distances({**base, "over_seeds": {"low": -0.2, "high": -0.1}})
+    assert "beyond that of seeds" in sentences.distances({**base, "over_seeds": {"low": -0.2, "high": -0.1}})
+
+
+def test_overlapping_intervals_show_no_difference() -> None:
+    a, b, c = ({"low": low, "high": low + 1} for low in (1.0, 1.5, 3.0))
+    assert "no difference shown" in sentences.apart(a, b)
+    assert "no difference shown" in sentences.apart(b, a)
+    assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
+    assert "single runs" in sentences.apart(a, {"low": None, "high": None})

@@ -15,6 +15,7 @@ from lm.comparison.statistics import Interval, between_seeds, paired_bootstrap, 
 from lm.comparison.texts import vocab_key
 from lm.comparison.trained import Settings
 
+FIGURE = "the difference on the test text"
 ALL_PAIRS = 8
 """Groups up to which every pair is compared; of more, each with the best."""
 
@@ -32,40 +33,50 @@ def differences(
 ) -> list[dict[str, Any]]:
     """Nats a token on the shared test text, each pair of groups: the second's minus the first's.
 
-    The intervals of all pairs hold together with the confidence asked for (Bonferroni).
+    The intervals of all pairs hold together with the confidence asked for: over the text by Bonferroni's rule, over
+    seeds by Tukey's.
     """
-    pairs = pairs_of(groups)
-    each = 1 - (1 - settings.confidence) / max(1, len(pairs))
-    found = []
-    for a, b in pairs:
-        ones = [[known[run.name] for run in group.runs] for group in (a, b)]
+    nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
+    pairs = []
+    for a, b in pairs_of(groups):
         refusal = Refusal(refused, a.name, b.name)
-        nats = [[one.nats for one in side if one.nats is not None] for side in ones]
-        if not all(nats):
-            refusal.note("the difference on the test text", "the nats of the test text of one of them are not known")
-            continue
-        if reason := different_text([one for side in ones for one in side]):
-            refusal.note("the difference on the test text", reason)
-            continue
-        shared = min(len(values) for side in nats for values in side)
-        first, second = (np.mean([values[:shared] for values in side], axis=0) for side in nats)
+        if not nats[a.name] or not nats[b.name]:
+            refusal.note(FIGURE, "the nats of the test text of one of them are not known")
+        elif reason := different_text([known[run.name] for group in (a, b) for run in group.runs]):
+            refusal.note(FIGURE, reason)
+        else:
+            pairs.append((a.name, b.name))
+    each = 1 - (1 - settings.confidence) / max(1, len(pairs))
+    involved = list(dict.fromkeys(name for pair in pairs for name in pair))
+    shared = min((len(values) for name in involved for values in nats[name]), default=0)
+    seeds = between_seeds([[float(v[:shared].mean()) for v in nats[name]] for name in involved], settings.confidence)
+    found = []
+    for a_name, b_name in pairs:
+        first, second = (np.mean([values[:shared] for values in nats[name]], axis=0) for name in (a_name, b_name))
         text = paired_bootstrap(first, second, each, settings.resamples, settings.seed)
-        means = [[float(values[:shared].mean()) for values in side] for side in nats]
-        seeds = between_seeds(means[0], means[1], each)
+        over_seeds = pick(seeds, involved.index(a_name), involved.index(b_name))
         found.append(
             {
-                "groups": [a.name, b.name],
+                "groups": [a_name, b_name],
                 "nats": text.mean,
                 "over_text": text._asdict(),
-                "over_seeds": seeds._asdict(),
+                "over_seeds": over_seeds._asdict(),
                 "tokens": shared,
                 "segment_tokens": segment_length(shared),
                 "confidence_of_each": each,
                 "confidence_of_all": settings.confidence,
-                "shown": _shown(text, seeds),
+                "shown": _shown(text, over_seeds),
             }
         )
     return found
+
+
+def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval:
+    """The interval of the difference j minus i, whichever way round it was made."""
+    if (i, j) in intervals:
+        return intervals[i, j]
+    mean, low, high, over = intervals[j, i]
+    return Interval(-mean, None if high is None else -high, None if low is None else -low, over)
 
 
 def _shown(text: Interval, seeds: Interval) -> bool:
@@ -121,33 +132,31 @@ def agreement(
 def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
     """How the distances of the words asked for differ between two groups: the second's minus the first's.
 
-    The intervals, over seeds, hold together with the confidence asked for (Bonferroni). Euclidean distances grow with
-    the vectors' size and are compared between equal sizes only.
+    The intervals, over seeds, hold together with the confidence asked for (Tukey; Bonferroni over words and kinds of
+    distance). Euclidean distances grow with the vectors' size and are compared between equal sizes only.
     """
-    sizes = {row["name"]: row["embeddings"]["size"] for row in rows if row["embeddings"]}
-    measured = {row["name"]: row["embeddings"]["pairs"] for row in rows if row["embeddings"]}
+    measured = {row["name"]: row["embeddings"] for row in rows if row["embeddings"]}
+    families: dict[tuple[tuple[str, ...], str, int], dict[str, list[float]]] = {}
+    for group in groups:
+        for own in (measured[run.name] for run in group.runs if run.name in measured):
+            for pair in own["pairs"]:
+                for kind in ("euclidean", "cosine"):
+                    family = tuple(pair["words"]), kind, own["size"] if kind == "euclidean" else 0
+                    families.setdefault(family, {}).setdefault(group.name, []).append(float(pair[kind]["trained"]))
+    each = 1 - (1 - confidence) / max(1, len(families))
     found = []
-    for a, b in pairs_of(groups):
-        sides = [[measured[run.name] for run in group.runs if run.name in measured] for group in (a, b)]
-        if not all(sides):
-            continue
-        words = [[pair["words"] for pair in side[0]] for side in sides]
-        for at, pair in enumerate(words[0]):
-            if words[0] != words[1]:
-                continue
-            same_size = len({sizes[run.name] for group in (a, b) for run in group.runs if run.name in sizes}) == 1
-            for kind in ("euclidean", "cosine") if same_size else ("cosine",):
-                values = [[float(pairs[at][kind]["trained"]) for pairs in side] for side in sides]
-                found.append((pair, kind, [a.name, b.name], values))
-    each = 1 - (1 - confidence) / max(1, len(found))
-    return [
-        {
-            "words": pair,
-            "kind": kind,
-            "groups": names,
-            "means": [float(np.mean(side)) for side in values],
-            "over_seeds": between_seeds(values[0], values[1], each)._asdict(),
-            "confidence_of_each": each,
-        }
-        for pair, kind, names, values in found
-    ]
+    for (words, kind, _), values in families.items():
+        names, seeds = list(values), between_seeds(list(values.values()), each)
+        for a, b in pairs_of(groups):
+            if a.name in values and b.name in values:
+                found.append(
+                    {
+                        "words": list(words),
+                        "kind": kind,
+                        "groups": [a.name, b.name],
+                        "means": [float(np.mean(values[group.name])) for group in (a, b)],
+                        "over_seeds": pick(seeds, names.index(a.name), names.index(b.name))._asdict(),
+                        "confidence_of_all": confidence,
+                    }
+                )
+    return found

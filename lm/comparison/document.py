@@ -16,7 +16,7 @@ def document(report: dict[str, Any]) -> tuple[str, list[Block]]:
     """A title, and the blocks of the page."""
     groups = report["groups"]
     names = [group["name"] for group in groups]
-    title = "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 90 else f"{len(names)} settings")
+    title = "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 130 else f"{len(names)} settings")
     blocks: list[Block | None] = [Text(_about(report))]
     if report["left_out"]:
         blocks.append(Statements([f"Left out: {job['folder']}: {job['reason']}" for job in report["left_out"]]))
@@ -30,7 +30,8 @@ def _about(report: dict[str, Any]) -> str:
     return (
         f"{len(report['runs'])} runs in {len(report['groups'])} settings; runs that differ in their seed alone are one "
         f"setting. Square brackets hold {level} intervals over seeds (Student's t) unless they say otherwise; a figure "
-        "without them comes from one run. Every number here stands in report.json, which names the file it is from."
+        "without them comes from one run. Every number here stands in report.json, or is a count or mean of what "
+        "stands there; report.json names the files that each run's figures are from."
     )
 
 
@@ -45,7 +46,7 @@ def _limits(report: dict[str, Any]) -> list[Block | None]:
 def _sources(report: dict[str, Any]) -> list[Block | None]:
     rows = [
         [
-            run["name"],
+            run["label"],
             str(run["seed"]),
             str(run["best_epoch"] or "-"),
             number(run["valid"].get("perplexity")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from lm.comparison.page import Picture
 from lm.comparison.sections.shared import texts
@@ -114,7 +114,6 @@ def distances(report: dict[str, Any], at: int) -> Picture | None:
     if not runs:
         return None
     drawn, panels = figure(columns=2, width=12, height=1.7 + 0.42 * len(runs))
-    names = [group["name"] for group in report["groups"]]
     for panel, kind in zip(panels, ("euclidean", "cosine"), strict=True):
         for y, run in enumerate(runs):
             pair, frequent = run["embeddings"]["pairs"][at][kind], run["embeddings"]["frequent_pairs"][kind]
@@ -125,8 +124,7 @@ def distances(report: dict[str, Any], at: int) -> Picture | None:
                 panel.plot(pair["initial"], y - 0.13, "o", color="white", mec="black", ms=8, label=label)
             label = "this pair, trained" if y == 0 else "_"
             panel.plot(pair["trained"], y + 0.13, "D", color=PALETTE[1], ms=8, label=label)
-        labels = [run["group"] if len(names) == len(runs) else f"{run['group']}, seed {run['seed']}" for run in runs]
-        panel.set_yticks(range(len(runs)), labels)
+        panel.set_yticks(range(len(runs)), [run["label"] for run in runs])
         panel.tick_params(axis="y", labelsize=9)
         panel.set_ylim(len(runs) - 0.5, -0.5)
         panel.set_xlabel(f"{kind} distance")
@@ -151,7 +149,7 @@ def _log_scale(panel: Axes, values: list[float]) -> None:
     narrow = max(values) < 20 * min(values)  # then powers of ten alone would leave the axis without a number
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
     panel.yaxis.set_major_formatter(FuncFormatter(_short))
-    panel.yaxis.set_minor_formatter(NullFormatter())
+    panel.yaxis.set_minor_locator(NullLocator())
 
 
 def _file(name: str, report: dict[str, Any], text: str | None) -> str:

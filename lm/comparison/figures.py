@@ -65,6 +65,7 @@ def _row(one: Known, group: Group, wanted: list[float], refused: list[dict[str, 
         refusal.note("curves over seconds", "the run did not log its training seconds")
     return {
         "name": run.name,
+        "label": _label(run, group),
         "group": group.name,
         "seed": run.seed,
         "folder": str(run.folder),
@@ -87,6 +88,14 @@ def _row(one: Known, group: Group, wanted: list[float], refused: list[dict[str, 
         "convergence": curves.convergence(valid, wanted),
         **{key: one.figures.get(key) for key in ("nats_per_token", "samples", "quality", "embeddings")},
     }
+
+
+def _label(run: Run, group: Group) -> str:
+    """How the page calls a run: by its setting, and its seed where there are several; by its folder if that is the
+    setting's name too."""
+    if group.name == run.name or group.name.startswith(f"{group.runs[0].name} and "):
+        return run.name
+    return group.name if len(group.runs) == 1 else f"{group.name}, seed {run.seed}"
 
 
 def _group(group: Group, rows: list[dict[str, Any]], confidence: float) -> dict[str, Any]:

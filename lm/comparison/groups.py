@@ -43,9 +43,17 @@ def _settings(run: Run) -> str:
 
 
 def _names(groups: list[list[Run]]) -> list[str]:
-    """What was typed for each group and not for all; the folders' names where that does not tell them apart."""
-    typed = [[o for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
-    names = [" ".join(o.lstrip("+") for o in own if any(o not in other for other in typed)) for own in typed]
-    if len(groups) > 1 and len(set(names)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in names):
-        return names
+    """What was typed for each group and not for all, as short as it is clear; else the folders' names."""
+    typed = [[o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
+    own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
+    # `forcing=teacher forcing.update=token` is long in every sentence; `teacher token` says it, where all differ so.
+    for names in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
+        if len(groups) > 1 and len(set(names)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in names):
+            return names
     return [group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more" for group in groups]
+
+
+def _value(override: str) -> str:
+    """`forcing.update=token` as `token`; a number, a switch or a list keeps its key's last part: `lr=0.1`."""
+    key, _, value = override.partition("=")
+    return value if value[:1].isalpha() and value not in ("true", "false", "null") else f"{key.split('.')[-1]}={value}"

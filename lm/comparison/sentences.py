@@ -28,6 +28,14 @@ def estimate(figure: dict[str, Any] | None, digits: int = 4) -> str:
     return text if figure.get("low") is None else f"{text} {interval(figure['low'], figure['high'], digits)}"
 
 
+def apart(a: dict[str, Any], b: dict[str, Any]) -> str:
+    """Whether the intervals of two estimates tell them apart."""
+    if a["low"] is None or b["low"] is None:
+        return "single runs: chance is not ruled out"
+    overlap = a["low"] <= b["high"] and b["low"] <= a["high"]
+    return "their intervals overlap: no difference shown" if overlap else "their intervals do not overlap"
+
+
 def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
     """`A (x) is smaller than B (y)`, from the figures themselves; equal where the digits shown are."""
     if number(x, digits) == number(y, digits):
@@ -104,13 +112,17 @@ def change(words: str, kind: str, by_training: float, by_seed: float | None) -> 
 def distances(row: dict[str, Any]) -> str:
     """How one pair's distance differs between two groups; `row` is one of report.json's distances."""
     (a, b), (x, y), seeds = row["groups"], row["means"], row["over_seeds"]
-    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}"
+    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}."
     if seeds["low"] is None:
-        return f"{start}. One of them has a single seed: setting and chance cannot be told apart."
-    span = interval(seeds["low"], seeds["high"], 3)
-    if _covers(seeds):
-        return f"{start}, but no difference is shown: the interval over seeds of the difference, {span}, contains 0."
-    return f"{start}; the interval over seeds of the difference, {span}, leaves out 0."
+        return f"{start} One of them has a single seed: setting and chance cannot be told apart."
+    verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
+    return f"{start} Interval over seeds of the difference: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
+
+
+def tally(what: str, shown: int, judged: int, single: int) -> str:
+    """How many of many comparisons show a difference, and how many cannot: one side of them is a single run."""
+    rest = f"; {single} more have a single seed on one side" if single else ""
+    return f"{what}: a difference beyond that of seeds in {shown} of {judged} comparisons of settings{rest}."
 
 
 def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
@@ -144,8 +156,8 @@ def loops(name: str, greedy: dict[str, Any], random: dict[str, Any]) -> str:
     """Whether greedy and random text go round in circles."""
     if greedy["loops"]:
         how = (
-            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop, at the median one of "
-            f"{greedy['loop_period']:g} words behind {greedy['loop_begins']:g} others"
+            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop (medians: its length in words "
+            f"{greedy['loop_period']:g}, words before it {greedy['loop_begins']:g})"
         )
     else:
         how = f"none of its {greedy['sequences']} texts ends in a loop"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -34,18 +36,26 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - half, mean + half, len(values))
 
 
-def between_seeds(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval:
-    """mean(b) - mean(a) with Welch's t interval; no interval where either has one value."""
-    difference, count = float(np.mean(b) - np.mean(a)), min(len(a), len(b))
-    if count < 2:
-        return Interval(difference, None, None, count)
-    parts = [np.var(values, ddof=1) / len(values) for values in (a, b)]
-    total = sum(parts)
-    if total == 0:
-        return Interval(difference, difference, difference, count)
-    freedom = total**2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (a, b), strict=True))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(total))
-    return Interval(difference, difference - half, difference + half, count)
+def between_seeds(groups: Sequence[Sequence[float]], confidence: float = 0.95) -> dict[tuple[int, int], Interval]:
+    """mean(b) - mean(a) for each pair (a, b) of groups, with Tukey's intervals, which hold for all pairs together.
+
+    The spread of seeds is taken to be the same in every group and pooled: three seeds alone say little about it.
+    (Tukey 1949, Kramer 1956.) No interval for a group of one value.
+    """
+    several = [values for values in groups if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    pooled = sum(float(np.var(values)) * len(values) for values in several) / freedom if freedom else 0.0
+    reach = 0.0
+    if len(several) > 1:
+        reach = float(stats.studentized_range.ppf(confidence, len(several), freedom)) * math.sqrt(pooled / 2)
+    found = {}
+    for i, j in combinations(range(len(groups)), 2):
+        sizes = len(groups[i]), len(groups[j])
+        difference, over = float(np.mean(groups[j]) - np.mean(groups[i])), min(sizes)
+        half = reach * math.sqrt(1 / sizes[0] + 1 / sizes[1])
+        low, high = (difference - half, difference + half) if over > 1 else (None, None)
+        found[i, j] = Interval(difference, low, high, over)
+    return found
 
 
 def segment_length(tokens: int) -> int:

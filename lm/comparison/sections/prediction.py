@@ -9,6 +9,9 @@ from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.shared import texts
 from lm.comparison.sentences import estimate, number
 
+TOLD = 6
+"""Comparisons up to which each is put in words; of more, those that show a difference."""
+
 
 def prediction(report: dict[str, Any]) -> list[Block | None]:
     groups = report["groups"]
@@ -91,7 +94,7 @@ def _learning(report: dict[str, Any]) -> list[str]:
         curve = run["curves"]["validation"]
         if curve and run["best_epoch"] and len(curve["values"]) > 1:
             best, last = run["valid"]["perplexity"], curve["values"][-1]
-            said.append(sentences.overfitting(run["name"], best, run["best_epoch"], last, len(curve["values"])))
+            said.append(sentences.overfitting(run["label"], best, run["best_epoch"], last, len(curve["values"])))
     return said
 
 
@@ -117,19 +120,32 @@ def chance(report: dict[str, Any]) -> list[Block | None]:
     rows = report["differences"]
     if not rows:
         return []
-    level, count = f"{100 * rows[0]['confidence_of_all']:g}%", len(rows)
-    alone = f"{100 * rows[0]['confidence_of_each']:.4g}%"
-    each = f", which hold for all {count} comparisons together ({alone} each, Bonferroni)" if count > 1 else ""
+    level = f"{100 * rows[0]['confidence_of_all']:g}%"
+    together = f", which hold for all {len(rows)} comparisons together" if len(rows) > 1 else ""
+    table = []
+    for row in rows:
+        spans = [_interval(row[key]) for key in ("over_text", "over_seeds")]
+        settled = "yes" if row["over_seeds"]["low"] is not None else "of these runs"
+        shown = settled if row["shown"] else "no"
+        table.append([" minus ".join(reversed(row["groups"])), number(row["nats"], 3), *spans, shown])
+    told = rows if len(rows) <= TOLD else [row for row in rows if row["shown"]]
     return [
         Heading("Is the difference more than chance?"),
         Text(
-            f"Nats of the same words of the test text, compared word by word, in {level} intervals{each}. Over the "
+            f"Nats of the same words of the test text, compared word by word, in {level} intervals{together}. Over the "
             f"text: segments of {rows[0]['segment_tokens']} tokens drawn anew {report['settings']['resamples']:,} "
-            "times, the same ones for both. Over seeds: Welch's t. A difference counts as shown where both leave out 0."
+            "times, the same ones for both (Bonferroni for several). Over seeds: Tukey's, their spread taken to be the "
+            "same in every setting. A difference counts as shown where both leave out 0; what only the text's interval "
+            "says holds for these trained models and not for their settings."
         ),
-        Statements([sentences.difference(row) for row in rows]),
+        Table(["", "nats a token", "over the text", "over seeds", "shown"], table),
         drawing.differences(report),
+        Statements([sentences.difference(row) for row in told]),
     ]
+
+
+def _interval(part: dict[str, Any]) -> str:
+    return "-" if part["low"] is None else sentences.interval(part["low"], part["high"], 3)
 
 
 def _scored(figure: dict[str, Any] | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from lm.comparison.page import Block, Heading, Statements
 from lm.comparison.sections.shared import texts
-from lm.comparison.sentences import number, side
+from lm.comparison.sentences import apart, number, side
 
 
 def short(report: dict[str, Any]) -> list[Block | None]:
@@ -21,9 +21,11 @@ def _best(report: dict[str, Any]) -> list[str]:
     best = min(groups, key=lambda group: float(group["test"]["mean"]))["name"]
     rows = [row for row in report["differences"] if best in row["groups"]]
     shown = [row for row in rows if row["shown"] and (row["nats"] > 0) == (row["groups"][0] == best)]
+    runs_only = sum(row["over_seeds"]["low"] is None for row in shown)
     value = next(group["test"]["mean"] for group in groups if group["name"] == best)
-    beyond = f"shown to be better, beyond chance, than {len(shown)} of {len(rows)} it was compared with"
-    return [f"Lowest test perplexity, reading true words: {best} ({number(value)}), {beyond}."]
+    beyond = f"better, beyond chance, than {len(shown)} of the {len(rows)} others"
+    limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
+    return [f"Lowest test perplexity, reading true words: {best} ({number(value)}), {beyond}{limit}."]
 
 
 def _own_words(report: dict[str, Any]) -> list[str]:
@@ -37,7 +39,8 @@ def _own_words(report: dict[str, Any]) -> list[str]:
     if by_truth is by_own:
         return [f"Fed its own words, the same setting has the lowest perplexity: {value}."]
     other = f"{by_truth['name']}, best on true words, has {number(by_truth['test_free_running']['mean'])}"
-    return [f"Fed their own words, another setting has the lowest perplexity: {value}; {other}."]
+    limit = apart(by_own["test_free_running"], by_truth["test_free_running"])
+    return [f"Fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
 
 
 def _circles(report: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from lm.comparison.sentences import number
 
 PAIRS_DRAWN = 3
 KINDS = ("euclidean", "cosine")
+TOLD = 6
 
 
 def distances(report: dict[str, Any]) -> list[Block | None]:
@@ -26,7 +27,7 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
                 ranges = [_range(frequent.get(when)) for when in ("initial", "trained")]
                 rank = f"{100 * found['rank']:.0f}%"
                 values = [number(found.get(when)) for when in ("initial", "trained")]
-                named = [run["name"], " - ".join(pair["words"]), counts, kind]
+                named = [run["label"], " - ".join(pair["words"]), counts, kind]
                 rows.append([*named, values[0], ranges[0], values[1], ranges[1], rank])
     pairs = max(len(run["embeddings"]["pairs"]) for run in runs)
     header = [
@@ -46,7 +47,7 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
             "A distance says little alone: vectors that were never trained have distances too. Each stands beside its "
             "own value at initialisation, beside those of other pairs, and beside those of other seeds."
         ),
-        Statements([*_said(runs), *(sentences.distances(row) for row in report["distances"])]),
+        Statements([*_said(runs), *_compared(report["distances"])]),
         *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
         Table(
             header,
@@ -57,13 +58,23 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
     ]
 
 
+def _compared(rows: list[dict[str, Any]]) -> list[str]:
+    """How distances differ between settings: every comparison in words, or of many those that show something."""
+    if len(rows) <= TOLD:
+        return [sentences.distances(row) for row in rows]
+    judged = [row for row in rows if row["over_seeds"]["low"] is not None]
+    shown = [row for row in judged if not row["over_seeds"]["low"] <= 0 <= row["over_seeds"]["high"]]
+    said = [sentences.tally("Distances", len(shown), len(judged), len(rows) - len(judged))]
+    return said + [sentences.distances(row) for row in shown[:TOLD]]
+
+
 def _said(runs: list[dict[str, Any]]) -> list[str]:
     """A sentence on where each pair's distances lie, and one on how far training moved them."""
     said = []
     for pair in dict.fromkeys(tuple(pair["words"]) for run in runs for pair in run["embeddings"]["pairs"]):
         for kind in KINDS:
             found = [
-                (run["name"], run["seed"], own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
+                (run["label"], run["seed"], own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
                 for run in runs
                 for own in run["embeddings"]["pairs"]
                 if tuple(own["words"]) == pair and "initial" in own[kind]
@@ -89,10 +100,11 @@ def embeddings(report: dict[str, Any]) -> list[Block | None]:
         moved = found["displacement"]
         share = f"{100 * moved['relative']:.1f}%" if moved else "-"
         isotropy = [number(found["isotropy"].get(when), 3) for when in ("initial", "trained")]
-        rows.append([run["name"], number(moved["mean"] if moved else None, 3), share, *isotropy])
+        rows.append([run["label"], number(moved["mean"] if moved else None, 3), share, *isotropy])
+    labels = {run["name"]: run["label"] for run in report["runs"]}
     alike = [
         [
-            " and ".join(row["runs"]),
+            " and ".join(labels[name] for name in row["runs"]),
             "seeds of one setting" if row["same_group"] else "settings",
             *(
                 number((row[when] or {}).get(key), 3)

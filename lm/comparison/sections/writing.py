@@ -9,6 +9,9 @@ from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.shared import firsts, texts
 from lm.comparison.sentences import number
 
+TOLD = 3
+"""Settings up to which the n-gram model's verdicts are put in words; of more, the table says them."""
+
 
 def writing(report: dict[str, Any]) -> list[Block | None]:
     runs = [run for run in report["runs"] if run["quality"]]
@@ -26,7 +29,7 @@ def writing(report: dict[str, Any]) -> list[Block | None]:
         "before it",
     ]
     rows = [
-        [run["name"], sampler, *_quality(run["quality"][sampler])] for run in runs for sampler in ("greedy", "random")
+        [run["label"], sampler, *_quality(run["quality"][sampler])] for run in runs for sampler in ("greedy", "random")
     ]
     rows += [
         [
@@ -37,15 +40,15 @@ def writing(report: dict[str, Any]) -> list[Block | None]:
         for real in report["real_text"]
         if "distinct_1" in real
     ]
-    said = [sentences.loops(run["name"], run["quality"]["greedy"], run["quality"]["random"]) for run in first]
-    for run in first:
+    said = [sentences.loops(run["label"], run["quality"]["greedy"], run["quality"]["random"]) for run in first]
+    for run in first if len(first) <= TOLD else ():
         real: dict[str, Any] = next((real for real in report["real_text"] if run["name"] in real["runs"]), {})
         for sampler in ("greedy", "random"):
             if run["quality"][sampler]["ngram_nats"] is not None and real.get("ngram_nats") is not None:
-                said.append(sentences.judged(f"{run['name']}, {sampler}", run["quality"][sampler], real))
+                said.append(sentences.judged(f"{run['label']}, {sampler}", run["quality"][sampler], real))
     samples: list[Block | None] = []
     for at, prompt in enumerate(report["prompts"]):
-        shown = [(run["name"], run["samples"][at]) for run in first if run["samples"]]
+        shown = [(run["label"], run["samples"][at]) for run in first if run["samples"]]
         lines = [
             [name, *(row[key] if row[key] is not None else _lacking(row) for key in ("greedy", "random"))]
             for name, row in shown
