@@ -207,7 +207,7 @@ def validate(config: Mapping[str, Any]) -> None:
                 )
     if not 0 <= config["seed"] < 2**32:
         raise UserError(f"seed must be between 0 and {2**32 - 1}; got {config['seed']}")
-    if config.get("weights_from") == MISSING:
+    if config.get("weights_from") == "":  # not `???`, which leaves the null of conf/train.yaml in force
         raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:

@@ -54,7 +54,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
     config = plain(cfg)
     checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
-    if config.get("weights_from") not in (None, MISSING):
+    if config.get("weights_from"):
         config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
     earlier, holds_run = report.read_result(run_dir), any((run_dir / FOLDER).glob("*.ckpt"))
     if sweeping() and earlier.get("config") == config and earlier["status"] == "completed":
