@@ -70,16 +70,16 @@ class Fading(LanguageModel):
     def __init__(self, share: float) -> None:
         super().__init__()
         self.vocab_size, self.share = 7, share
-        self.embedding, self.head = nn.Embedding(7, 3), SoftmaxHead(3, 7)
+        self.embedding, self.output_dropout, self.head = nn.Embedding(7, 3), nn.Identity(), SoftmaxHead(3, 7)
 
     def initial_state(self, batch_size: int) -> State:
         return [(self.embedding.weight.new_zeros(batch_size, 3),)]
 
-    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         h = self.share * state[0][0] + self.embedding(tokens)
         return h, [(h,)]
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         raise NotImplementedError
 
 
