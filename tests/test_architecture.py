@@ -20,11 +20,10 @@ FREE = [
     "checkpoint.py",
     "build.py",
 ]
-FREE += [
-    f"comparison/{part}.py" for part in ("ngram", "page", "quality", "sentences", "statistics", "texts", "vectors")
-]
+FREE += [f"comparison/{part}.py" for part in ("ngram", "quality", "sentences", "statistics", "texts", "vectors")]
 FREE += [
     "plots.py",
+    "page.py",
     "benchmark/plain.py",
     "benchmark/sizes.py",
     "benchmark/memory.py",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.prediction import chance, prediction
 from lm.comparison.sections.short import short
 from lm.comparison.sections.words import distances, embeddings
 from lm.comparison.sections.writing import writing
 from lm.comparison.sentences import number
+from lm.page import Block, Heading, Statements, Table, Text
 
 
 def document(report: dict[str, Any]) -> tuple[str, list[Block]]:

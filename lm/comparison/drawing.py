@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from lm.comparison.page import Picture
 from lm.comparison.sections.shared import texts
+from lm.page import Picture
 from lm.plots import PALETTE, figure, image, legend, line, styled
 
 AXES = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lm.benchmark.sizes import Sizes
-from lm.comparison.page import Block, Heading, Picture, Statements, Table, Text
+from lm.page import Block, Heading, Picture, Statements, Table, Text
 from lm.truncation import plots
 from lm.truncation.figures import Figures
 from lm.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences

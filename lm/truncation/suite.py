@@ -16,11 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from lm.benchmark.sizes import Sizes
 from lm.build import build
 from lm.checkpoint import corpus, load
-from lm.comparison.page import Block, Picture, html, markdown
 from lm.data.streams import Windows
 from lm.devices import device
 from lm.errors import UserError
 from lm.models.base import LanguageModel
+from lm.page import Block, Picture, html, markdown
 from lm.report import write_json
 from lm.truncation import graph
 from lm.truncation.equality import compare_gradients

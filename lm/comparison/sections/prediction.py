@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lm.comparison import drawing, sentences
-from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.shared import texts
 from lm.comparison.sentences import estimate, number
+from lm.page import Block, Heading, Statements, Table, Text
 
 TOLD = 6
 """Comparisons up to which each is put in words; of more, those that show a difference."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lm.comparison.page import Block, Heading, Statements
 from lm.comparison.sections.shared import texts
 from lm.comparison.sentences import apart, number, side
+from lm.page import Block, Heading, Statements
 
 
 def short(report: dict[str, Any]) -> list[Block | None]:

@@ -6,8 +6,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from lm.comparison import drawing, sentences
-from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sentences import number
+from lm.page import Block, Heading, Statements, Table, Text
 
 PAIRS_DRAWN = 3
 KINDS = ("euclidean", "cosine")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lm.comparison import drawing, sentences
-from lm.comparison.page import Block, Heading, Statements, Table, Text
 from lm.comparison.sections.shared import firsts, texts
 from lm.comparison.sentences import number
+from lm.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
 """Settings up to which the n-gram model's verdicts are put in words; of more, the table says them."""
