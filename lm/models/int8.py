@@ -17,6 +17,8 @@ def int8_weights(model: nn.Module) -> Iterator[None]:
 
     What it is given is rounded too, to 7 bits, anew each time (dynamic quantisation). The model itself stays as it is.
     """
+    # Tried and left: bf16 and fp16 weights, which for one row win less (1.2 against 0.4 ms of fp32's 3.4 for a head of
+    # 1024 x 10,000) and for 64 rows lose (69 and 117 against 6 ms) on a processor without instructions for them.
     matrices: list[Any] = [parameter for parameter in model.parameters() if parameter.dim() == 2]
     try:
         for matrix in matrices:
