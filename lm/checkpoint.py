@@ -17,7 +17,7 @@ from lm.models.base import LanguageModel
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
-INITIAL = "initial_embedding.pt"  # the embedding before training; no checkpoint to go on from
+INITIAL = "initial_embedding.pt"  # in a run's folder: the embedding before training
 EVENTS = "events.out.tfevents.*"  # TensorBoard's files in a run's folder
 
 

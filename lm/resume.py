@@ -130,10 +130,11 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
 def bring_along(start: Path, run_dir: Path) -> None:
     """A run that goes on in another folder takes the best checkpoint so far along, which may stay the best, and the
     embedding that it began with."""
-    for file in (start.with_name(BEST), start.with_name(INITIAL)):
-        if file.is_file():
-            (run_dir / FOLDER).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, run_dir / FOLDER / file.name)
+    brought = {start.with_name(BEST): run_dir / FOLDER / BEST, start.parent.parent / INITIAL: run_dir / INITIAL}
+    for source, target in brought.items():
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
 
 
 def settle_events(run_dir: Path, sizes: dict[str, int]) -> None:

@@ -70,7 +70,7 @@ def test_a_report_of_runs_groups_seeds_and_names_its_files(folder: Path, tmp_pat
     means = [row["nats_per_token"] for row in found["runs"]]
     assert difference["nats"] == pytest.approx(means[2] - (means[0] + means[1]) / 2)
     pair = found["runs"][0]["embeddings"]["pairs"][0]
-    initial = torch.load(folder / "a1/checkpoints/initial_embedding.pt", weights_only=True)["embedding"]
+    initial = torch.load(folder / "a1/initial_embedding.pt", weights_only=True)["embedding"]
     assert initial.shape == (41, 16)
     assert pair["cosine"]["initial"] != pair["cosine"]["trained"]
     assert found["agreement"][1]["initial"]["neighbours"] == 1  # the same seed began with the same embedding
@@ -189,17 +189,17 @@ def test_unknown_words_and_prompts_are_said(folder: Path, tmp_path: Path) -> Non
 def test_a_run_that_goes_on_keeps_its_seconds_and_its_first_embedding(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "a1", tmp_path / "a1")
     run = Run(tmp_path / "a1")
-    before, initial = run.result["training"], (run.dir / "checkpoints/initial_embedding.pt").read_bytes()
+    before, initial = run.result["training"], (run.dir / "initial_embedding.pt").read_bytes()
     train(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=3", *QUICK[:1]), run.dir)
     assert run.result["training"]["seconds"] > before["seconds"]
     assert run.result["training"]["windows"] == 24
     seconds = run.curve("train/seconds")
     assert list(seconds) == list(range(24))
     assert list(seconds.values()) == sorted(seconds.values())
-    assert (run.dir / "checkpoints/initial_embedding.pt").read_bytes() == initial
+    assert (run.dir / "initial_embedding.pt").read_bytes() == initial
     (tmp_path / "new").mkdir()
     train(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=4", *QUICK[:1]), tmp_path / "new")
-    assert (tmp_path / "new/checkpoints/initial_embedding.pt").read_bytes() == initial
+    assert (tmp_path / "new/initial_embedding.pt").read_bytes() == initial
 
 
 def test_the_end_of_a_sweep_writes_the_report(tmp_path: Path, text_file: Path) -> None:

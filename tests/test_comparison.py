@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from scipy import stats
 
 from lm.comparison import sentences, vectors
 from lm.comparison.curves import convergence, levels
-from lm.comparison.differences import pick
+from lm.comparison.differences import of_distances, pick
+from lm.comparison.groups import Group
 from lm.comparison.ngram import TrigramModel
 from lm.comparison.quality import Loop, distinct, loop, pieces
+from lm.comparison.reading import Run
 from lm.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
 
 
@@ -203,7 +206,7 @@ def test_where_a_distance_lies_is_told_every_way() -> None:
 
 
 def test_distances_between_settings_need_seeds() -> None:
-    base = {"words": ["a", "b"], "kind": "cosine", "groups": ["A", "B"], "means": [1.1329, 1.0003]}
+    base = {"words": ["a", "b"], "kind": "cosine", "groups": ["A", "B"], "means": [1.1329, 1.0003], "changes": None}
     alone = sentences.distances({**base, "over_seeds": {"low": None, "high": None}})
     assert "A (1.133) is larger than that with B (1.000)" in alone
     assert "cannot be told apart" in alone
@@ -217,3 +220,23 @@ def test_overlapping_intervals_show_no_difference() -> None:
     assert "no difference shown" in sentences.apart(b, a)
     assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
     assert "single runs" in sentences.apart(a, {"low": None, "high": None})
+
+
+def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:
+    """Two settings, three seeds that begin far apart; the second setting adds 0.1 everywhere, the first nothing."""
+    starts = [0.7, 1.0, 1.3]
+    groups, rows = [], []
+    for name, moved in (("A", 0.0), ("B", 0.1)):
+        runs = tuple(Run(Path(f"{name}{i}"), {"valid": {}}, f"{name}{i}") for i in range(3))
+        groups.append(Group(name, runs))
+        for i, run in enumerate(runs):
+            cosine = {"initial": starts[i], "trained": starts[i] + moved + 0.001 * i}
+            embeddings = {"size": 8, "pairs": [{"words": ["a", "b"], "cosine": cosine, "euclidean": cosine}]}
+            rows.append({"name": run.name, "embeddings": embeddings})
+    for row in of_distances(groups, rows, 0.95):
+        assert row["changes"] == pytest.approx([0.001, 0.101])
+        assert row["over_seeds"]["low"] > 0
+    for row in rows:
+        for pair in row["embeddings"]["pairs"]:
+            pair["cosine"] = pair["euclidean"] = {"trained": pair["cosine"]["trained"]}
+    assert all(row["over_seeds"]["low"] < 0 < row["over_seeds"]["high"] for row in of_distances(groups, rows, 0.95))

@@ -132,30 +132,36 @@ def agreement(
 def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
     """How the distances of the words asked for differ between two groups: the second's minus the first's.
 
-    The intervals, over seeds, hold together with the confidence asked for (Tukey; Bonferroni over words and kinds of
-    distance). Euclidean distances grow with the vectors' size and are compared between equal sizes only.
+    The intervals are over seeds and of what training changed, so that where seeds begin does not blur it (of the
+    distances themselves where a run did not keep its beginning). They hold together with the confidence asked for:
+    Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the vectors' size and
+    are compared between equal sizes only.
     """
     measured = {row["name"]: row["embeddings"] for row in rows if row["embeddings"]}
-    families: dict[tuple[tuple[str, ...], str, int], dict[str, list[float]]] = {}
+    families: dict[tuple[tuple[str, ...], str, int], dict[str, list[dict[str, float]]]] = {}
     for group in groups:
         for own in (measured[run.name] for run in group.runs if run.name in measured):
             for pair in own["pairs"]:
                 for kind in ("euclidean", "cosine"):
                     family = tuple(pair["words"]), kind, own["size"] if kind == "euclidean" else 0
-                    families.setdefault(family, {}).setdefault(group.name, []).append(float(pair[kind]["trained"]))
+                    families.setdefault(family, {}).setdefault(group.name, []).append(pair[kind])
     each = 1 - (1 - confidence) / max(1, len(families))
     found = []
     for (words, kind, _), values in families.items():
-        names, seeds = list(values), between_seeds(list(values.values()), each)
+        started = all("initial" in value for side in values.values() for value in side)
+        sides = [[v["trained"] - (v["initial"] if started else 0) for v in side] for side in values.values()]
+        names, seeds = list(values), between_seeds(sides, each)
         for a, b in pairs_of(groups):
             if a.name in values and b.name in values:
+                at = names.index(a.name), names.index(b.name)
                 found.append(
                     {
                         "words": list(words),
                         "kind": kind,
                         "groups": [a.name, b.name],
-                        "means": [float(np.mean(values[group.name])) for group in (a, b)],
-                        "over_seeds": pick(seeds, names.index(a.name), names.index(b.name))._asdict(),
+                        "means": [float(np.mean([v["trained"] for v in values[group.name]])) for group in (a, b)],
+                        "changes": [float(np.mean(sides[i])) for i in at] if started else None,
+                        "over_seeds": pick(seeds, *at)._asdict(),
                         "confidence_of_all": confidence,
                     }
                 )

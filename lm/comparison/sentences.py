@@ -116,7 +116,10 @@ def distances(row: dict[str, Any]) -> str:
     if seeds["low"] is None:
         return f"{start} One of them has a single seed: setting and chance cannot be told apart."
     verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
-    return f"{start} Interval over seeds of the difference: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
+    what = "the difference"
+    if row["changes"]:
+        what += f" in what training changed ({number(row['changes'][0], 3)} and {number(row['changes'][1], 3)})"
+    return f"{start} Interval over seeds of {what}: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
 
 
 def tally(what: str, shown: int, judged: int, single: int) -> str:

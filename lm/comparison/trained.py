@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lm.checkpoint import FOLDER, INITIAL, Trained
+from lm.checkpoint import INITIAL, Trained
 from lm.comparison import vectors
 from lm.comparison.quality import pieces, quality
 from lm.comparison.texts import Text
@@ -84,7 +84,7 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.nd
 
 def initial_embedding(folder: Path) -> Tensor | None:
     """What the run's embedding was before any training; None where that was not kept."""
-    file = folder / FOLDER / INITIAL
+    file = folder / INITIAL
     try:
         found: Tensor = torch.load(file, map_location="cpu", weights_only=True)["embedding"].float()
         return found
