@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     """All scalars among a run's events, each step once; empty where there are none."""
     if not any(folder.glob(EVENTS)):
         return {}
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # else a line for each file, in a sweep's log
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 1}).Reload()
     curves = {}
     for tag in events.Tags()["scalars"]:
