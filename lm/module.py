@@ -106,7 +106,9 @@ class LanguageModule(Validated):
         if self._resumed is not None:
             saved, self._resumed = self._resumed, None
             like = self.model.embedding.weight
-            self.state = [tuple(part.to(like) for part in layer) for layer in saved["state"]]
+            # In mixed precision a state may be in either type, and goes on in it; fp32 kernels take fp32 only.
+            kind = like.dtype if self.trainer.precision == "32-true" else None
+            self.state = [tuple(part.to(like.device, kind) for part in layer) for layer in saved["state"]]
             if "average" in saved:
                 self.average.load_state_dict(saved["average"])
             restore_random_state(saved)
