@@ -25,7 +25,7 @@ from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
 from lm.callbacks.profile import Profile
-from lm.callbacks.progress import Bar, Progress, say
+from lm.callbacks.progress import Bar, Progress
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load_weights, read
@@ -37,6 +37,7 @@ from lm.errors import UserError
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.module import LanguageModule
 from lm.precision import training_precision
+from lm.progress import say
 from lm.regularisation import Regularisation
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"

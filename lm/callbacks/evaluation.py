@@ -7,11 +7,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from lm.callbacks.progress import say
 from lm.data.streams import limited
 from lm.errors import UserError
 from lm.evaluation import FreeRunning, Score
 from lm.interrupt import StopRequest
+from lm.progress import say
 
 
 class FreeRunningTest(pl.Callback):

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lm.callbacks.progress import say
+from lm.progress import say
 
 KINDS = {
     "LSTM kernel": ("rnn_layer", "_cudnn_rnn", "thnn_fused_lstm"),

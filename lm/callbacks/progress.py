@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 from lm.evaluation import perplexity
+from lm.progress import say
 
 
 class Pace:
@@ -128,8 +129,3 @@ class Bar(TQDMProgressBar):
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))
-
-
-def say(line: str) -> None:
-    """A line for the person, beside the progress bar and never on standard output."""
-    Tqdm.write(line, file=sys.stderr)

@@ -13,10 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from lm.comparison.document import document
 from lm.comparison.figures import figures
 from lm.comparison.reading import read_runs
-from lm.comparison.trained import Settings, say
+from lm.comparison.trained import Settings
 from lm.devices import device
 from lm.errors import UserError
 from lm.page import Picture, html, markdown
+from lm.progress import say
 from lm.report import write_json
 
 

@@ -13,7 +13,8 @@ from lm.comparison.groups import Group, grouped
 from lm.comparison.measuring import Known, Refusal, look, measure
 from lm.comparison.reading import LeftOut, Run
 from lm.comparison.statistics import over_seeds
-from lm.comparison.trained import Settings, real_quality, say
+from lm.comparison.trained import Settings, real_quality
+from lm.progress import say
 
 
 def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Settings) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
@@ -54,11 +53,6 @@ class Settings:
             raise UserError(f"words: two or more are needed for a distance; got {list(self.words)}")
         if any(level <= 1 for level in self.perplexities or ()):
             raise UserError(f"perplexities must be above 1; got {list(self.perplexities or ())}")
-
-
-def say(line: str) -> None:
-    """A line for the person who waits."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:

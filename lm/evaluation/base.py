@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm.errors import UserError
-from lm.evaluation.progress import bar
 from lm.evaluation.score import Score
 from lm.models.base import Head, LanguageModel
+from lm.progress import bar
 
 Corpus = Callable[[str], np.ndarray]
 """The ids of a split ("train", "valid", "test") of the text that a model was trained on."""

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from lm.errors import UserError
 from lm.evaluation.base import AUTO, Evaluator, Reader, Reading, Scored, number, unchanged
-from lm.evaluation.progress import bar
 from lm.evaluation.static import Static
 from lm.models.base import LanguageModel
+from lm.progress import bar
 
 THETAS = [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]
 WEIGHTS = [0.0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]

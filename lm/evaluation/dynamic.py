@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from lm.data.streams import Window, Windows, one_stream
 from lm.errors import UserError
 from lm.evaluation.base import Reader, Reading, device_of, number, token_nats
-from lm.evaluation.progress import bar, say
 from lm.evaluation.static import Static
 from lm.models.base import LanguageModel, State, detach
+from lm.progress import bar, say
 
 Weights = list[nn.Parameter]
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lm.evaluation.progress import bar
 from lm.evaluation.static import Static
 from lm.models.base import LanguageModel
+from lm.progress import bar
 
 TEMPERATURES = [0.02 * k for k in range(40, 61)]
 """What is tried, .80 to 1.20: recipes with much dropout want less than 1 (Melis et al. 2020), overfitted ones more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +20,7 @@ from lm.devices import device
 from lm.errors import UserError
 from lm.models.base import LanguageModel
 from lm.page import Block, Picture, html, markdown
+from lm.progress import say
 from lm.report import write_json
 from lm.truncation import graph
 from lm.truncation.equality import compare_gradients
@@ -46,7 +46,7 @@ def tbptt(cfg: DictConfig) -> None:
 
     followed = {}
     for name, model in models.items():
-        _say(f"gradients of the {name} model over {settings['reach']} steps")
+        say(f"gradients of the {name} model over {settings['reach']} steps")
         norms = reach(model, windows.streams, settings["reach"], settings["places"])
         followed[name] = ModelFigures(norms, compare_gradients(model, [windows[k] for k in range(WINDOWS)]))
     points, streams = measure(settings, sizes, on)
@@ -104,7 +104,7 @@ def measure(settings: dict[str, Any], sizes: Sizes, on: str) -> tuple[dict[tuple
     numbers = itertools.count(1)
 
     def announce(what: str) -> None:
-        _say(f"[{next(numbers)}/{total}] {what}")
+        say(f"[{next(numbers)}/{total}] {what}")
 
     peaks, read = {}, []
     for k, length in wanted:
@@ -155,7 +155,7 @@ def _draw(graphs: dict[str, graph.Graph], out: Path) -> dict[str, bytes]:
         (out / f"graph-{name}-detach.dot").write_text(drawing.source, encoding="utf-8")
     pictures = {name: picture for name, drawing in drawn.items() if (picture := graph.picture(drawing))}
     if not pictures:
-        _say(graph.NO_DOT)
+        say(graph.NO_DOT)
     return pictures
 
 
@@ -164,7 +164,7 @@ def _device(name: str) -> str:
     if found == "mps":
         if name != "auto":
             raise UserError("accelerator=mps: Apple's GPU tells no peak of memory; choose accelerator=cpu")
-        _say("Apple's GPU tells no peak of memory: measured on the cpu")
+        say("Apple's GPU tells no peak of memory: measured on the cpu")
         return "cpu"
     return found
 
@@ -179,8 +179,3 @@ def _folder(name: str) -> Path:
     except OSError as error:
         raise UserError(f"out: cannot write into {folder}: {error.strerror}; choose another folder") from None
     return folder
-
-
-def _say(line: str) -> None:
-    """Progress is for a person: standard output holds the findings alone."""
-    print(line, file=sys.stderr, flush=True)

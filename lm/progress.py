@@ -1,4 +1,4 @@
-"""How far a long reading is, on standard error; nothing is shown of a short one."""
+"""What a person is told while something takes long: bars and lines on standard error."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
 
 
 def say(line: str) -> None:
-    """A line for the person, above the bar."""
+    """A line for the person, above a bar and never on standard output."""
     tqdm.write(line, file=sys.stderr)
