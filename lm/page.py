@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from lm.plots import data_uri
 
@@ -72,6 +73,17 @@ code { font-size: .85em; overflow-wrap: anywhere; }
 @media print { body { font-size: 10.5pt; margin: 0; max-width: none; padding: 0; } .wide { overflow: visible; }
   h2, h3 { break-after: avoid; } figure, tr, li { break-inside: avoid; } table { font-size: 8pt; } }
 """
+
+
+def write(folder: Path, title: str, blocks: Sequence[Block]) -> Path:
+    """report.html, which needs no other file, and report.md with its pictures beside it; the page's path."""
+    for block in blocks:
+        if isinstance(block, Picture):
+            (folder / block.name).write_bytes(block.content)
+    (folder / "report.md").write_text(markdown(title, blocks), encoding="utf-8")
+    page = folder / "report.html"
+    page.write_text(html(title, blocks), encoding="utf-8")
+    return page
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:

@@ -16,7 +16,7 @@ from lm.comparison.reading import read_runs
 from lm.comparison.trained import Settings
 from lm.devices import device
 from lm.errors import UserError
-from lm.page import Picture, html, markdown
+from lm.page import write
 from lm.progress import say
 from lm.report import write_json
 
@@ -40,12 +40,7 @@ def report(folders: Sequence[str], out: Path, settings: Settings) -> Path:
     out = _folder(out)
     found = figures(runs, left_out, out, settings)
     title, blocks = document(found)
-    for block in blocks:
-        if isinstance(block, Picture):
-            (out / block.name).write_bytes(block.content)
-    (out / "report.md").write_text(markdown(title, blocks), encoding="utf-8")
-    page = out / "report.html"
-    page.write_text(html(title, blocks), encoding="utf-8")
+    page = write(out, title, blocks)
     write_json(out / "report.json", found)
     return page
 

@@ -19,7 +19,7 @@ from lm.data.streams import Windows
 from lm.devices import device
 from lm.errors import UserError
 from lm.models.base import LanguageModel
-from lm.page import Block, Picture, html, markdown
+from lm.page import write
 from lm.progress import say
 from lm.report import write_json
 from lm.truncation import graph
@@ -66,19 +66,10 @@ def tbptt(cfg: DictConfig) -> None:
     )
     drawings = _draw(graphs, out)
     print(text(found))
-    write(out, blocks(found, drawings))
+    write(out, TITLE, blocks(found, drawings))
     said = {"sentences": sentences(found), "not_shown": not_shown(found)}
     write_json(out / "report.json", {**found.as_dict(), **said, "settings": settings})
     print(f"\nreport: {out / 'report.html'}")
-
-
-def write(folder: Path, report: list[Block]) -> None:
-    """report.html, which needs no other file, and report.md with its pictures beside it."""
-    for block in report:
-        if isinstance(block, Picture):
-            (folder / block.name).write_bytes(block.content)
-    (folder / "report.html").write_text(html(TITLE, report), encoding="utf-8")
-    (folder / "report.md").write_text(markdown(TITLE, report), encoding="utf-8")
 
 
 def check(settings: dict[str, Any]) -> None:
