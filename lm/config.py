@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig
 
-from lm.build import CONF, check, did_you_mean
+from lm.build import CONF, TARGET, check, did_you_mean
 from lm.errors import UserError
 from lm.regularisation import Regularisation
 
@@ -53,6 +53,7 @@ class TrainConfig:
 
     data: Any = MISSING
     model: Any = MISSING
+    init: Any = MISSING
     forcing: Any = MISSING
     optim: Any = MISSING
     sampler: Any = MISSING
@@ -190,7 +191,7 @@ def validate(config: Mapping[str, Any]) -> None:
     for key in config:
         if key not in known:
             raise UserError(f"{key}: there is no such group or setting. {did_you_mean(key, known)}")
-    for key in ("data", "model", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
+    for key in ("data", "model", "init", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
         if config.get(key) in (None, MISSING):
             raise UserError(f"{key} is missing; leave it as it is by default, or choose: python train.py --help")
     tbptt, regularisation = TBPTT(**config["tbptt"]), Regularisation(**config.get("regularisation", {}))
@@ -209,6 +210,8 @@ def validate(config: Mapping[str, Any]) -> None:
         raise UserError(f"seed must be between 0 and {2**32 - 1}; got {config['seed']}")
     if config.get("weights_from") == "":  # not `???`, which leaves the null of conf/train.yaml in force
         raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
+    if config.get("weights_from") and config["init"].get(TARGET) != "lm.init.Random":
+        raise UserError("weights_from brings all weights along, nothing is left for init to set: choose init=random")
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")
@@ -222,7 +225,7 @@ def validate(config: Mapping[str, Any]) -> None:
         value = config["trainer"].get(key)
         if isinstance(value, int) and value < 1:
             raise UserError(f"trainer.{key} must be at least 1; got {value}")
-    for group in ("data", "model", "forcing", "optim", "sampler"):
+    for group in ("data", "model", "init", "forcing", "optim", "sampler"):
         check(config[group], group, ["vocab_size"])
     for group in ("callbacks", "logger"):
         for name, node in config[group].items():

@@ -132,6 +132,8 @@ def _train(
             resume.bring_along(start, run_dir)
     elif config.get("weights_from"):
         resume.take_weights(model, config["weights_from"], data.vocab)
+    else:
+        build(config["init"], "init").apply(model, data.ids["train"])
     if here or again:
         resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")

@@ -33,6 +33,11 @@ class Head(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden [..., H] to unnormalised log-probabilities [..., V]."""
 
+    @property
+    def bias(self) -> Tensor | None:
+        """What each word has in its logit whatever the context, [V]; None where there is no such thing."""
+        return None
+
     def prepare(self, counts: Tensor) -> None:
         """Called once before training: how often each word stands in the training text, [V]."""
 

@@ -21,6 +21,10 @@ class SoftmaxHead(Head):
             self.linear.weight = tied_to
             nn.init.zeros_(self.linear.bias)
 
+    @property
+    def bias(self) -> Tensor:
+        return self.linear.bias
+
     def logits(self, hidden: Tensor) -> Tensor:
         return linear(hidden, self.linear.weight, self.linear.bias)
 
@@ -30,10 +34,14 @@ class Softmax(HeadFactory):
     """One softmax over the whole vocabulary. Tied, hidden and embedding vectors must have one size: UserError."""
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        return SoftmaxHead(hidden_size, embedding.num_embeddings, self.matrix(hidden_size, embedding, tied))
+
+    def matrix(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Tensor | None:
+        """The embedding's matrix [V, H], to be shared; None where the head gets one of its own."""
         if tied and embedding.embedding_dim != hidden_size:
             raise UserError(
                 "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "
                 f"(model.hidden_size, or model.last_size where there is one) must be equal; "
                 f"got {embedding.embedding_dim} and {hidden_size}"
             )
-        return SoftmaxHead(hidden_size, embedding.num_embeddings, embedding.weight if tied else None)
+        return embedding.weight if tied else None

@@ -33,6 +33,10 @@ class MixtureHead(Head):
             self.decoder.weight = embedding.weight
             nn.init.zeros_(self.decoder.bias)
 
+    @property
+    def bias(self) -> Tensor:
+        return self.decoder.bias
+
     def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden [..., H] to the experts' log-weights [..., K] and their logits [..., K, V], both float32 or wider."""
         latent = self.latent_dropout(self.latent(hidden).tanh()).unflatten(-1, (self.experts, -1))  # ..., K, E
