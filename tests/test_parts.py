@@ -46,6 +46,15 @@ def stepped(model: LanguageModel, tokens: Tensor) -> Tensor:
     return torch.stack(hidden, dim=1)
 
 
+def test_a_forget_bias_opens_the_forget_gates_alone() -> None:
+    plain, open_ = make(cell=LSTM()), make(cell=LSTM(forget_bias=1.5))
+    for (name, before), after in zip(plain.named_parameters(), open_.parameters(), strict=True):
+        expected = before.detach().clone()
+        if name.endswith("bias_ih_l0"):  # gates in the order input, forget, candidate, output
+            expected.view(4, -1)[1] += 1.5
+        torch.testing.assert_close(after.detach(), expected)
+
+
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", MODELS)
 def test_forward_equals_step_under_the_same_masks(name: str, training: bool) -> None:

@@ -44,10 +44,14 @@ class LSTMLayer(RecurrentLayer):
     Windows go through torch's fused kernel, with or without dropout on the weights.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, weight_dropout: float = 0.0) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, weight_dropout: float = 0.0, forget_bias: float = 0.0
+    ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
+        with torch.no_grad():
+            self.lstm.bias_ih_l0[hidden_size : 2 * hidden_size] += forget_bias
         self.weight_dropout = WeightDropout(weight_dropout)
 
     def weights(self) -> list[Tensor]:
@@ -89,15 +93,19 @@ def lstm_step(
 
 @dataclass(frozen=True)
 class LSTM(Cell):
-    """The LSTM; `weight_dropout` drops recurrent weights, the same ones for all of a window (Merity et al. 2018)."""
+    """The LSTM; `weight_dropout` drops recurrent weights, the same ones for all of a window (Merity et al. 2018).
+
+    `forget_bias` is added to the forget gate's bias as torch draws it (Jozefowicz et al. 2015 recommend 1).
+    """
 
     weight_dropout: float = 0.0
+    forget_bias: float = 0.0
 
     def __post_init__(self) -> None:
         check_rates({"cell.weight_dropout": self.weight_dropout})
 
     def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
-        return LSTMLayer(input_size, hidden_size, self.weight_dropout)
+        return LSTMLayer(input_size, hidden_size, self.weight_dropout, self.forget_bias)
 
 
 @dataclass(frozen=True)
