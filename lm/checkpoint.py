@@ -74,11 +74,16 @@ def load(path: str | Path) -> Trained:
     """Rebuild the model of a checkpoint (see `find` for what `path` may be). Raises UserError."""
     file = find(path)
     content = read(file)
-    vocab = Vocab(content["vocab"]["words"], content["vocab"]["unit"])
+    vocab = vocabulary(content)
     model = _model(content["config"], vocab)
     load_weights(model, content, file)
     model.eval()
     return Trained(model, vocab, content["config"], file)
+
+
+def vocabulary(content: dict[str, Any]) -> Vocab:
+    """The words that a checkpoint's `content` was trained with."""
+    return Vocab(content["vocab"]["words"], content["vocab"]["unit"])
 
 
 def _model(config: dict[str, Any], vocab: Vocab) -> LanguageModel:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from lm.files import whole
 
 RESULT = "result.json"
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write aside and rename: whoever reads the file finds it whole. Figures that are not finite become null."""
-    aside = path.with_name(f".{path.name}.writing")
-    aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    with whole(path, "free some space or choose another folder") as aside:
+        aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_result(run_dir: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lm.build import refuse_foreign
-from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find, load_weights, read
+from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find, load_weights, read, vocabulary
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.models.base import LanguageModel
@@ -102,9 +102,8 @@ def restore_random_state(saved: dict[str, Any]) -> None:
 
 def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], where: Path) -> None:
     """Raise UserError if the text is not the one that the checkpoint was trained on."""
-    then = Vocab(saved["vocab"]["words"], saved["vocab"]["unit"])
     tokens = {split: len(part) for split, part in ids.items()}
-    if then != vocab or saved["tokens"] != tokens:
+    if vocabulary(saved) != vocab or saved["tokens"] != tokens:
         raise UserError(
             f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "
             "restore the files, or start afresh without checkpoint="
@@ -115,7 +114,7 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     """Let a new run's model start from a checkpoint's weights. Raises UserError where they do not fit it."""
     file = find(path)
     saved = read(file)
-    if Vocab(saved["vocab"]["words"], saved["vocab"]["unit"]) != vocab:
+    if vocabulary(saved) != vocab:
         raise UserError(
             f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytorch_lightning as pl
 from lm.checkpoint import BEST, EVENTS, FOLDER, LAST, describe_run
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.files import whole
 from lm.interrupt import StopRequest
 
 
@@ -81,15 +81,6 @@ class Checkpoint(pl.callbacks.Checkpoint):
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         module: Any = trainer.lightning_module
         module.refuse_non_finite()
-        path = self.folder / name
-        aside = path.with_name(f".{name}.writing")
-        try:
+        hint = "free some space or choose another folder with hydra.run.dir=DIR. Earlier checkpoints are untouched"
+        with whole(self.folder / name, hint) as aside:
             trainer.save_checkpoint(aside)
-            os.replace(aside, path)
-        except (OSError, RuntimeError) as error:  # torch's own writer tells of a full disk by a RuntimeError
-            aside.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise UserError(
-                f"cannot write the checkpoint {path}: {reason}; free some space or choose another "
-                "folder with hydra.run.dir=DIR. Earlier checkpoints are untouched"
-            ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from lm.checkpoint import INITIAL
-from lm.errors import UserError
+from lm.files import whole
 
 
 class InitialEmbedding(pl.Callback):
@@ -22,13 +21,5 @@ class InitialEmbedding(pl.Callback):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         if module.windows > 0:
             return
-        aside = self.path.with_name(f".{self.path.name}.writing")
-        try:
+        with whole(self.path, "free some space or choose another folder with hydra.run.dir=DIR") as aside:
             torch.save({"embedding": module.model.embedding.weight.detach().cpu().clone()}, aside)
-            os.replace(aside, self.path)
-        except (OSError, RuntimeError) as error:  # torch's own writer tells of a full disk by a RuntimeError
-            aside.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise UserError(
-                f"cannot write {self.path}: {reason}; free some space or choose another folder with hydra.run.dir=DIR"
-            ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,6 +19,7 @@ from lm.comparison.texts import Text
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.evaluation import Static, evaluate
+from lm.files import whole
 from lm.sampling import Sampler, generate
 
 WORDS = ("army", "taxpayer")
@@ -70,9 +70,8 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.nd
     _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1])
     nats: np.ndarray = scored.nats.double().numpy()
     kept.parent.mkdir(parents=True, exist_ok=True)
-    aside = kept.with_name(f".{kept.name}.writing.npz")
-    np.savez_compressed(aside, sign=sign, nats=nats)
-    os.replace(aside, kept)
+    with whole(kept, "free some space") as aside, aside.open("wb") as file:
+        np.savez_compressed(file, sign=sign, nats=nats)
     return nats
 
 

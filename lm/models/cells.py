@@ -51,7 +51,7 @@ class LSTMLayer(RecurrentLayer):
         self.hidden_size = hidden_size
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
         with torch.no_grad():
-            self.lstm.bias_ih_l0[hidden_size : 2 * hidden_size] += forget_bias
+            self.lstm.all_weights[0][2][hidden_size : 2 * hidden_size] += forget_bias  # b_ih
         self.weight_dropout = WeightDropout(weight_dropout)
 
     def weights(self) -> list[Tensor]:
