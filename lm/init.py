@@ -51,7 +51,7 @@ class Cooccurrence(Unigram):
     """
 
     reach: int = 2
-    scale: float = 0.06
+    scale: float = 0.4
 
     def __post_init__(self) -> None:
         if self.reach < 1:
