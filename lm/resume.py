@@ -39,6 +39,7 @@ def merged(
     Said is what differs from the default configuration, and all below the names in `explicit`. Raises UserError where
     the result would no longer be the run that was saved.
     """
+    saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups younger than it
     explicit = {name.replace("/", ".") for name in explicit}
     typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
     for key in {*typed_flat, *default_flat}:

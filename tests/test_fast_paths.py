@@ -21,7 +21,7 @@ from lm.errors import UserError
 from lm.forcing import Forcing
 from lm.models.cells import lstm_step
 from lm.models.int8 import int8_weights
-from lm.models.linear import FEW_ROWS, linear
+from lm.models.linear import FEW_ROWS, Repeated, linear
 from lm.models.lstm import LSTMLanguageModel
 from lm.module import LanguageModule
 from lm.optim import Adam, clip_gradients
@@ -42,6 +42,26 @@ def test_a_linear_map_of_any_size_is_torchs(rows: int, inputs: int, outputs: int
     gradients = [torch.autograd.grad((product * toward).sum(), parts) for product in (ours, plain)]
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@given(steps=st.integers(1, 5), rows=sizes, inputs=sizes, outputs=sizes, bias=st.booleans(), learns=st.booleans())
+def test_a_map_repeated_over_a_window_is_the_map_at_each_step(
+    steps: int, rows: int, inputs: int, outputs: int, bias: bool, learns: bool
+) -> None:
+    torch.manual_seed(steps)
+    first = torch.randn(rows, inputs, requires_grad=True)
+    parts = [torch.randn(outputs, inputs, requires_grad=learns), torch.randn(outputs, requires_grad=True)]
+    back = torch.randn(inputs, outputs)  # so that each step reads what the one before gave
+    found = []
+    weights = (parts[0], parts[1] if bias else None)
+    for into in (Repeated(*weights, steps, rows), lambda given: F.linear(given, *weights)):
+        x = first
+        for _ in range(steps):
+            x = F.linear(into(x).tanh(), back) / outputs
+        learning = [part for part in (first, *parts[: 2 if bias else 1]) if part.requires_grad]
+        found.append([x, *torch.autograd.grad(x.sum(), learning)])
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_a_linear_map_keeps_other_types_and_takes_any_layout() -> None:

@@ -226,6 +226,18 @@ def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run]
     assert run.result == before
 
 
+def test_a_group_younger_than_the_checkpoint_has_its_default(train: Callable[..., Run], text_file: Path) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    for name in ("init", "regularisation"):
+        for file in (run.dir / "checkpoints").glob("*.ckpt"):
+            content = torch.load(file, weights_only=True)
+            del content["config"][name]
+            torch.save(content, file)
+    again = go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+    assert again.result["config"]["init"] == {"_target_": "lm.init.Random"}
+    assert again.result["status"] == "completed"
+
+
 def test_last_without_a_checkpoint_starts_afresh_and_says_so(
     train: Callable[..., Run], text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

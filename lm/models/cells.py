@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lm.errors import UserError
 from lm.models.dropout import Dropout, WeightDropout, check_rates
-from lm.models.linear import linear
+from lm.models.linear import Repeated, linear
 
 Memory = tuple[Tensor, ...]
 """What one layer remembers: (h, c), each [B, H]."""
+
+
+Map = Callable[[Tensor], Tensor]
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -157,32 +163,44 @@ class MogrifierLayer(RecurrentLayer):
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         outputs = []
-        gates = [list(turn) for turn in self.gates]  # type: ignore[call-overload]
+        # In mixed precision autocast casts for `linear`, and would not for the gradient of all steps.
+        apart = not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
+        rows, steps = x.shape[:2]
+        maps = self._maps(linear_map if apart else lambda weight, bias: Repeated(weight, bias, steps, rows))
         for one in x.unbind(1):  # what is read depends on the state, so that no product can be taken out of the loop
-            memory = self._step(one, memory, gates)
+            memory = self._step(one, memory, *maps)
             outputs.append(memory[0])
         return torch.stack(outputs, dim=1), memory
 
     def step(self, x: Tensor, memory: Memory) -> Memory:
-        return self._step(x, memory, [list(turn) for turn in self.gates])  # type: ignore[call-overload]
+        return self._step(x, memory, *self._maps(linear_map))
 
-    def _step(self, x: Tensor, memory: Memory, gates: list[list[Tensor]]) -> Memory:
+    def _maps(self, make: Callable[[Tensor, Tensor | None], Map]) -> tuple[list[list[Map]], Map]:
+        """The gates of each round, a map a matrix, and the map to the LSTM's own gates."""
+        rounds: Any = self.gates
+        return [[make(matrix, None) for matrix in turn] for turn in rounds], make(self.weight, self.bias)
+
+    def _step(self, x: Tensor, memory: Memory, gates: list[list[Map]], lstm_gates: Map) -> Memory:
         h, c = memory
         h = self.state_dropout(h)
-        for turn, matrices in enumerate(gates):
+        for turn, maps in enumerate(gates):
             gate = x if turn % 2 else h
-            for matrix in matrices:
-                gate = linear(gate, matrix)
+            for into in maps:
+                gate = into(gate)
             gate = 2 * gate.sigmoid()
             if turn % 2:
                 h = gate * h
             else:
                 x = gate * x
-        i, f, g, o = linear(torch.cat([x, h], dim=-1), self.weight, self.bias).chunk(4, dim=-1)  # B, H each
+        i, f, g, o = lstm_gates(torch.cat([x, h], dim=-1)).chunk(4, dim=-1)  # B, H each
         f = f.sigmoid()
         i = torch.minimum(i.sigmoid(), 1 - f) if self.coupled else i.sigmoid()
         c = f * c + i * g.tanh()
         return o.sigmoid() * c.tanh(), c
+
+
+def linear_map(weight: Tensor, bias: Tensor | None) -> Map:
+    return partial(linear, weight=weight, bias=bias)
 
 
 def truncated_normal_(matrix: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Linear maps of a few rows, one token a sequence: where reading the weights takes the time."""
+"""Linear maps of a few rows, one token a sequence: where reading and writing the weights takes the time."""
 
 from __future__ import annotations
 
@@ -26,6 +26,46 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if len(x) > FEW_ROWS or torch.is_autocast_enabled("cpu") or _product is None:
         return F.linear(x, weight, bias)
     return _FewRows.apply(x, weight, bias) if torch.is_grad_enabled() else _onednn(x, weight, bias)
+
+
+class Repeated:
+    """`linear` for each step of a window in turn, the weight's gradient taken as one product over all steps.
+
+    Autograd would write a gradient of the weight's size at every step. To be called `steps` times with x [rows, K].
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
+        self._weight = weight.detach()
+        self._read: list[Tensor] = []  # what each step read: [rows, K]
+        self._added = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        step = len(self._read)
+        self._read.append(x.detach())
+        return linear(x, self._weight) + self._added[step]
+
+
+class _Added(torch.autograd.Function):
+    """What each step adds to its product, [steps, rows, N]: the bias, or nothing. Its gradient is that of the product,
+    and so leads to the weight's, by what the steps have `read` until then."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, read: list[Tensor], steps: int, rows: int) -> Tensor:
+        ctx.read = read
+        added = weight.new_zeros(weight.shape[0]) if bias is None else bias.clone()
+        return added.expand(steps, rows, -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradients[0].flatten(0, 1)  # steps * rows, N
+        to_weight, to_bias, *_ = ctx.needs_input_grad
+        return (
+            gradient.t() @ torch.cat(ctx.read) if to_weight else None,
+            gradient.sum(0) if to_bias else None,
+            None,
+            None,
+            None,
+        )
 
 
 # Tried and left: weights packed for oneDNN beforehand, a tenth faster at 64 rows but a second copy of them.
