@@ -49,9 +49,12 @@ def test_a_map_repeated_over_a_window_is_the_map_at_each_step(
     steps: int, rows: int, inputs: int, outputs: int, bias: bool, learns: bool
 ) -> None:
     torch.manual_seed(steps)
-    first = torch.randn(rows, inputs, requires_grad=True)
-    parts = [torch.randn(outputs, inputs, requires_grad=learns), torch.randn(outputs, requires_grad=True)]
-    back = torch.randn(inputs, outputs)  # so that each step reads what the one before gave
+    first = torch.randn(rows, inputs, requires_grad=True, dtype=torch.double)
+    parts = [
+        torch.randn(outputs, inputs, requires_grad=learns, dtype=torch.double),
+        torch.randn(outputs, requires_grad=True, dtype=torch.double),
+    ]
+    back = torch.randn(inputs, outputs, dtype=torch.double)  # so that each step reads what the one before gave
     found = []
     weights = (parts[0], parts[1] if bias else None)
     for into in (Repeated(*weights, steps, rows), lambda given: F.linear(given, *weights)):
@@ -61,7 +64,7 @@ def test_a_map_repeated_over_a_window_is_the_map_at_each_step(
         learning = [part for part in (first, *parts[: 2 if bias else 1]) if part.requires_grad]
         found.append([x, *torch.autograd.grad(x.sum(), learning)])
     for ours, plain in zip(*found, strict=True):
-        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours, plain)
 
 
 def test_a_linear_map_keeps_other_types_and_takes_any_layout() -> None:
