@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import svds
 
 from lm.errors import UserError
 from lm.models.base import LanguageModel
@@ -61,6 +59,8 @@ class Cooccurrence(Unigram):
 
     @torch.no_grad()
     def apply(self, model: LanguageModel, ids: Ids) -> None:
+        from lm.cooccurrence import word_vectors  # brings scipy, which other starts need not wait for
+
         super().apply(model, ids)
         weight = model.embedding.weight  # V, E
         if len(ids) <= self.reach:
@@ -71,40 +71,3 @@ class Cooccurrence(Unigram):
         vectors = (vectors[known] - vectors[known].mean(0)) @ turn
         root_mean_square = vectors.square().mean(1, keepdim=True).sqrt()
         weight[known] = vectors / root_mean_square.clamp_min(1e-12) * self.scale
-
-
-def word_vectors(ids: Ids, vocab_size: int, size: int, reach: int) -> NDArray[np.float64]:
-    """Each word's vector [V, size] by the words around it: U sqrt(S) of the matrix that `neighbours` gives.
-
-    A matrix of lower rank leaves the last columns 0.
-    """
-    matrix = neighbours(ids, vocab_size, reach)
-    kept = min(size, vocab_size - 1)
-    start = np.random.default_rng(0).standard_normal(vocab_size)  # the same text always gives the same vectors
-    left, values, _ = svds(matrix, k=kept, v0=start)
-    vectors = np.zeros((vocab_size, size))
-    vectors[:, :kept] = left * np.sqrt(values)
-    return vectors
-
-
-def neighbours(ids: Ids, vocab_size: int, reach: int) -> sparse.csr_array:
-    """Positive pointwise mutual information of words and their neighbours [V, 2 * reach * V], each over its distance.
-
-    A neighbour's own probability is smoothed by the power 0.75.
-    """
-    blocks = []
-    for distance in range(1, reach + 1):
-        pairs = (ids[distance:], ids[:-distance])
-        counts = sparse.coo_array((np.ones(len(ids) - distance), pairs), shape=(vocab_size, vocab_size)).tocsr()
-        blocks += [information(counts) / distance, information(counts.T.tocsr()) / distance]
-    return sparse.hstack(blocks).tocsr()
-
-
-def information(counts: sparse.csr_array) -> sparse.csr_array:
-    """Positive pointwise mutual information [V, V] in nats of rows (words) and columns (neighbours)."""
-    found = counts.tocoo()
-    words, around = counts.sum(axis=1), counts.sum(axis=0) ** 0.75
-    nats = np.log(found.data / words[found.row] / (around / around.sum())[found.col])
-    positive = sparse.coo_array((nats.clip(0), (found.row, found.col)), shape=counts.shape).tocsr()
-    positive.eliminate_zeros()
-    return positive

@@ -18,6 +18,7 @@ FREE = [
     "embeddings.py",
     "optim.py",
     "init.py",
+    "cooccurrence.py",
     "checkpoint.py",
     "build.py",
 ]

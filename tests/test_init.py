@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lm.cooccurrence import neighbours, word_vectors
 from lm.errors import UserError
-from lm.init import Cooccurrence, Unigram, neighbours, word_vectors
+from lm.init import Cooccurrence, Unigram
 from lm.models.adaptive import Adaptive
 from lm.models.stacked import StackedLanguageModel
 

@@ -71,10 +71,8 @@ class Sampled(Softmax):
     sampled: int = 1000
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
-        for name in ("frequent", "sampled"):
-            if getattr(self, name) < (name == "sampled"):
-                raise UserError(
-                    f"model.head.{name} must be at least {int(name == 'sampled')}; got {getattr(self, name)}"
-                )
+        for name, lowest in (("frequent", 0), ("sampled", 1)):
+            if getattr(self, name) < lowest:
+                raise UserError(f"model.head.{name} must be at least {lowest}; got {getattr(self, name)}")
         tied_to = self.matrix(hidden_size, embedding, tied)
         return SampledHead(hidden_size, embedding.num_embeddings, tied_to, self.frequent, self.sampled)
