@@ -23,7 +23,9 @@ from lm.errors import UserError
 from lm.evaluation import Evaluator
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.base import AUTO
+from lm.files import writable
 from lm.models.int8 import int8_weights
+from lm.precision import allow_tf32
 from lm.report import write_json
 from lm.sampling import generate
 
@@ -61,7 +63,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
     if cfg.out:
-        write_json(_writable(Path(cfg.out), "out"), result)
+        write_json(writable(cfg.out, "out"), result)
     if text is not None and not cfg.per_token:
         print("\n".join(lines))
     if found:
@@ -95,11 +97,13 @@ def distances(cfg: DictConfig) -> None:
         nearest[word] = [{"word": other, "cosine": value} for other, value in near]
         print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
     if cfg.out:
-        write_json(_writable(Path(cfg.out), "out"), {"pairs": pairs, "neighbours": nearest})
+        write_json(writable(cfg.out, "out"), {"pairs": pairs, "neighbours": nearest})
 
 
 def _words(cfg: DictConfig) -> list[str]:
     """The words of the command line, or of a file (white space between them; `-` is standard input)."""
+    if cfg.words_file is not None and not OmegaConf.is_missing(cfg, "words"):
+        raise UserError("words and words_file are both given; choose one")
     if OmegaConf.is_missing(cfg, "words"):
         if cfg.words_file is None:
             raise UserError("words is missing; name two or more: words=[army,taxpayer]")
@@ -124,9 +128,10 @@ def _load(cfg: DictConfig) -> Trained:
         raise UserError("checkpoint=last is for train.py; name a checkpoint file or a run's folder: checkpoint=PATH")
     for name in ("out", "per_token"):
         if cfg.get(name):
-            _writable(Path(cfg[name]), name)  # said before the work is done
+            writable(cfg[name], name)  # said before the work is done
     trained = load(cfg.checkpoint)
     if "accelerator" in cfg:
+        allow_tf32(False)
         trained.model.to(device(cfg.accelerator.accelerator))
     return trained
 
@@ -189,17 +194,5 @@ def _sentence(vocab: Vocab, text: str) -> np.ndarray:
     return ids.astype(vocab.dtype)
 
 
-def _writable(path: Path, name: str) -> Path:
-    path = path.expanduser()
-    if path.is_dir():
-        raise UserError(f"{name}: {path} is a folder; name a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise UserError(f"{name}: cannot write {path}: {error.strerror}; choose another file") from None
-    return path
-
-
 def _write(path: Path, name: str, content: str) -> None:
-    _writable(path, name).write_text(content, encoding="utf-8")
+    writable(path, name).write_text(content, encoding="utf-8")

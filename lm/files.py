@@ -1,7 +1,8 @@
-"""Files that are whole whenever somebody reads them."""
+"""Files that are whole whenever somebody reads them, and a folder to put them into."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,48 @@ from pathlib import Path
 
 from lm.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone, made where it is missing. Raises UserError while another one holds it.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run is at work in {folder}: wait for it, or choose another folder with hydra.run.dir=DIR"
+            ) from None
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+    finally:
+        os.close(handle)
+
 
 @contextmanager
 def whole(path: Path, hint: str) -> Iterator[Path]:
     """The path beside `path` to write to: renamed to `path` at the end, and gone if anything fails on the way.
 
-    An error of the disk becomes a UserError that ends in `hint`: what to do about it.
+    A link is followed; what is no file, as /dev/null, is written to itself. An error of the disk becomes a UserError
+    that ends in `hint`: what to do about it.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
     aside = path.with_name(f".{path.name}.writing")
     try:
         yield aside
@@ -25,3 +61,30 @@ def whole(path: Path, hint: str) -> Iterator[Path]:
         raise UserError(f"cannot write {path}: {reason}; {hint}") from None
     finally:
         aside.unlink(missing_ok=True)
+
+
+def report_folder(name: str | Path) -> Path:
+    """The folder that `out` names, made where it is missing. Raises UserError if nothing can be written there."""
+    folder = Path(name).expanduser()
+    if folder.is_file():
+        raise UserError(f"out: {folder} is a file; name a folder for the report")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"out: cannot write into {folder}: {error.strerror}; choose another folder") from None
+    return folder.resolve()
+
+
+def writable(file: str | Path, name: str) -> Path:
+    """The path of a file to write, its folder made. Raises UserError, which begins with the setting's `name`."""
+    path = Path(file).expanduser()
+    if path.is_dir():
+        raise UserError(f"{name}: {path} is a folder; name a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise UserError(f"{name}: cannot write {path}: {error.strerror}; choose another file") from None
+    return path

@@ -32,6 +32,10 @@ EXAMPLES = {
     "compare": """\
   python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
   python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
+    "benchmark": """\
+  python scripts/benchmark.py                              everything, some twenty minutes; nothing else should run
+  python scripts/benchmark.py sections=[training] rounds=7 out=figures.json
+  python scripts/benchmark.py sections=[sampling] sizes.hidden_size=650 sizes.num_layers=2""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
     "tbptt": """\

@@ -18,6 +18,11 @@ def best_precision(device: str) -> str:
     return "32-true"
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether cuDNN's LSTMs may multiply fp32 in TF32 (10 bits of mantissa), their default on newer cards: no fp32."""
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
 AUTO = "auto"
 WHY = {
     "cuda": "this card has no bf16 instructions",
@@ -38,7 +43,8 @@ def training_precision(device: str, precision: str | int | None, update: str) ->
     if update == "token":
         return "32-true", "precision: 32-true (weights that change with each token would be cast anew for each)"
     best = best_precision(device)
-    why = "bf16 products, fp32 weights; exact fp32: accelerator.precision=32-true" if best != "32-true" else WHY[device]
+    products = "bf16 products, LSTMs in TF32" if device == "cuda" else "bf16 products"  # see lm.models.lstm
+    why = f"{products}, fp32 weights; exact fp32: accelerator.precision=32-true" if best != "32-true" else WHY[device]
     return best, f"precision: {best} ({why})"
 
 

@@ -28,6 +28,7 @@ FREE += [
     "page.py",
     "benchmark/plain.py",
     "benchmark/sizes.py",
+    "benchmark/step.py",
     "benchmark/memory.py",
     "benchmark/processes.py",
     "benchmark/text.py",

@@ -81,3 +81,14 @@ def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     assert "step_vs_floor" in table(result)
     with pytest.raises(UserError, match="there is no trainig"):
         run(["trainig"], 1, 1, 1, SMALL)
+    with pytest.raises(UserError, match="rounds must be at least 1; got 0"):
+        run(["reading"], 0, 1, 1, SMALL)
+    with pytest.raises(UserError, match=r"sizes.hidden_size must be at least 1; got 0"):
+        Sizes(hidden_size=0)
+
+
+def test_reading_leaves_nothing_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("lm.benchmark.sections.TEXT_TOKENS", 1000)
+    assert run(["reading"], rounds=1, windows=1, words=1, sizes=SMALL)["ratios"]["encode_vs_plain"] > 0
+    assert not (tmp_path / "cache").exists()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lm.benchmark.sizes import Sizes
+from lm.benchmark.step import BareStep
 from lm.errors import UserError
 from lm.forcing import Forcing
 from lm.models.base import LanguageModel, State
@@ -157,7 +158,7 @@ def test_what_is_measured_is_the_step_of_training() -> None:
         enable_model_summary=False, limit_val_batches=0, log_every_n_steps=1000,
     )  # fmt: skip
     trainer.fit(module, SMALL.windows(4))
-    training, windows, state = memory.Training(model), list(SMALL.windows(4)), model.initial_state(2)
+    training, windows, state = BareStep(model), list(SMALL.windows(4)), model.initial_state(2)
     for first in (0, 2):
         state = training.update(windows[first : first + 2], state)
     for mine, theirs in zip(model.parameters(), module.model.parameters(), strict=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lm.benchmark.text import zipf_ids
 from lm.data.streams import Windows
+from lm.errors import UserError
 from lm.models.adaptive import Adaptive
 from lm.models.head import Softmax
 from lm.models.lstm import LSTMLanguageModel
@@ -23,6 +24,13 @@ class Sizes:
     num_layers: int = 1
     vocab_size: int = 10_000
     cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "window", "embedding_size", "hidden_size", "num_layers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"sizes.{name} must be at least 1; got {getattr(self, name)}")
+        if self.vocab_size < 3:
+            raise UserError(f"sizes.vocab_size must be at least 3 (<eos>, <unk> and one word); got {self.vocab_size}")
 
     def model(self) -> LSTMLanguageModel:
         head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()

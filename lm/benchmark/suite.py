@@ -16,6 +16,7 @@ from lm.benchmark.timing import Timing, ratio
 from lm.benchmark.training import quiet
 from lm.build import build
 from lm.errors import UserError
+from lm.files import writable
 from lm.precision import best_precision
 from lm.report import write_json
 
@@ -39,16 +40,20 @@ def benchmark(cfg: DictConfig) -> None:
     """Measure, print a table, and write the figures as JSON where `out` says so."""
     settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     out, sizes = settings.pop("out"), build(settings.pop("sizes"), "sizes")
+    file = writable(out, "out") if out else None  # said before the work is done
     result = run(**settings, sizes=sizes)
     print(table(result))
-    if out:
-        write_json(Path(out).expanduser(), result)
+    if file:
+        write_json(file, result)
 
 
 def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections; medians in seconds, ratios larger = faster. Raises UserError for unknown sections."""
+    """Measure the named sections; medians in seconds, ratios larger = faster. UserError for unknown sections."""
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(f"sections: there is no {unknown[0]}; there is: {', '.join(SECTIONS)}")
+    for name, value in {"rounds": rounds, "windows": windows, "words": words}.items():
+        if value < 1:
+            raise UserError(f"{name} must be at least 1; got {value}")
     quiet()
     timings: dict[str, Timing] = {}
     precision = best_precision("cpu")

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from lm.allocator import keep_freed_memory
 from lm.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.benchmark.sizes import Sizes
+from lm.benchmark.step import BareStep
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
-from lm.data.streams import Windows
+from lm.data.streams import Window, Windows
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
 from lm.interrupt import StopRequest
-from lm.models.base import detach
 from lm.module import LanguageModule
-from lm.optim import Adam, clip_gradients
+from lm.optim import Adam
 
 WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
 
@@ -49,20 +48,11 @@ class StepRival:
     def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
         keep_freed_memory()
         self.model, self.windows = sizes.model(), list(sizes.windows(WARM_UP + count))
-        self.optim = Adam(lr=0.002)
-        self.optimizer = self.optim.optimizer(self.model.parameters())
+        self.training = BareStep(self.model, bf16=precision.startswith("bf16"))
         self.state = self.model.initial_state(sizes.batch_size)
-        self.bf16 = precision.startswith("bf16")
 
-    def step(self, window: Any) -> None:
-        self.state = detach(self.state)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            hidden, self.state = self.model(window.inputs, self.state)
-            loss = self.model.head.nll(hidden, window.targets).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        clip_gradients(self.model.parameters(), self.optim.clip)
-        self.optimizer.step()
+    def step(self, window: Window) -> None:
+        self.state = self.training.update([window], self.state)
 
     def __call__(self) -> float:
         return timed_windows(self.windows, self.step)

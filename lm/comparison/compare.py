@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from lm.comparison.reading import read_runs
 from lm.comparison.trained import Settings
 from lm.devices import device
 from lm.errors import UserError
+from lm.files import report_folder
 from lm.page import write
 from lm.progress import say
 from lm.report import write_json
@@ -26,31 +25,20 @@ def compare(cfg: DictConfig) -> None:
     if OmegaConf.is_missing(cfg, "runs"):
         raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     given: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    runs, out, accelerator = given.pop("runs"), Path(given.pop("out")).expanduser(), given.pop("accelerator")
+    runs, out, accelerator = given.pop("runs"), given.pop("out"), given.pop("accelerator")
     lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     settings = Settings(**{**given, **lists}, device=str(device(accelerator["accelerator"])))
     print(report(runs, out, settings))
 
 
-def report(folders: Sequence[str], out: Path, settings: Settings) -> Path:
+def report(folders: Sequence[str], out: str | Path, settings: Settings) -> Path:
     """Write the report of the runs in `folders` into `out`; the page's path. Raises UserError."""
     runs, left_out = read_runs(folders)
     for job in left_out:
         say(f"left out: {job.folder}: {job.reason}")
-    out = _folder(out)
+    out = report_folder(out)
     found = figures(runs, left_out, out, settings)
     title, blocks = document(found)
     page = write(out, title, blocks)
     write_json(out / "report.json", found)
     return page
-
-
-def _folder(out: Path) -> Path:
-    """The folder to write into, made where it is missing. Raises UserError."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if not os.access(out, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(f"out: cannot write into {out}: {error.strerror}; choose another folder") from None
-    return out.resolve()

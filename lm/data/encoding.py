@@ -49,15 +49,17 @@ def encode(source: Source, unit: str = "word", vocab_size: int | None = None, mi
     return Corpus(vocab, ids)
 
 
-def encode_cached(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Corpus:
-    """`encode`, remembered in the user's cache under everything that the result depends on.
+def encode_cached(
+    source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1, cache: Path | None = None
+) -> Corpus:
+    """`encode`, remembered in the folder `cache` (None: the user's) under everything that the result depends on.
 
     A folder appears there by a rename, whole or not at all; one that does not read back as written is made anew.
     Where the cache cannot be written the text is encoded in memory, with a warning.
     """
     settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
     key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
-    folder = user_cache() / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
     corpus = _load(folder)
     if corpus is None:
         corpus = encode(source, unit, vocab_size, min_count)

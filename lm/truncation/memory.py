@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +19,9 @@ import torch
 
 from lm.benchmark.memory import peak, reset_peak, resident
 from lm.benchmark.sizes import Sizes
+from lm.benchmark.step import BareStep
 from lm.data.streams import Window
 from lm.errors import UserError
-from lm.models.base import LanguageModel, State, detach
-from lm.optim import Adam, clip_gradients
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -79,7 +77,7 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
     The first update is not timed where there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
     """
     model = sizes.model().to(device)
-    training = Training(model, device)
+    training = BareStep(model, device)
     data = sizes.windows(tbptt_windows * updates)
     # One token in one stream: gradients, Adam's moments and torch's own buffers are there before the count begins.
     one = data[0]
@@ -93,25 +91,6 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
         _wait(device)
         seconds.append(time.perf_counter() - start)
     return Measurement(memory.peak(), statistics.median(seconds[1:] or seconds))
-
-
-class Training:
-    """The step of LanguageModule without Lightning: one update for the mean loss of several windows."""
-
-    def __init__(self, model: LanguageModel, device: str = "cpu") -> None:
-        self.model, self.device, self.optim = model, device, Adam(lr=0.002)
-        self.optimizer = self.optim.optimizer(model.parameters())
-
-    def update(self, windows: Iterable[Window], state: State) -> State:
-        state, losses = detach(state), []
-        for window in windows:
-            hidden, state = self.model(window.inputs.to(self.device), state)
-            losses.append(self.model.head.nll(hidden, window.targets.to(self.device)).mean())
-        self.optimizer.zero_grad()
-        torch.stack(losses).mean().backward()
-        clip_gradients(self.model.parameters(), self.optim.clip)
-        self.optimizer.step()
-        return state
 
 
 class _Memory:

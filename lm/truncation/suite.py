@@ -18,6 +18,7 @@ from lm.checkpoint import corpus, load
 from lm.data.streams import Windows
 from lm.devices import device
 from lm.errors import UserError
+from lm.files import report_folder
 from lm.models.base import LanguageModel
 from lm.page import write
 from lm.progress import say
@@ -41,7 +42,7 @@ def tbptt(cfg: DictConfig) -> None:
     check(settings)
     sizes: Sizes = build(settings["sizes"], "sizes")
     on = _device(settings["accelerator"]["accelerator"])
-    out = _folder(settings["out"])
+    out = report_folder(settings["out"])
     models, windows = _models(settings, sizes)  # what is wrong with a checkpoint is told before the long part
 
     followed = {}
@@ -158,15 +159,3 @@ def _device(name: str) -> str:
         say("Apple's GPU tells no peak of memory: measured on the cpu")
         return "cpu"
     return found
-
-
-def _folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_file():
-        raise UserError(f"out: {folder} is a file; name a folder for the report")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").touch()
-    except OSError as error:
-        raise UserError(f"out: cannot write into {folder}: {error.strerror}; choose another folder") from None
-    return folder
