@@ -49,7 +49,7 @@ class Validated(pl.LightningModule):
         if window.reset:
             self._eval_state = self.model.initial_state(len(window.inputs))
         # In fp32 also where training is in bf16: evaluate.py on the checkpoint is to give the same figure.
-        with torch.autocast(self.device.type, enabled=False):
+        with torch.autocast(self.device.type, enabled=False), torch.backends.cudnn.flags(True, allow_tf32=False):
             hidden, self._eval_state = self.model(window.inputs, self._eval_state)
             self._score += self.model.head.nll(hidden, window.targets)
 

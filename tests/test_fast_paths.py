@@ -15,17 +15,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lm.allocator import keep_freed_memory
-from lm.data.streams import Window
 from lm.data.vocab import EOS, UNK, Vocab
-from lm.errors import UserError
-from lm.forcing import Forcing
 from lm.models.cells import lstm_step
 from lm.models.int8 import int8_weights
 from lm.models.linear import FEW_ROWS, Repeated, linear
 from lm.models.lstm import LSTMLanguageModel
-from lm.module import LanguageModule
-from lm.optim import Adam, clip_gradients
-from lm.precision import best_precision, training_precision
+from lm.optim import clip_gradients
 from lm.sampling import Sampler, generate
 
 sizes = st.integers(1, 40)
@@ -158,50 +153,6 @@ def test_memory_can_be_kept_more_than_once() -> None:
     keep_freed_memory()
     keep_freed_memory()
     assert torch.zeros(4_000_000).sum() == 0
-
-
-def test_precision_is_chosen_by_the_machine_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert best_precision("cpu") == "bf16-mixed"
-    chosen, line = training_precision("cpu", "auto", "window")
-    assert chosen == "bf16-mixed"
-    assert "32-true" in line
-    assert training_precision("cpu", "auto", "token")[0] == "32-true"
-    assert training_precision("cpu", "32-true", "window") == ("32-true", "precision: 32-true")
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: False)
-    chosen, line = training_precision("cpu", "auto", "window")
-    assert chosen == "32-true"
-    assert "no bf16 instructions" in line
-    with pytest.raises(UserError, match="no bf16 instructions"):
-        training_precision("cpu", "bf16-mixed", "window")
-
-
-def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
-    """Autocast keeps a cast copy of each weight for as long as it lasts: a window of token updates must not use it."""
-    torch.manual_seed(0)
-    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1)
-    seen: list[float] = []
-    optimizer = module.optim.optimizer(module.model.parameters())
-
-    def update(loss: torch.Tensor) -> None:
-        seen.append(float(loss.detach()))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    module._update = update  # type: ignore[method-assign]
-    words = torch.full((2, 8), 3)
-    module.state = module.model.initial_state(2)
-    with torch.autocast("cpu", torch.bfloat16):
-        module._token_updates(Window(words, words, True))
-    assert seen[-1] < 0.5 * seen[0]  # with stale weights the loss would fall by what the state alone gives
-
-
-def test_the_default_precision_is_written_down(train: Callable[..., Run], text_file: Path) -> None:
-    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=1")
-    assert run.result["config"]["accelerator"]["precision"] == "auto"
-    assert run.result["precision"] == best_precision("cpu")
 
 
 def test_a_profile_is_readable_and_adds_up(train: Callable[..., Run], text_file: Path) -> None:

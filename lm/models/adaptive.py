@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lm.errors import UserError
 from lm.models.base import Head, HeadFactory
+from lm.models.mixed import full_precision
 
 
 class AdaptiveHead(Head):
@@ -29,12 +30,14 @@ class AdaptiveHead(Head):
         self.rank[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts))
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        found = self.softmax(hidden.flatten(0, -2), self.rank[targets.flatten()])
+        with full_precision(hidden.flatten(0, -2)) as (rows,):  # torch's own stumbles over the types of autocast
+            found = self.softmax(rows, self.rank[targets.flatten()])
         return -found.output.float().view(targets.shape)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden [..., H] to log-probabilities [..., V]: all words are worked out, nothing is saved here."""
-        ordered = self.softmax.log_prob(hidden.flatten(0, -2))
+        with full_precision(hidden.flatten(0, -2)) as (rows,):
+            ordered = self.softmax.log_prob(rows)
         return ordered[:, self.rank].view(*hidden.shape[:-1], -1)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lm.errors import UserError
 from lm.models.dropout import Dropout, WeightDropout, check_rates
 from lm.models.linear import Repeated, linear
+from lm.models.mixed import full_precision
 
 Memory = tuple[Tensor, ...]
 """What one layer remembers: (h, c), each [B, H]."""
@@ -36,6 +37,10 @@ class RecurrentLayer(nn.Module, ABC):
     def step(self, x: Tensor, memory: Memory) -> Memory:
         """One time step: x [B, F] to the new memory, whose first part is the output."""
 
+    @abstractmethod
+    def open_forget_gates(self) -> None:
+        """Add the cell's `forget_bias` to biases that have just been drawn."""
+
 
 class Cell(ABC):
     """Settings that become a layer once its sizes are known."""
@@ -56,31 +61,34 @@ class LSTMLayer(RecurrentLayer):
         super().__init__()
         self.hidden_size = hidden_size
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True)
-        with torch.no_grad():
-            self.lstm.all_weights[0][2][hidden_size : 2 * hidden_size] += forget_bias  # b_ih
         self.weight_dropout = WeightDropout(weight_dropout)
+        self.forget_bias = forget_bias
+        self.open_forget_gates()
+
+    @torch.no_grad()
+    def open_forget_gates(self) -> None:
+        self.lstm.all_weights[0][2][self.hidden_size : 2 * self.hidden_size] += self.forget_bias  # b_ih
 
     def weights(self) -> list[Tensor]:
         """Input and recurrent matrix and their biases, as they stand in this window."""
         into, recurrent, *biases = self.lstm.all_weights[0]
         if not self.weight_dropout.active:
             return [into, recurrent, *biases]
-        weights = [into, self.weight_dropout(recurrent), *biases]
-        if into.is_cuda:  # cuDNN wants them in one piece of memory, in this order
-            sizes = [weight.numel() for weight in weights]
-            pieces = torch.cat([weight.flatten() for weight in weights]).split(sizes)
-            weights = [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]
-        return weights
+        return [into, self.weight_dropout(recurrent), *biases]
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        h, c = (part.unsqueeze(0) for part in memory)
-        if self.weight_dropout.active:
-            layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-            x, h, c = torch.lstm(
-                x, (h, c), self.weights(), True, layers, dropout, self.training, bidirectional, batch_first
-            )
-        else:
-            x, (h, c) = self.lstm(x, (h, c))
+        with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, h, c):  # see lm.models.lstm
+            if self.weight_dropout.active:
+                weights = self.weights()
+                if x.is_cuda:  # cuDNN wants them in one piece of memory, in this order
+                    pieces = torch.cat([weight.flatten() for weight in weights]).split([w.numel() for w in weights])
+                    weights = [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]
+                layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
+                x, h, c = torch.lstm(
+                    x, (h, c), weights, True, layers, dropout, self.training, bidirectional, batch_first
+                )
+            else:
+                x, (h, c) = self.lstm(x, (h, c))
         return x, (h.squeeze(0), c.squeeze(0))
 
     def step(self, x: Tensor, memory: Memory) -> Memory:
@@ -146,7 +154,7 @@ class MogrifierLayer(RecurrentLayer):
 
     def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
         super().__init__()
-        self.hidden_size, self.coupled = hidden_size, cell.coupled
+        self.hidden_size, self.coupled, self.forget_bias = hidden_size, cell.coupled, cell.forget_bias
         self.weight = nn.Parameter(torch.empty(4 * hidden_size, input_size + hidden_size))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         self.gates = nn.ModuleList()
@@ -158,8 +166,11 @@ class MogrifierLayer(RecurrentLayer):
         for parameter in self.parameters():
             if parameter.ndim == 2:
                 truncated_normal_(parameter)
-        with torch.no_grad():
-            self.bias[hidden_size : 2 * hidden_size] = cell.forget_bias
+        self.open_forget_gates()
+
+    @torch.no_grad()
+    def open_forget_gates(self) -> None:
+        self.bias[self.hidden_size : 2 * self.hidden_size] += self.forget_bias
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         outputs = []

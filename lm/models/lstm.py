@@ -11,6 +11,7 @@ from lm.models.base import HeadFactory, LanguageModel, State
 from lm.models.cells import lstm_step
 from lm.models.dropout import check_rates
 from lm.models.head import Softmax
+from lm.models.mixed import full_precision
 
 SOFTMAX = Softmax()
 
@@ -63,7 +64,9 @@ class LSTMLanguageModel(LanguageModel):
         x = self.embedding(tokens)  # B, T, E
         after: State = []
         for lstm, (h, c) in zip(self.lstms, state, strict=True):
-            x, (h, c) = lstm(self.dropout(x), (h.unsqueeze(0), c.unsqueeze(0)))  # B, T, H
+            # Autocast would run cuDNN's LSTM in fp16, whatever type it is asked for, and small gradients would vanish.
+            with full_precision(self.dropout(x), h.unsqueeze(0), c.unsqueeze(0), on="cuda") as (x, h, c):
+                x, (h, c) = lstm(x, (h, c))  # B, T, H
             after.append((h.squeeze(0), c.squeeze(0)))
         return x, after
 

@@ -24,9 +24,9 @@ class StackedLanguageModel(LanguageModel):
     `hidden_size`. Dropout: `embedding_dropout` of whole words in a window, `input_dropout` of embedded words,
     `layer_dropout` between layers, `output_dropout` before the head; the last three with one mask a sequence and
     window, or one a step (`dropout_per`). `sum_layers`: the output is the sum of all layers' outputs. `init_scale`:
-    every weight starts uniform within +- that (Zaremba); else cells start in their own way, the embedding uniform
-    within +- `embedding_init` (None: truncated normal of variance 1 / embedding_size), and so does an output matrix of
-    its own, its bias at 0. Raises UserError for sizes that make no model.
+    every weight starts uniform within +- that (Zaremba), a cell's `forget_bias` on top; else cells start in their own
+    way, the embedding uniform within +- `embedding_init` (None: truncated normal of variance 1 / embedding_size), and
+    so does an output matrix of its own, its bias at 0. Raises UserError for sizes or scales that make no model.
     """
 
     def __init__(
@@ -54,6 +54,9 @@ class StackedLanguageModel(LanguageModel):
         for name, number in {**named, "num_layers": num_layers}.items():
             if number < 1:
                 raise UserError(f"model.{name} must be at least 1; got {number}")
+        for name, scale in {"init_scale": init_scale, "embedding_init": embedding_init}.items():
+            if scale is not None and not scale > 0:
+                raise UserError(f"model.{name} must be above 0, or null; got {scale}")
         check_rates(
             {
                 "embedding_dropout": embedding_dropout,
@@ -85,6 +88,8 @@ class StackedLanguageModel(LanguageModel):
         if scale is not None:
             for parameter in self.parameters():
                 nn.init.uniform_(parameter, -scale, scale)
+            for layer, _ in self.cells:
+                layer.open_forget_gates()
             return
         matrices: list[nn.Embedding | nn.Linear] = [self.embedding]
         linears = (part for part in self.head.modules() if isinstance(part, nn.Linear))

@@ -1,0 +1,159 @@
+"""Which precision is taken, and what bf16 costs: on any processor, by torch's own slow kernels if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, Run
+from torch import Tensor
+
+from lm.checkpoint import find, read
+from lm.data.streams import Window
+from lm.errors import UserError
+from lm.forcing import Forcing
+from lm.models.adaptive import Adaptive
+from lm.models.base import LanguageModel
+from lm.models.cells import LSTM, Mogrifier
+from lm.models.lstm import LSTMLanguageModel
+from lm.models.mixed import full_precision
+from lm.models.mos import Mixture
+from lm.models.sampled import Sampled
+from lm.models.stacked import StackedLanguageModel
+from lm.module import LanguageModule
+from lm.optim import Adam
+from lm.precision import allow_tf32, best_precision, training_precision
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def bf16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """bf16 wherever this runs: oneDNN's kernels where the processor has the instructions, else torch's own."""
+    native = best_precision("cpu") != "32-true"
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    with torch.backends.mkldnn.flags(enabled=native):
+        yield
+
+
+def test_precision_is_chosen_by_the_machine_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert best_precision("cpu") == "bf16-mixed"
+    chosen, line = training_precision("cpu", "auto", "window")
+    assert chosen == "bf16-mixed"
+    assert "32-true" in line
+    assert training_precision("cpu", "auto", "token")[0] == "32-true"
+    assert training_precision("cpu", "32-true", "window") == ("32-true", "precision: 32-true")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False)
+    chosen, line = training_precision("cpu", "auto", "window")
+    assert chosen == "32-true"
+    assert "no bf16 instructions" in line
+    with pytest.raises(UserError, match="no bf16 instructions"):
+        training_precision("cpu", "bf16-mixed", "window")
+
+
+def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
+    """Autocast keeps a cast copy of each weight for as long as it lasts: a window of token updates must not use it."""
+    torch.manual_seed(0)
+    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1)
+    seen: list[float] = []
+    optimizer = module.optim.optimizer(module.model.parameters())
+
+    def update(loss: torch.Tensor) -> None:
+        seen.append(float(loss.detach()))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    module._update = update  # type: ignore[method-assign]
+    words = torch.full((2, 8), 3)
+    module.state = module.model.initial_state(2)
+    with torch.autocast("cpu", torch.bfloat16):
+        module._token_updates(Window(words, words, True))
+    assert seen[-1] < 0.5 * seen[0]  # with stale weights the loss would fall by what the state alone gives
+
+
+def test_the_default_precision_is_written_down(train: Callable[..., Run], text_file: Path) -> None:
+    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=1")
+    assert run.result["config"]["accelerator"]["precision"] == "auto"
+    assert run.result["precision"] == best_precision("cpu")
+
+
+MODELS: dict[str, Callable[[], LanguageModel]] = {
+    "lstm": lambda: LSTMLanguageModel(200, 24, 24, num_layers=2, tied=True),
+    "adaptive": lambda: LSTMLanguageModel(200, 24, 32, head=Adaptive(cutoffs=[40, 100])),
+    "sampled": lambda: StackedLanguageModel(200, 24, 32, head=Sampled(frequent=40, sampled=60)),
+    "mos": lambda: StackedLanguageModel(200, 24, 32, head=Mixture(3)),
+    "awd": lambda: StackedLanguageModel(200, 24, 32, cell=LSTM(weight_dropout=0.5), output_dropout=0.3),
+    "mogrifier": lambda: StackedLanguageModel(200, 24, 32, cell=Mogrifier(rank=6)),
+}
+
+
+def values_and_gradients(name: str, device: str) -> None:
+    """Compare a model's nats and gradients in fp32 and under bf16 autocast: 8 bits of mantissa, a rounding is 0.4%."""
+    found = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        model = MODELS[name]()
+        model.head.prepare(torch.arange(200, 0, -1))
+        model, words = model.to(device), torch.randint(200, (4, 9)).to(device)
+        model.begin_window()
+        torch.manual_seed(1)
+        with torch.autocast(device, torch.bfloat16, enabled=enabled):
+            hidden, _ = model(words[:, :-1], model.initial_state(4))
+            nats = model.head.nll(hidden, words[:, 1:])
+        gradients = torch.autograd.grad(nats.mean(), list(model.parameters()))
+        found.append((nats.detach(), gradients))
+    (exact, by_exact), (rounded, by_rounded) = found
+    assert rounded.dtype == torch.float32  # nats are summed exactly
+    assert not torch.equal(exact, rounded)
+    torch.testing.assert_close(rounded, exact, rtol=0.01, atol=0)
+    for (weight, _), one, other in zip(model.named_parameters(), by_exact, by_rounded, strict=True):
+        assert other.dtype == torch.float32, weight
+        assert (one - other).norm() <= 0.03 * one.norm(), weight
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_in_bf16_values_and_gradients_are_those_of_fp32_but_for_its_rounding(name: str, bf16: None) -> None:
+    values_and_gradients(name, "cpu")
+
+
+def test_training_in_bf16_is_as_good_as_in_fp32(bf16: None, train: Callable[..., Run], text_file: Path) -> None:
+    settings = ["data=text", f"data.train={text_file}", *TINY, "optim.lr=0.01", "trainer.max_epochs=2"]
+    exact = train(*settings, "accelerator.precision=32-true", name="exact")
+    rounded = train(*settings, name="rounded")
+    assert rounded.result["precision"] == "bf16-mixed"
+    assert rounded.result["training"]["windows"] >= 500
+    assert rounded.curve() != exact.curve()
+    assert rounded.result["valid"]["perplexity"] == pytest.approx(exact.result["valid"]["perplexity"], rel=0.01)
+    saved: dict[str, Tensor] = read(find(rounded.dir))["state_dict"]
+    assert {weight.dtype for weight in saved.values()} == {torch.float32}
+
+
+def test_off_a_gpu_nothing_is_taken_out_of_mixed_precision() -> None:
+    x = torch.zeros(2, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16), full_precision(x, on="cuda") as (same,):
+        assert same is x
+        assert torch.is_autocast_enabled("cpu")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", ["lstm", "awd", "adaptive"])
+def test_on_a_gpu_values_and_gradients_in_bf16_are_those_of_fp32_but_for_its_rounding(name: str) -> None:
+    values_and_gradients(name, "cuda")
+
+
+@needs_gpu
+def test_on_a_gpu_a_window_is_its_single_steps_in_fp32() -> None:
+    allow_tf32(False)
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(200, 64, 256).cuda()
+    words = torch.randint(200, (4, 20), device="cuda")
+    hidden, _ = model(words, model.initial_state(4))
+    state = model.initial_state(4)
+    for t in range(20):
+        one, state = model.step(words[:, t], state)
+    torch.testing.assert_close(one, hidden[:, -1], rtol=1e-5, atol=1e-6)
