@@ -20,8 +20,8 @@ from lm.config import CONF, register
 from lm.errors import UserError
 from lm.interrupt import Interrupted
 
-FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "checkpoint", "per_token", "out"}
-FREE_TEXT |= {"data.train", "data.valid", "data.test"}
+FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
+FREE_TEXT |= {"checkpoint", "weights_from", "data.train", "data.valid", "data.test"}
 UNKNOWN_OPTION = "the command line cannot be read: settings are key=value without dashes; see --help"
 FREE_LISTS = {"words", "runs", "prompts", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
@@ -54,7 +54,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                     return float("inf")  # for sweepers: the worst of scores
 
             try:
-                arguments = run_folder(sys.argv[1:]) if config_name == "train" else sys.argv[1:]
+                arguments = keep_record(run_folder(sys.argv[1:])) if config_name == "train" else sys.argv[1:]
                 # Hydra's parser takes -m only in front of the settings; people put it anywhere.
                 sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
                 settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
@@ -144,6 +144,14 @@ def run_folder(arguments: list[str]) -> list[str]:
     if not any((folder / "checkpoints").glob("*.ckpt")):
         raise UserError(f"checkpoint: {folder} holds no checkpoint; name a checkpoint file or the folder of a run")
     return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
+
+
+def keep_record(arguments: list[str]) -> list[str]:
+    """Hydra's record of how a run was started stays in its folder when another command goes on there, or is refused."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    folder = given.get("hydra.run.dir", "").strip("'\"")
+    kept = folder and (Path(folder).expanduser() / ".hydra").is_dir() and "hydra.output_subdir" not in given
+    return [*arguments, "hydra.output_subdir=null"] if kept else arguments
 
 
 def quote(argument: str, sweeping: bool = False) -> str:

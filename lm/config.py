@@ -215,12 +215,14 @@ def validate(config: Mapping[str, Any]) -> None:
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")
-    if str(config["accelerator"].get("devices")) not in ("1", "auto"):
+    if str(config["accelerator"].get("devices")) != "1":
         raise UserError(
             f"accelerator.devices must be 1; got {config['accelerator'].get('devices')}: a run uses one device"
         )
     if config["trainer"].get("limit_train_batches") == 0:
         raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
+    if config["trainer"].get("max_epochs") is None:
+        raise UserError("trainer.max_epochs must be a number, schedules go by it; trainer.max_time may end it earlier")
     for key in ("max_epochs", "log_every_n_steps"):
         value = config["trainer"].get(key)
         if isinstance(value, int) and value < 1:

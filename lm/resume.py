@@ -10,25 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.callbacks import Timer
 
 from lm.build import refuse_foreign
 from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find, load_weights, read, vocabulary
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.files import whole
 from lm.models.base import LanguageModel
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
 """Parts of a configuration that a run may change when it goes on; the others are what the saved state stands for."""
-
-
-def starting_point(checkpoint: str | None, run_dir: Path) -> Path | None:
-    """The checkpoint file to go on from, or None to start afresh. `last` looks in the run's own folder."""
-    if checkpoint is None:
-        return None
-    if checkpoint != "last":
-        return find(checkpoint, prefer=LAST).resolve()
-    own = run_dir.resolve() / FOLDER / LAST
-    return own if own.is_file() else None
 
 
 def merged(
@@ -101,6 +93,17 @@ def restore_random_state(saved: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(rng, i)
 
 
+def refuse_spent_time(limit: Any, saved: dict[str, Any], where: Path) -> None:
+    """Raise UserError if a run had all the time that `trainer.max_time` gives it before the checkpoint at hand."""
+    allowed = Timer(limit).time_remaining() if limit else None
+    spent = saved.get("callbacks", {}).get(Timer.__name__, {}).get("time_elapsed", {}).get("train", 0.0)
+    if allowed is not None and spent >= allowed:
+        raise UserError(
+            f"trainer.max_time={limit} is used up: {where} has had {spent:.0f} s of training; give it more, or go on "
+            "without a limit by trainer.max_time=null"
+        )
+
+
 def same_text(saved: dict[str, Any], vocab: Vocab, ids: dict[str, np.ndarray], where: Path) -> None:
     """Raise UserError if the text is not the one that the checkpoint was trained on."""
     tokens = {split: len(part) for split, part in ids.items()}
@@ -128,13 +131,15 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
 
 
 def bring_along(start: Path, run_dir: Path) -> None:
-    """A run that goes on in another folder takes the best checkpoint so far along, which may stay the best, and the
-    embedding that it began with."""
+    """A run that goes on in another folder takes what it starts from along, so that killed at once it can go on too,
+    the best checkpoint so far, which may stay the best, and the embedding that it began with."""
     brought = {start.with_name(BEST): run_dir / FOLDER / BEST, start.parent.parent / INITIAL: run_dir / INITIAL}
+    brought[start] = run_dir / FOLDER / LAST
     for source, target in brought.items():
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            with whole(target, "free some space or choose another folder with hydra.run.dir=DIR") as aside:
+                shutil.copyfile(source, aside)
 
 
 def settle_events(run_dir: Path, sizes: dict[str, int]) -> None:

@@ -1,11 +1,10 @@
-"""From a configuration to a finished run: the only place that instantiates."""
+"""From a configuration to a finished run."""
 
 from __future__ import annotations
 
 import logging
 import shlex
 import signal
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -21,24 +20,24 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from lm import report, resume
 from lm.allocator import keep_freed_memory
+from lm.assembly import bars, make_module, make_trainer
 from lm.build import MISSING, build
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.evaluation import FreeRunningTest
 from lm.callbacks.profile import Profile
-from lm.callbacks.progress import Bar, Progress
+from lm.callbacks.progress import Progress
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
 from lm.checkpoint import FOLDER, find, load_weights, read
-from lm.config import AVAILABLE, PROFILE, TBPTT, composed, validate, without_profile
+from lm.config import AVAILABLE, PROFILE, TBPTT, composed, validate
 from lm.data.sources import SPLITS
-from lm.data.streams import limited
 from lm.devices import device
 from lm.errors import UserError
+from lm.files import claimed
+from lm.folder import RunFolder
 from lm.interrupt import Interrupted, StopRequest, listening
-from lm.module import LanguageModule
-from lm.precision import training_precision
+from lm.precision import allow_tf32, training_precision
 from lm.progress import say
-from lm.regularisation import Regularisation
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -48,52 +47,55 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
 
     Returns the best validation perplexity, for sweepers. result.json is there from the start, so that a killed run
     is told from a finished one; a mistake noticed before anything begins leaves that of an earlier run alone. A job
-    that a sweep's folder holds finished already is kept as it is.
+    that a sweep's folder holds finished already is kept as it is. Raises UserError, also while another process is at
+    work in the folder.
     """
     quiet_libraries()
     run_dir = (run_dir or Path(HydraConfig.get().runtime.output_dir)).resolve()
-    config = plain(cfg)
+    with claimed(run_dir):
+        return _run(plain(cfg), RunFolder(run_dir))
+
+
+def _run(config: dict[str, Any], folder: RunFolder) -> float:
     checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
     if config.get("weights_from"):
         config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
-    earlier, holds_run = report.read_result(run_dir), any((run_dir / FOLDER).glob("*.ckpt"))
-    if sweeping() and earlier.get("config") == config and earlier["status"] == "completed":
-        say(f"kept: {run_dir} is finished already")
-        return report.score(earlier)
-    if holds_run and checkpoint is None:
-        if not sweeping():
-            raise UserError(
-                f"{run_dir} already holds a run: go on with checkpoint=last, or choose another folder with "
-                "hydra.run.dir=DIR"
-            )
-        checkpoint = "last"
-
     result: dict[str, Any] = {"status": "failed", "error": UNFINISHED, "seed": config.get("seed"), "config": config}
-    result |= {"overrides": overrides, "resumed_at": earlier.get("resumed_at", []) if holds_run else []}
+    result |= {"overrides": overrides, "resumed_at": []}
     saved: dict[str, Any] = {}  # what the checkpoint to go on from holds
     started, began = time.perf_counter(), False
     try:
-        start = resume.starting_point(checkpoint, run_dir)
+        start = folder.starting_point(checkpoint, sweeping())
         if start is not None:
-            saved = read(start)
-            config = result["config"] = resumed_config(config, overrides, start, saved, result)
-        elif checkpoint == "last":
-            say(f"{run_dir} holds no checkpoint yet: starting afresh")
-        if start is not None and holds_run and not in_folder(start, run_dir):
-            raise UserError(f"{run_dir} holds another run than {start}: choose another folder with hydra.run.dir=DIR")
+            saved, here = read(start), folder.holds(start)
+            config = result["config"] = resumed_config(config, overrides, start, saved)
+            before = folder.earlier.get("resumed_at", []) if here else []
+            result |= {"seed": config["seed"], "resumed_at": [*before, saved["global_step"]]}
+            result["overrides"] = folder.overrides(overrides, here)
+        if sweeping() and folder.finished:
+            if folder.earlier["config"] == config:
+                say(f"kept: {folder.path} is finished already")
+                return report.score(folder.earlier)
+            if start is None:
+                raise folder.taken()
         validate(config)
+        if start is not None:
+            resume.refuse_spent_time(config["trainer"].get("max_time"), saved, start)
+            say(f"going on from {start} at window {saved['training']['windows']:,}")
+        elif checkpoint == "last":
+            say(f"{folder.path} holds no checkpoint yet: starting afresh")
         began = True
-        report.write_json(run_dir / report.RESULT, result)
+        report.write_json(folder.path / report.RESULT, result)
         with listening() as stop:
-            result |= _train(config, run_dir, start, saved, stop, again=bool(earlier))
+            result |= _train(config, folder.path, start, saved, stop, again=bool(folder.earlier))
             result |= {"status": "completed", "error": None}
-            print(report.summary({**result, "seconds": time.perf_counter() - started}, run_dir))
+            print(report.summary({**result, "seconds": time.perf_counter() - started}, folder.path))
             stop.obey()  # the run is finished; a sweep is not to go on
     except Interrupted as interrupted:
         if result["status"] != "completed":
-            result["error"] = f"{interrupted}; go on with checkpoint={run_dir}"
-            interrupted.add_note(f"go on with: python train.py {shlex.quote(f'checkpoint={run_dir}')}")
+            result["error"] = f"{interrupted}; go on with checkpoint={folder.path}"
+            interrupted.add_note(f"go on with: {going_on(folder.path)}")
         raise
     except BaseException as error:
         error = told(error)
@@ -101,9 +103,16 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
         raise error from None
     finally:
         result["seconds"] = time.perf_counter() - started
-        if began or not holds_run:
-            report.write_json(run_dir / report.RESULT, result)
+        if began or not folder.holds_run:
+            report.write_json(folder.path / report.RESULT, result)
     return report.score(result)
+
+
+def going_on(run_dir: Path) -> str:
+    """What to type to go on with a run that was stopped."""
+    if sweeping():
+        return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
+    return f"python train.py {shlex.quote(f'checkpoint={run_dir}')}"
 
 
 def _train(
@@ -117,6 +126,7 @@ def _train(
     update = config["forcing"].get("update", "window")
     precision, line = training_precision(kind, config["accelerator"]["precision"], update)
     say(line)
+    allow_tf32(precision != "32-true")
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     data = build(config["data"], "data")
@@ -124,7 +134,7 @@ def _train(
         data.randomise_windows(config["seed"])
     model = build(config["model"], "model", {"vocab_size": len(data.vocab)})
     model.head.prepare(torch.from_numpy(np.bincount(data.ids["train"], minlength=len(data.vocab))))
-    here = start is not None and in_folder(start, run_dir)
+    here = start is not None and RunFolder(run_dir).holds(start)
     if start is not None:
         resume.same_text(saved, data.vocab, data.ids, start)
         load_weights(model, saved, start)  # Lightning does it again; here a misfit gets a sentence
@@ -137,6 +147,7 @@ def _train(
     if here or again:
         resume.settle_events(run_dir, saved["events"] if here else {})
     sampler = build(config["sampler"], "sampler")
+    sampler.banned(data.vocab)  # a word that it cannot ban is told now, not behind an epoch
     swept = typed_overrides() if sweeping() else []
     at_hand = (str(run_dir), str(run_dir), data.vocab, config, stop, sampler, config["seed"], not here, swept)
     available = dict(zip(AVAILABLE, at_hand, strict=True))
@@ -175,16 +186,10 @@ def _train(
     }
 
 
-def resumed_config(
-    config: dict[str, Any], overrides: list[str], start: Path, saved: dict[str, Any], result: dict[str, Any]
-) -> dict[str, Any]:
-    """The configuration of the run that goes on from `start`; notes the resumption in `result`."""
+def resumed_config(config: dict[str, Any], overrides: list[str], start: Path, saved: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of the run that goes on from `start`."""
     explicit = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    merged = resume.merged(saved["config"], config, plain(composed("train")), explicit, start)
-    result["resumed_at"] = [*result["resumed_at"], saved["global_step"]]
-    result["seed"] = merged["seed"]
-    say(f"going on from {start} at window {saved['training']['windows']:,}")
-    return merged
+    return resume.merged(saved["config"], config, plain(composed("train")), explicit, start)
 
 
 def told(error: BaseException) -> BaseException:
@@ -197,53 +202,6 @@ def told(error: BaseException) -> BaseException:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in text:
         return UserError("out of memory: lower data.batch_size, data.window, tbptt.windows or the sizes of the model")
     return error
-
-
-def in_folder(start: Path, run_dir: Path) -> bool:
-    """Whether a checkpoint is one of the run's own."""
-    return start.resolve().parent.parent == run_dir
-
-
-def make_module(config: dict[str, Any], data: Any, model: Any, trainer: pl.Trainer) -> LanguageModule:
-    forcing, tbptt = build(config["forcing"], "forcing"), TBPTT(**config["tbptt"])
-    windows = limited(len(data.train_dataloader()), trainer.limit_train_batches)
-    per_window = config["data"]["window"] if forcing.update == "token" else 1
-    per_epoch = -(-windows * per_window // tbptt.windows)
-    return LanguageModule(
-        model,
-        forcing,
-        build(config["optim"], "optim"),
-        updates_per_epoch=per_epoch,
-        total_updates=per_epoch * (trainer.max_epochs or 1),
-        tbptt_windows=tbptt.windows,
-        base_length=config["data"]["window"] if tbptt.random_length else None,
-        state_reset=tbptt.reset,
-        regularisation=Regularisation(**config.get("regularisation", {})),
-    )
-
-
-def make_trainer(
-    config: dict[str, Any], accelerator: dict[str, Any], callbacks: list[Any], loggers: list[Any], run_dir: Path
-) -> pl.Trainer:
-    available = {
-        "callbacks": callbacks,
-        "logger": loggers,
-        "default_root_dir": str(run_dir),
-        "enable_progress_bar": any(isinstance(callback, Bar) for callback in callbacks),
-        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
-        "num_sanity_val_steps": 0,
-        **accelerator,
-    }
-    try:
-        trainer: pl.Trainer = build(without_profile(config["trainer"]), "trainer", available)
-    except ValueError as error:
-        raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
-    return trainer
-
-
-def bars(callbacks: list[Any]) -> list[Bar]:
-    """A progress bar where a person looks on; a log file gets lines instead."""
-    return [Bar(callback) for callback in callbacks if isinstance(callback, Progress) and sys.stderr.isatty()]
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -229,3 +229,23 @@ def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Cal
     # Sampling error of the difference: the two are paid for the same words, so a few standard errors are generous.
     error = 3 * truth.std() / math.sqrt(len(truth))
     assert truth.mean() - error < reached < 1.03 * truth.mean()
+
+
+def test_a_time_limit_is_said_and_ends_a_run_that_is_whole(
+    on_text: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["trainer.limit_train_batches=1.0", "trainer.max_epochs=100000", "trainer.max_time=00:00:00:03"]
+    result = on_text(*limits).result
+    said = capsys.readouterr().err
+    assert "or as many as 0:00:03 allows (trainer.max_time)" in said
+    assert "expected time: 0:00:0" in said
+    assert result["status"] == "completed"
+    assert result["training"]["seconds"] < 10
+    assert result["valid"]["perplexity"] > 1
+
+
+def test_the_projector_shows_the_weights_that_are_evaluated(on_text: Callable[..., Run]) -> None:
+    run = on_text("optim/average=exponential")
+    (table,) = run.dir.rglob("embedding/tensors.tsv")
+    shown = torch.tensor([[float(value) for value in row.split("\t")] for row in table.read_text().splitlines()])
+    torch.testing.assert_close(shown, load(run.dir).model.embedding.weight.detach())

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import Timer, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
 from lm.evaluation import perplexity
@@ -53,9 +53,11 @@ class Progress(pl.Callback):
         windows, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
         ahead = self._ahead(trainer, module)
         updates = module.total_updates - module.updates
+        limit = _time_limit(trainer)
         say(
             f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
             f"{ahead:,} windows and {updates:,} optimiser steps lie ahead"
+            + ("" if limit is None else f", or as many as {clock(limit)} allows (trainer.max_time)")
         )
         self._said = time.monotonic()
         self.pace.start()
@@ -98,7 +100,9 @@ class Progress(pl.Callback):
         return max(0, int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows))
 
     def _seconds_left(self, trainer: Any, module: Any) -> float:
-        return self._ahead(trainer, module) / self.pace.rate if self.pace.rate else 0.0
+        left = self._ahead(trainer, module) / self.pace.rate if self.pace.rate else 0.0
+        limit = _time_limit(trainer)
+        return left if limit is None else min(left, limit)
 
 
 class Bar(TQDMProgressBar):
@@ -124,6 +128,13 @@ class Bar(TQDMProgressBar):
         if time.monotonic() - self._read > 0.5:
             self._figures, self._read = self._progress.figures(trainer, module), time.monotonic()
         return dict(self._figures)
+
+
+def _time_limit(trainer: Any) -> float | None:
+    """Seconds until `trainer.max_time` ends training, validation included; None without it."""
+    timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))
+    left = [timer.time_remaining() for timer in timers]
+    return min((max(0.0, seconds) for seconds in left if seconds is not None), default=None)
 
 
 def clock(seconds: float) -> str:

@@ -45,12 +45,15 @@ class TextSamples(pl.Callback):
 
 
 class EmbeddingProjector(pl.Callback):
-    """At the end of training, the embeddings of the first `words` of the vocabulary, for the projector tab."""
+    """At the end of training, the embeddings of the first `words` of the vocabulary, for the projector tab.
+
+    Those that are evaluated and saved: where weights are averaged, the average.
+    """
 
     def __init__(self, vocab: Vocab, words: int = 10_000) -> None:
         self.vocab, self.words = vocab, words
 
-    def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # behind the module's own on_train_end
         vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
         labels = list(self.vocab.words[: self.words])
         for logger in tensorboards(trainer):

@@ -1,0 +1,127 @@
+"""A run's folder belongs to one run: what is in it is neither mixed with another's nor lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY, Run, configure
+
+from lm.cli import keep_record
+from lm.errors import UserError
+from lm.files import claimed, whole
+from lm.folder import RunFolder
+from lm.module import LanguageModule
+from lm.run import train as train_in
+
+
+@pytest.fixture
+def small(text_file: Path) -> list[str]:
+    return ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=5"]
+
+
+def test_two_runs_do_not_share_a_folder(train: Callable[..., Run], small: list[str], tmp_path: Path) -> None:
+    with claimed(tmp_path / "busy"), pytest.raises(UserError, match=r"another run is at work in .*busy"):
+        train_in(configure("train", *small), tmp_path / "busy")
+    assert not list((tmp_path / "busy").iterdir())
+    train_in(configure("train", *small), tmp_path / "busy")
+
+
+def test_a_finished_run_without_checkpoints_is_not_written_over(train: Callable[..., Run], small: list[str]) -> None:
+    run = train(*small, "~callbacks.checkpoint")
+    before = {path: path.read_bytes() for path in run.dir.rglob("*") if path.is_file()}
+    for mistake in ([], ["model.hidden_size=0"]):
+        with pytest.raises(UserError, match="already holds a run: choose another folder"):
+            train_in(configure("train", *small, *mistake), run.dir)
+    assert {path: path.read_bytes() for path in run.dir.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_begins_from_anothers_checkpoint_and_dies_at_once_goes_on_there(
+    train: Callable[..., Run], small: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, fork = train(*small, name="first"), tmp_path / "fork"
+    start = f"checkpoint={first.dir / 'checkpoints/last.ckpt'}"
+    longer = "trainer.max_epochs=2"
+
+    def dies(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LanguageModule, "training_step", dies)
+        with pytest.raises(ZeroDivisionError):
+            train_in(configure("train", start, longer), fork)
+    with pytest.raises(UserError, match=rf"holds another run than .*: go on with that one by checkpoint={fork}"):
+        train_in(configure("train", start, longer), fork)
+    train_in(configure("train", f"checkpoint={fork}", longer), fork)
+    assert Run(fork).result["resumed_at"] == [5, 5]
+    at_once = train(start, longer, name="at_once")
+    assert Run(fork).result["test"] == at_once.result["test"]
+
+
+def test_what_was_set_stays_written_down(
+    train: Callable[..., Run], small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm.run.typed_overrides", lambda: ["seed=3", "+experiment=baseline", "checkpoint=elsewhere"])
+    run = train(*small)
+    monkeypatch.setattr("lm.run.typed_overrides", lambda: [f"checkpoint={run.dir}", "trainer.max_epochs=2"])
+    train_in(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=2"), run.dir)
+    expected = ["seed=3", "+experiment=baseline", "checkpoint=elsewhere", "trainer.max_epochs=2"]
+    assert run.result["overrides"] == expected
+
+
+def test_only_the_newest_of_a_setting_is_written_down(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"overrides": ["+a=1", "b=1"]}))
+    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], goes_on=True) == ["a=2", "b=1"]
+    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], goes_on=False) == ["a=2", "checkpoint=x"]
+
+
+def test_a_run_whose_time_is_used_up_says_so(train: Callable[..., Run], small: list[str]) -> None:
+    run = train(*small, "trainer.max_epochs=100000", "trainer.max_time=00:00:00:01")
+    before = run.result
+    with pytest.raises(UserError, match=r"trainer.max_time=00:00:00:01 is used up: .* trainer.max_time=null"):
+        train_in(configure("train", f"checkpoint={run.dir}"), run.dir)
+    assert run.result == before
+    more = ["trainer.max_time=00:01:00:00", f"trainer.max_epochs={before['training']['windows'] // 5 + 2}"]
+    train_in(configure("train", f"checkpoint={run.dir}", *more), run.dir)
+    assert run.result["training"]["windows"] > before["training"]["windows"]
+
+
+def test_hydras_record_of_the_start_is_kept(tmp_path: Path) -> None:
+    arguments = [f"hydra.run.dir='{tmp_path}'", "seed=1"]
+    assert keep_record(arguments) == arguments
+    (tmp_path / ".hydra").mkdir()
+    assert keep_record(arguments) == [*arguments, "hydra.output_subdir=null"]
+    assert keep_record(["seed=1"]) == ["seed=1"]
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    with whole(Path("/dev/null"), "") as path:
+        path.write_text("gone")
+    assert not Path("/dev/null").is_file()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with whole(tmp_path / "link", "") as path:
+        path.write_text("kept")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_damaged_record_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("{")
+    assert not RunFolder(tmp_path).holds_run
+    assert RunFolder(tmp_path).starting_point("last", in_sweep=False) is None
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({}, tmp_path / "checkpoints/best.ckpt")
+    assert RunFolder(tmp_path).starting_point("last", in_sweep=False) == tmp_path / "checkpoints/best.ckpt"
+
+
+def test_a_finished_job_of_a_sweep_is_left_to_be_compared(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"status": "completed"}))
+    assert RunFolder(tmp_path).starting_point(None, in_sweep=True) is None
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({}, tmp_path / "checkpoints/last.ckpt")
+    for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file goes on from its own
+        assert RunFolder(tmp_path).starting_point(typed, in_sweep=True) == tmp_path / "checkpoints/last.ckpt"
