@@ -30,16 +30,22 @@ class Averaging(ABC):
 class NonMonotonic(Averaging):
     """NT-ASGD (Merity et al. 2018): the mean of all weights from the validation on that ends the descent.
 
-    That is the first one whose loss is above the lowest of all before it but the last `patience`.
+    That is the first one whose loss is above the lowest of all before it but the last `patience`, or the `latest`-th
+    (None: however late).
     """
 
     patience: int = 5
+    latest: int | None = None
 
     def __post_init__(self) -> None:
         if self.patience < 0:
             raise UserError(f"optim.average.patience must not be negative; got {self.patience}")
+        if self.latest is not None and self.latest < 1:
+            raise UserError(f"optim.average.latest must be at least 1, or null; got {self.latest}")
 
     def begins(self, losses: Sequence[float]) -> bool:
+        if self.latest is not None and len(losses) >= self.latest:
+            return True
         compared = losses[: -1 - self.patience]
         return len(compared) > 0 and losses[-1] > min(compared)
 

@@ -12,6 +12,7 @@ import torch
 from lm.build import build
 from lm.data.vocab import Vocab
 from lm.errors import UserError
+from lm.init import Random
 from lm.models.base import LanguageModel
 
 FOLDER = "checkpoints"
@@ -31,10 +32,17 @@ class Trained:
     path: Path
 
     def untrained(self) -> LanguageModel:
-        """The same model before any training, in evaluation mode."""
+        """The same model as its training found it, in evaluation mode; of a run with `weights_from`, as it was drawn.
+
+        What counts (`init`) reads the training text again. Raises UserError if that has changed.
+        """
+        init: Random = build(self.config["init"], "init", trusted=False) if "init" in self.config else Random()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config["seed"])
-            return _model(self.config, self.vocab).eval()
+            model = _model(self.config, self.vocab)
+            if init != Random():
+                init.apply(model, corpus(self).ids["train"])
+            return model.eval()
 
 
 def describe_run(vocab: Vocab, config: dict[str, Any]) -> dict[str, Any]:

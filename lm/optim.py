@@ -127,6 +127,13 @@ class Adam(Optim):
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"optim.betas must be two numbers from 0 to below 1; got {list(self.betas)}")
+        if self.eps < 0:
+            raise UserError(f"optim.eps must not be negative; got {self.eps}")
+
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
 
@@ -149,6 +156,11 @@ class SGD(Optim):
     """Plain stochastic gradient descent, with `momentum` if wanted."""
 
     momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum < 0:
+            raise UserError(f"optim.momentum must not be negative; got {self.momentum}")
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)

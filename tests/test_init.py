@@ -91,14 +91,19 @@ def test_words_alike_in_their_neighbours_start_alike_and_unknown_ones_at_random(
     )
 
 
-def test_a_run_starts_from_it_and_one_that_goes_on_does_not(train: Callable[..., Run], text_file: Path) -> None:
-    from lm.checkpoint import INITIAL
+def test_a_run_starts_from_it_and_one_that_goes_on_does_not(
+    train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lm.checkpoint import INITIAL, load
 
     typed = ["data=text", f"data.train={text_file}", "init=cooccurrence", "init.scale=0.3", *TINY]
     run = train(*typed)
     first = torch.load(run.dir / INITIAL, weights_only=True)["embedding"]
     assert float(first.square().mean(1).sqrt().median()) == pytest.approx(0.3, rel=1e-4)
-    again = train(f"checkpoint={run.dir}", "trainer.max_epochs=2", name="again")
+    torch.testing.assert_close(load(run.dir).untrained().embedding.weight.detach(), first)  # what distance.py shows
+    with monkeypatch.context() as patched:
+        patched.setattr(Cooccurrence, "apply", lambda *_: pytest.fail("what a checkpoint holds is counted again"))
+        again = train(f"checkpoint={run.dir}", "trainer.max_epochs=2", name="again")
     longer = train(*typed, "trainer.max_epochs=2", name="longer")
     assert again.result["test"]["perplexity"] == longer.result["test"]["perplexity"]
 

@@ -19,6 +19,7 @@ from conftest import TINY, Run, needs_ptb
 from hydra.core.global_hydra import GlobalHydra
 
 from lm.cli import command
+from lm.help import help_text
 
 ROOT = Path(__file__).parent.parent
 Cli = Callable[..., str]
@@ -97,6 +98,11 @@ def failure(tmp_path: Path) -> str:
         (["hydra.run.dir="], "hydra.run.dir", "hydra.run.dir=DIR"),
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val", "optim.clip"),
         (["accelerator.devices=2"], "accelerator.devices", "must be 1"),
+        (["accelerator.devices=auto"], "accelerator.devices", "must be 1"),
+        (["trainer.max_epochs=null"], "trainer.max_epochs", "trainer.max_time"),
+        (["optim.betas=[0.9,1.0]"], "optim.betas", "from 0 to below 1"),
+        (["optim/average=non_monotonic", "optim.average.latest=0"], "optim.average.latest", "at least 1"),
+        (["data=pydoc", "sampler.bad_words=[zebra-word]"], "sampler.bad_words", "zebra-word"),
         (["accelerator.precision=16-mixed", "data=pydoc"], "16-mixed", "32-true"),
         (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
@@ -137,7 +143,7 @@ def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str
         "data.eval_window=0", "data.vocab_size=1", "data.min_count=0", "trainer.max_epochs=0",
         "trainer.log_every_n_steps=0", "tbptt.windows=0", "sampler.max_new_tokens=0", "optim.lr=0", "optim.clip=-1",
         "callbacks.checkpoint.every_n_windows=-1", "callbacks.free_running.streams=0", "seed=-1", "seed=99999999999",
-        "tbptt.reset=2", "regularisation.activation=-1",
+        "tbptt.reset=2", "regularisation.activation=-1", "optim.eps=-1.0",
         "trainer.limit_train_batches=0",
     ],
 )  # fmt: skip
@@ -339,6 +345,19 @@ def test_a_fault_of_ours_shows_where_it_is(
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "a bug in recurrent-lm" in err
+
+
+@pytest.mark.parametrize("setting", ["init_scale=-0.1", "init_scale=0.0", "embedding_init=-0.1"])
+def test_scales_that_cannot_be(cli: Cli, text_file: Path, setting: str) -> None:
+    key, value = setting.split("=")
+    line = cli("data=text", f"data.train={text_file}", "model=zaremba", "model.init_scale=null", f"model.{setting}")
+    assert f"model.{key} must be above 0, or null; got {value}" in line
+
+
+@pytest.mark.parametrize("root", sorted(path.stem for path in (ROOT / "conf").glob("*.yaml")))
+def test_every_command_has_help(root: str) -> None:
+    text = help_text(root)
+    assert "  python " in text.partition("Examples:")[2]
 
 
 def test_help_is_quick_and_tells_everything() -> None:

@@ -55,6 +55,17 @@ def test_a_forget_bias_opens_the_forget_gates_alone() -> None:
         torch.testing.assert_close(after.detach(), expected)
 
 
+@pytest.mark.parametrize("cell", [LSTM(forget_bias=1.5), Mogrifier(rank=None, forget_bias=1.5)])
+def test_a_forget_bias_stands_on_top_of_an_initial_scale(cell: LSTM | Mogrifier) -> None:
+    model = make(cell=cell, init_scale=0.1, num_layers=2)
+    biases = [bias for name, bias in model.layers.named_parameters() if name.endswith(("bias_ih_l0", ".bias"))]
+    assert len(biases) == 2
+    for bias in biases:
+        i, f, g, o = bias.detach().view(4, -1)
+        assert (f - 1.5).abs().max() <= 0.1
+        assert torch.stack([i, g, o]).abs().max() <= 0.1
+
+
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("name", MODELS)
 def test_forward_equals_step_under_the_same_masks(name: str, training: bool) -> None:

@@ -161,13 +161,18 @@ def test_models_say_what_comes_before_dropout() -> None:
         torch.testing.assert_close(dropped[dropped != 0], 2 * raw[dropped != 0])
 
 
-@given(losses=st.lists(st.integers(0, 9).map(float), max_size=25), patience=st.integers(0, 6))
-def test_the_average_begins_as_in_a_naive_loop(losses: list[float], patience: int) -> None:
+@given(
+    losses=st.lists(st.integers(0, 9).map(float), max_size=25),
+    patience=st.integers(0, 6),
+    latest=st.none() | st.integers(1, 20),
+)
+def test_the_average_begins_as_in_a_naive_loop(losses: list[float], patience: int, latest: int | None) -> None:
     earlier: list[float] = []
-    trigger, begun = NonMonotonic(patience), False
+    trigger, begun = NonMonotonic(patience, latest), False
     for loss in losses:
         naive = len(earlier) > patience and loss > min(earlier[: len(earlier) - patience])
         earlier.append(loss)
+        naive = naive or (latest is not None and len(earlier) >= latest)
         assert trigger.begins(earlier) == naive
         begun = begun or naive
     average = WeightAverage(nn.Linear(1, 1), trigger)

@@ -16,7 +16,8 @@ from lm.models.head import SoftmaxHead
 from lm.models.sampled import Sampled, SampledHead
 
 WORDS, HIDDEN = 40, 8
-COUNTS = torch.arange(WORDS).flip(0)  # word 0 is the most frequent one
+FREQUENT = [31, 4, 17, 22, 9]  # the most frequent words, which are not those of the lowest ids
+COUNTS = torch.ones(WORDS, dtype=torch.long).index_fill_(0, torch.tensor(FREQUENT), 7)
 
 
 def head(frequent: int, sampled: int) -> SampledHead:
@@ -51,7 +52,7 @@ def test_nats_and_gradients_are_those_of_a_softmax_over_the_drawn_words() -> Non
     words, *_ = made._draw(targets)
     torch.manual_seed(2)
     ours = made.nll(hidden, targets)
-    sure = set(range(5)) | set(targets.flatten().tolist())
+    sure = {*FREQUENT, *targets.flatten().tolist()}
     weight = torch.zeros(WORDS)  # how many words each stands for
     weight[list(sure)] = 1
     weight[[word for word in words.tolist() if word not in sure]] = (WORDS - len(sure)) / 6
@@ -87,10 +88,20 @@ def test_a_run_with_it_reloads_to_the_same_figure_and_goes_on_where_it_stood(
     run = train(*typed, "trainer.max_epochs=2")
     trained = load(run.dir)
     assert isinstance(trained.model.head, SampledHead)
-    assert int(trained.model.head.always.sum()) == 3
     half = train(*typed, "trainer.max_epochs=1", name="half")
     on = train(f"checkpoint={half.dir}", "trainer.max_epochs=2", name="on")
     assert on.result["test"]["perplexity"] == run.result["test"]["perplexity"]
+
+
+def test_its_weights_fit_a_whole_softmax_and_another_number_of_words(
+    train: Callable[..., Run], text_file: Path
+) -> None:
+    typed = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=3"]
+    first = train(*typed, "model/head=sampled", "model.head.frequent=3", "model.head.sampled=4")
+    frozen = [f"weights_from={first.dir}", "optim=sgd", "optim.lr=1e-30"]
+    whole = train(*typed, *frozen, "model/head=softmax", name="whole")
+    more = train(*typed, *frozen, "model/head=sampled", "model.head.frequent=30", name="more")
+    assert whole.result["test"] == more.result["test"] == first.result["test"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from lm.models.head import Softmax, SoftmaxHead
 class SampledHead(SoftmaxHead):
     """A softmax over the vocabulary, estimated in training: see `Sampled`. Evaluation is always exact.
 
-    Until `prepare` has seen the counts the words of the lowest ids are taken for the frequent ones. Which they are is
-    saved with the weights.
+    Until `prepare` has seen the counts the words of the lowest ids are taken for the frequent ones. Which they are the
+    training text says; it is not saved, so that weights fit a whole softmax and another number of words too.
     """
 
     always: Tensor
@@ -26,7 +26,7 @@ class SampledHead(SoftmaxHead):
     def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None, frequent: int, sampled: int) -> None:
         super().__init__(hidden_size, vocab_size, tied_to)
         self.frequent, self.sampled = frequent, sampled
-        self.register_buffer("always", torch.arange(vocab_size) < frequent)  # V
+        self.register_buffer("always", torch.arange(vocab_size) < frequent, persistent=False)  # V
 
     def prepare(self, counts: Tensor) -> None:
         self.always.zero_()
@@ -63,8 +63,9 @@ class Sampled(Softmax):
     """A softmax whose training sees only some words: the `frequent` ones, a window's targets, `sampled` of the others.
 
     The others' share of the sum under the softmax is estimated without bias from those drawn, after Jean et al. (2015).
-    Training's nats are therefore an estimate; validation, test and sampling are exact. Raises UserError for sizes that
-    make no sample, and as `Softmax` does.
+    Training's nats are therefore an estimate; validation, test and sampling are exact. Only windows of true words are
+    trained on so: where a model reads its own words, or is updated at each token (`forcing`), all words are worked out.
+    Raises UserError for sizes that make no sample, and as `Softmax` does.
     """
 
     frequent: int = 1000
