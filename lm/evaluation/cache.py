@@ -77,7 +77,7 @@ class Cache(Evaluator):
             for reading, found in recalled(readings, thetas, self.window):
                 for i, log_probability in enumerate(found):
                     for j, weight in enumerate(weights):
-                        sums[i, j] += mixture(reading.nats, log_probability, weight).double().sum().cpu()
+                        sums[i, j] += mixture(reading.nats, log_probability, weight).cpu().double().sum()
                 progress.update(len(reading.words))
         i, j = divmod(int(sums.argmin()), len(weights))
         return replace(ready, theta=thetas[i], weight=weights[j])

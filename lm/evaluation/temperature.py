@@ -22,6 +22,6 @@ def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
             with torch.inference_mode():
                 logits, targets = model.head.logits(hidden).float(), words.to(hidden.device)  # n, V
                 for k, temperature in enumerate(TEMPERATURES):
-                    sums[k] += F.cross_entropy(logits / temperature, targets, reduction="sum").double().cpu()
+                    sums[k] += F.cross_entropy(logits / temperature, targets, reduction="sum").cpu().double()
             progress.update(len(words))
     return round(TEMPERATURES[int(sums.argmin())], 2)
