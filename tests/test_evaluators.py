@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from lm.evaluation.cache import THETAS, WEIGHTS
 from lm.evaluation.temperature import TEMPERATURES
 from lm.models.lstm import LSTMLanguageModel
 
+ROOT = Path(__file__).parent.parent
 V = 12
 TRAIN = np.random.default_rng(7).integers(0, V, 200)
 VALID = np.tile(np.random.default_rng(8).integers(0, V, 15), 6)
@@ -407,3 +410,27 @@ def test_a_text_of_ones_own_needs_the_training_text_for_the_statistics(run: Run,
         figures(run, *text[:1], "evaluator.temperature=auto")
     assert figures(run, *text, "evaluator.rule=sgd")["tokens"] == 5
     assert figures(run, *text[:1], "evaluator=cache")["tokens"] == 5
+
+
+LONG_TEXT = """
+import numpy as np
+import torch
+from lm.benchmark.memory import resident
+from lm.evaluation import Dynamic, evaluate
+from lm.models.lstm import LSTMLanguageModel
+
+torch.manual_seed(0)
+model, text = LSTMLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)
+learning = Dynamic(rule="sgd", lr=1e-9)
+evaluate(learning, model, text[:100])
+before = resident()
+evaluate(learning, model, text)
+print((resident() - before) / 2**20)
+"""
+
+
+def test_memory_does_not_grow_with_the_text() -> None:
+    """400 updates, in a process of its own; small tensors kept between large ones once cost half a megabyte each."""
+    done = subprocess.run([sys.executable, "-c", LONG_TEXT], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 80

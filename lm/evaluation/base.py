@@ -117,15 +117,18 @@ class Reader(Evaluator):
 
 def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray) -> tuple[Score, Scored]:
     """Score a whole text [N]: the sum, and the single words behind it."""
-    score, parts = Score(), []
+    score, read = Score(), 0
+    # In one piece: thousands of small tensors, kept among the large ones that come and go, would tear memory to shreds.
+    scored = Scored(torch.empty(len(ids) - 1, dtype=torch.long), torch.empty(len(ids) - 1))
     with evaluator.scoring(model, ids) as scoring, bar(evaluator.name, len(ids) - 1) as progress:
         for part in scoring:
             score += part.nats
-            parts.append(part)
+            for kept, new in zip(scored, part, strict=True):
+                kept[read : read + len(new)] = new
+            read += len(part.words)
             progress.set_postfix_str(f"perplexity {score.perplexity:.2f}", refresh=False)
             progress.update(len(part.words))
-    words, nats = (torch.cat(column) for column in zip(*parts, strict=True))
-    return score, Scored(words, nats)
+    return score, Scored(scored.words[:read], scored.nats[:read])
 
 
 @contextmanager
