@@ -47,7 +47,7 @@ class RunFolder:
         """
         if self.holds_checkpoints and (in_sweep or checkpoint == "last"):
             return find(self.path, prefer=LAST).resolve()
-        if self.holds_run and checkpoint is None and not in_sweep:
+        if self.holds_run and not in_sweep and (checkpoint is None or not self.holds_checkpoints):
             raise self.taken()
         if checkpoint is None or checkpoint == "last":
             return None

@@ -34,7 +34,7 @@ def test_two_runs_do_not_share_a_folder(train: Callable[..., Run], small: list[s
 def test_a_finished_run_without_checkpoints_is_not_written_over(train: Callable[..., Run], small: list[str]) -> None:
     run = train(*small, "~callbacks.checkpoint")
     before = {path: path.read_bytes() for path in run.dir.rglob("*") if path.is_file()}
-    for mistake in ([], ["model.hidden_size=0"]):
+    for mistake in ([], ["model.hidden_size=0"], ["checkpoint=last"], [f"checkpoint={run.dir}"]):
         with pytest.raises(UserError, match="already holds a run: choose another folder"):
             train_in(configure("train", *small, *mistake), run.dir)
     assert {path: path.read_bytes() for path in run.dir.rglob("*") if path.is_file()} == before
