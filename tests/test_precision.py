@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Run
+import torch.nn.functional as F
+from conftest import TINY, Run, needs_ptb
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from lm.checkpoint import find, read
 from lm.data.streams import Window
@@ -131,6 +136,90 @@ def test_training_in_bf16_is_as_good_as_in_fp32(bf16: None, train: Callable[...,
     assert rounded.result["valid"]["perplexity"] == pytest.approx(exact.result["valid"]["perplexity"], rel=0.01)
     saved: dict[str, Tensor] = read(find(rounded.dir))["state_dict"]
     assert {weight.dtype for weight in saved.values()} == {torch.float32}
+
+
+class RoundingFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.bfloat16().float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].bfloat16().float()
+
+
+class Rounded(TorchFunctionMode):
+    """fp32 with the roundings of bf16: of all that products and LSTMs read and write, weights and gradients included.
+
+    Autocast rounds at these places; an LSTM's sums and memory it may keep more exactly than this does.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name not in ("linear", "lstm") or not torch.is_grad_enabled():
+            return func(*args, **kwargs)
+        return self.linear(*args, **kwargs) if name == "linear" else self.lstm(*args)
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return rounded(F.linear(rounded(x), rounded(weight), rounded(bias)))
+
+    def lstm(self, x: Tensor, state: tuple[Tensor, Tensor], weights: list[Tensor], *_: Any) -> tuple[Tensor, ...]:
+        h, c = (rounded(part.squeeze(0)) for part in state)
+        into, recurrent, *biases = (rounded(weight) for weight in weights)
+        outputs = []
+        for step in rounded(rounded(x) @ into.t() + sum(biases)).unbind(1):
+            i, f, g, o = rounded(step + h @ recurrent.t()).chunk(4, -1)
+            c = rounded(f.sigmoid() * c + i.sigmoid() * g.tanh())
+            h = rounded(o.sigmoid() * c.tanh())
+            outputs.append(h)
+        return torch.stack(outputs, 1), h.unsqueeze(0), c.unsqueeze(0)
+
+
+rounded = RoundingFunction.apply
+
+
+def test_rounding_by_hand_costs_what_bf16_costs(bf16: None) -> None:
+    words, distances = torch.randint(200, (4, 9)), []
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(200, 24, 64)
+
+    def gradients() -> Tensor:
+        hidden, _ = model(words[:, :-1], model.initial_state(4))
+        loss = model.head.nll(hidden, words[:, 1:]).mean()
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+
+    exact = gradients()
+    for mode in (torch.autocast("cpu", torch.bfloat16), Rounded()):
+        with mode:
+            distances.append(float((gradients() - exact).norm() / exact.norm()))
+    real, by_hand = distances
+    assert 0.8 * real < by_hand < 2 * real
+
+
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@needs_ptb
+def test_500_windows_of_the_penn_treebank_in_bf16_end_within_1_percent_of_fp32(
+    train: Callable[..., Run], all_cores: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["trainer.max_epochs=1", "trainer.limit_train_batches=500", "~callbacks.free_running", "accelerator=cpu"]
+    exact = train(*settings, "accelerator.precision=32-true", name="exact")
+    native = best_precision("cpu") == "bf16-mixed"
+    with nullcontext() if native else Rounded():
+        found = train(*settings, name="rounded")
+    assert found.result["training"]["windows"] == 500
+    assert found.curve() != exact.curve()
+    one, other = (run.result["valid"]["perplexity"] for run in (exact, found))
+    with capsys.disabled():
+        print(f"\nvalidation perplexity: fp32 {one:.3f}, bf16 {'' if native else 'by rounding '}{other:.3f}")
+    assert other == pytest.approx(one, rel=0.01)
 
 
 def test_off_a_gpu_nothing_is_taken_out_of_mixed_precision() -> None:
