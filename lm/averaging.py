@@ -27,12 +27,8 @@ class Averaging(ABC):
 
 
 @dataclass(frozen=True)
-class NonMonotonic(Averaging):
-    """NT-ASGD (Merity et al. 2018): the mean of all weights from the validation on that ends the descent.
-
-    That is the first one whose loss is above the lowest of all before it but the last `patience`, or the `latest`-th
-    (None: however late).
-    """
+class BehindDescent(Averaging):
+    """The mean of all weights from the validation on that ends the descent, or the `latest`-th (None: however late)."""
 
     patience: int = 5
     latest: int | None = None
@@ -44,10 +40,28 @@ class NonMonotonic(Averaging):
             raise UserError(f"optim.average.latest must be at least 1, or null; got {self.latest}")
 
     def begins(self, losses: Sequence[float]) -> bool:
-        if self.latest is not None and len(losses) >= self.latest:
-            return True
+        return (self.latest is not None and len(losses) >= self.latest) or (len(losses) > 0 and self.ended(losses))
+
+    @abstractmethod
+    def ended(self, losses: Sequence[float]) -> bool:
+        """Whether validation has stopped to improve by the newest of its `losses`, of which there are some."""
+
+
+@dataclass(frozen=True)
+class NonMonotonic(BehindDescent):
+    """NT-ASGD (Merity et al. 2018): once a loss is above the lowest of all before it but the last `patience`."""
+
+    def ended(self, losses: Sequence[float]) -> bool:
         compared = losses[: -1 - self.patience]
         return len(compared) > 0 and losses[-1] > min(compared)
+
+
+@dataclass(frozen=True)
+class Stalled(BehindDescent):
+    """As for the Mogrifier (Melis et al. 2020): once `patience` validations in a row have brought no lowest loss."""
+
+    def ended(self, losses: Sequence[float]) -> bool:
+        return len(losses) - 1 - losses.index(min(losses)) >= self.patience
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,12 @@ class Unigram(Random):
 
     @torch.no_grad()
     def apply(self, model: LanguageModel, ids: Ids) -> None:
-        if model.head.bias is None:
+        if model.head.output is None:
             raise UserError(
                 "init=unigram and init=cooccurrence set an output bias, and model.head has none: init=random"
             )
         counts = np.bincount(ids, minlength=model.vocab_size) + 0.5
-        model.head.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+        model.head.output.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,17 @@ from scipy import stats
 
 from lm.comparison import sentences, vectors
 from lm.comparison.curves import convergence, levels
-from lm.comparison.differences import of_distances, pick
+from lm.comparison.differences import differences, of_distances, pick
 from lm.comparison.groups import Group
+from lm.comparison.measuring import Known
 from lm.comparison.ngram import TrigramModel
 from lm.comparison.quality import Loop, distinct, loop, pieces
 from lm.comparison.reading import Run
+from lm.comparison.sections import short, words
 from lm.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
+from lm.comparison.texts import Text
+from lm.comparison.trained import Settings
+from lm.data.vocab import Vocab
 
 
 def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
@@ -220,6 +225,68 @@ def test_overlapping_intervals_show_no_difference() -> None:
     assert "no difference shown" in sentences.apart(b, a)
     assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
     assert "single runs" in sentences.apart(a, {"low": None, "high": None})
+
+
+class Measured:
+    """Groups of two runs with known nats, each token's with noise of its own and each run's with a little."""
+
+    def __init__(self, seed: int, size: int, noise: float) -> None:
+        self.random, self.noise = np.random.default_rng(seed), noise
+        self.vocab = Vocab(["<eos>", "<unk>", *(f"{seed}-{i}" for i in range(8))])
+        self.text = Text(self.vocab, {"test": np.full(size, seed)})
+        self.base = self.random.gamma(2, 2.5, size)
+        self.known: dict[str, Known] = {}
+
+    def group(self, name: str, shift: float) -> Group:
+        runs = []
+        for i in range(2):
+            nats = self.base + shift + self.random.normal(0, 0.3, len(self.base)) + self.random.normal(0, self.noise)
+            result = {"valid": {"perplexity": 1.0}, "test": {"perplexity": math.exp(nats.mean())}}
+            run = Run(Path(name), result, f"{name}-{i}")
+            self.known[run.name] = Known(run, self.vocab, self.text, nats)
+            runs.append(run)
+        return Group(name, tuple(runs))
+
+
+def test_groups_that_read_another_text_change_no_difference() -> None:
+    ours, theirs = Measured(1, 20_000, 0.001), Measured(2, 900, 0.5)
+    groups = [ours.group("A", 0.0), ours.group("B", 0.02)]
+    others = [theirs.group("C", 0.0), theirs.group("D", 0.02)]
+    refused: list[dict[str, object]] = []
+    (alone,) = differences(groups, ours.known, refused, Settings())
+    assert not refused
+    together, apart = differences(groups + others, {**ours.known, **theirs.known}, refused, Settings())
+    assert together == alone
+    assert (together["tokens"], apart["tokens"]) == (20_000, 900)
+    assert len(refused) == 4
+
+
+def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() -> None:
+    text = Measured(3, 5_000, 0.003)
+    groups = [text.group(f"g{k}", 0.1 * k) for k in range(9)]
+    text.known["g1-0"].run.result["valid"]["perplexity"] = 0.5  # a lucky seed on another text
+    rows = differences(groups, text.known, [], Settings())
+    assert [row["groups"] for row in rows] == [["g0", f"g{k}"] for k in range(1, 9)]
+    summary = [{"name": group.name, "test": {"mean": group.runs[0].result["test"]["perplexity"]}} for group in groups]
+    report = {"groups": summary, "differences": rows, "runs": [{"text": "t"}]}
+    assert "g0" in short._best(report)[0]
+    assert "than 8 of the 8 others." in short._best(report)[0]
+    assert "than 3 of the 8 others, of which 3 were compared" in short._best({**report, "differences": rows[5:]})[0]
+
+
+def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> None:
+    """Two settings of other sizes; seeds of the one begin 2 apart, those of the other not at all."""
+    runs = []
+    for setting, start, apart in (("large", 11.0, 2.0), ("small", 4.0, 0.0)):
+        for seed in range(2):
+            distance = {"initial": start + apart * seed, "trained": start}
+            pair = {"words": ["a", "b"], "euclidean": distance, "cosine": distance}
+            span = {kind: {"initial": {"low": 0.0, "high": 99.0}} for kind in words.KINDS}
+            found = {"pairs": [pair], "frequent_pairs": span}
+            runs.append({"label": f"{setting} {seed}", "group": setting, "seed": seed, "embeddings": found})
+    said = [[line for line in words._said(order) if "changed the euclidean" in line] for order in (runs, runs[::-1])]
+    assert said[0] == said[1]
+    assert "(1.00)" in said[0][0]  # variances 2 and 0, pooled
 
 
 def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:

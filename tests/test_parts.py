@@ -15,6 +15,7 @@ from lm.errors import UserError
 from lm.models.base import LanguageModel
 from lm.models.cells import LSTM, LSTMLayer, Mogrifier, MogrifierLayer
 from lm.models.dropout import Dropout, RowDropout
+from lm.models.mos import Mixture
 from lm.models.stacked import StackedLanguageModel
 
 DROPPED: dict[str, Any] = {"embedding_dropout": 0.2, "input_dropout": 0.4, "layer_dropout": 0.3, "output_dropout": 0.5}
@@ -273,9 +274,23 @@ def test_sizes_and_starting_weights_are_the_recipes() -> None:
         assert 0.05 < parameter.abs().max() <= 0.1
     mogrifier = StackedLanguageModel(10_000, 912, 912, num_layers=2, cell=Mogrifier(), embedding_init=None)
     assert round(sum(p.numel() for p in mogrifier.parameters()) / 1e6) == 24
-    for matrix in (mogrifier.embedding.weight, *(p for p in mogrifier.layers[0].parameters() if p.ndim == 2)):
-        assert matrix.std().item() * matrix.shape[1] ** 0.5 == pytest.approx(0.88, abs=0.01)  # cut at two deviations
+    layer = mogrifier.layers[0]
+    for matrix in (mogrifier.embedding.weight, layer.weight[:, :912], layer.weight[:, 912:]):
+        assert matrix.std().item() * matrix.shape[1] ** 0.5 == pytest.approx(1, abs=0.01)
+        assert matrix.abs().max().item() * matrix.shape[1] ** 0.5 == pytest.approx(2 / 0.8796, abs=0.01)
+    for factor in layer.gates.parameters():
+        assert factor.std().item() * factor.shape[1] ** 0.5 == pytest.approx(0.88, abs=0.01)  # cut at two deviations
     assert mogrifier.layers[0].bias.view(4, -1).unique(dim=1).flatten().tolist() == [0, 1, 0, 0]
+
+
+def test_only_the_output_matrix_starts_as_the_embedding_does() -> None:
+    """Four experts of fifteen units have as many rows as sixty words have."""
+    torch.manual_seed(0)
+    head = StackedLanguageModel(60, 15, 20, tied=False, head=Mixture(4)).head
+    assert not head.decoder.bias.any()
+    assert head.decoder.weight.abs().max() <= 0.1
+    assert head.latent.bias.any()
+    assert head.latent.weight.abs().max() > 0.1
 
 
 @pytest.mark.parametrize(

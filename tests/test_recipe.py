@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from test_exactness import SaveInitialWeights, plain_ids
 from torch import Tensor, nn
 
-from lm.averaging import Averaging, Exponential, NonMonotonic, Tail, WeightAverage
+from lm.averaging import Averaging, Exponential, NonMonotonic, Stalled, Tail, WeightAverage
 from lm.checkpoint import load
 from lm.data.datamodule import text
 from lm.data.streams import RandomWindows
@@ -181,6 +181,17 @@ def test_the_average_begins_as_in_a_naive_loop(losses: list[float], patience: in
     assert average.begun == begun
 
 
+@given(losses=st.lists(st.integers(0, 9).map(float), max_size=25), patience=st.integers(0, 6))
+def test_the_average_begins_where_so_many_validations_were_not_the_best(losses: list[float], patience: int) -> None:
+    best, since = float("inf"), 0
+    for k, loss in enumerate(losses):
+        since = 0 if loss < best else since + 1
+        best = min(best, loss)
+        assert Stalled(patience).begins(losses[: k + 1]) == (since >= patience)
+    assert not Stalled(0).begins([])
+    assert Stalled(9, latest=2).begins([2.0, 1.0])
+
+
 @pytest.mark.parametrize(
     ("averaging", "expected"),
     [
@@ -242,7 +253,8 @@ def test_streams_are_reset_each_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"), [(NonMonotonic, {"patience": -1}), (Tail, {"after": -1}), (Exponential, {"decay": 1.0})]
+    ("kind", "settings"),
+    [(NonMonotonic, {"patience": -1}), (Stalled, {"latest": 0}), (Tail, {"after": -1}), (Exponential, {"decay": 1.0})],
 )
 def test_averages_that_are_none_are_refused(kind: Any, settings: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=rf"optim\.average\.{next(iter(settings))}"):

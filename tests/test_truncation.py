@@ -23,8 +23,10 @@ from torch import Tensor, nn
 
 from lm.benchmark.sizes import Sizes
 from lm.benchmark.step import BareStep
+from lm.data.streams import Windows
 from lm.errors import UserError
 from lm.forcing import Forcing
+from lm.models.adaptive import Adaptive
 from lm.models.base import LanguageModel, State
 from lm.models.head import SoftmaxHead
 from lm.models.lstm import LSTMLanguageModel
@@ -63,6 +65,15 @@ def test_detached_gradients_equal_the_truncated_ones_and_no_others() -> None:
     assert found.largest_difference < 1e-10
     assert 0 < found.dropped < 1
     assert compare_gradients(model, windows[:1]) == Equality(0.0, 0.0, pytest.approx(1.0))
+
+
+def test_clusters_that_no_target_falls_into_have_no_gradient() -> None:
+    torch.manual_seed(0)
+    model = LSTMLanguageModel(100, 8, 16, head=Adaptive([20, 60], 2.0))
+    windows = Windows(np.random.default_rng(0).integers(0, 20, 400), 4, 30)
+    found = compare_gradients(model, list(windows))
+    assert found.largest_difference < 1e-10
+    assert 0 < found.dropped < 1
 
 
 class Fading(LanguageModel):
@@ -329,6 +340,22 @@ def test_a_trained_model_is_followed_on_its_own_text(
     assert found["window"] == 6
     assert found["models"]["trained"] != found["models"]["untrained"]
     assert all(math.isfinite(norm) for norm in found["models"]["trained"]["reach"]["mean"])
+
+
+def test_a_run_with_little_text_is_followed_in_fewer_streams_or_refused(
+    ask: Callable[..., Path], train: Callable[..., Run], text_file: Path
+) -> None:
+    texts = [f"data.{split}={text_file}" for split in ("train", "test")]
+    valid, words = text_file.with_name("valid.txt"), text_file.read_text().split()
+    settings = ["data=text", *texts, f"data.valid={valid}", *TINY, "data.window=70", "trainer.limit_train_batches=2"]
+    for count, name in ((300, "enough"), (150, "less")):
+        valid.write_text(" ".join(words[:count]) + "\n")
+        run = train(*settings, name=name)
+        if name == "enough":
+            assert json.loads((ask(f"checkpoint={run.dir}") / "report.json").read_text())["window"] == 70
+        else:
+            with pytest.raises(UserError, match="2 of the 3 windows of 70 tokens"):
+                ask(f"checkpoint={run.dir}")
 
 
 @pytest.mark.parametrize(

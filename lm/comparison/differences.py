@@ -24,8 +24,15 @@ def pairs_of(groups: list[Group]) -> list[tuple[Group, Group]]:
     """The pairs of groups to compare."""
     if len(groups) <= ALL_PAIRS:
         return list(combinations(groups, 2))
-    best = min(groups, key=lambda group: group.runs[0].result["valid"].get("perplexity") or math.inf)
+    best = min(groups, key=_mean_test)
     return [(best, group) for group in groups if group is not best]
+
+
+def _mean_test(group: Group) -> float:
+    """Over the seeds, as the report has it; infinite for a group without."""
+    found = [run.result["test"].get("perplexity") for run in group.runs]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else math.inf
 
 
 def differences(
@@ -33,11 +40,11 @@ def differences(
 ) -> list[dict[str, Any]]:
     """Nats a token on the shared test text, each pair of groups: the second's minus the first's.
 
-    The intervals of all pairs hold together with the confidence asked for: over the text by Bonferroni's rule, over
-    seeds by Tukey's.
+    The intervals of all pairs of one text hold together with the confidence asked for: over the text by Bonferroni's
+    rule, over seeds by Tukey's. Groups that read other texts have no part in them.
     """
     nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
-    pairs = []
+    by_text: dict[str | None, list[tuple[str, str]]] = {}
     for a, b in pairs_of(groups):
         refusal = Refusal(refused, a.name, b.name)
         if not nats[a.name] or not nats[b.name]:
@@ -45,10 +52,18 @@ def differences(
         elif reason := different_text([known[run.name] for group in (a, b) for run in group.runs]):
             refusal.note(FIGURE, reason)
         else:
-            pairs.append((a.name, b.name))
-    each = 1 - (1 - settings.confidence) / max(1, len(pairs))
+            text = known[a.runs[0].name].text
+            by_text.setdefault(text.key if text else None, []).append((a.name, b.name))
+    return [row for pairs in by_text.values() for row in _of_one_text(pairs, nats, settings)]
+
+
+def _of_one_text(
+    pairs: list[tuple[str, str]], nats: dict[str, list[np.ndarray]], settings: Settings
+) -> list[dict[str, Any]]:
+    """The rows of `differences` for pairs of groups that read the same text."""
+    each = 1 - (1 - settings.confidence) / len(pairs)
     involved = list(dict.fromkeys(name for pair in pairs for name in pair))
-    shared = min((len(values) for name in involved for values in nats[name]), default=0)
+    shared = min(len(values) for name in involved for values in nats[name])
     seeds = between_seeds([[float(v[:shared].mean()) for v in nats[name]] for name in involved], settings.confidence)
     found = []
     for a_name, b_name in pairs:

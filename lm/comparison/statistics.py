@@ -13,6 +13,8 @@ from scipy import stats
 SEGMENT = 200
 """Tokens of a segment at most: long enough that the state hardly ties one to the next."""
 FEWEST_SEGMENTS = 20
+FEWEST_BEYOND = 20
+"""Resamples beyond either end of an interval at least: with fewer the end is an accident."""
 
 
 class Interval(NamedTuple):
@@ -69,13 +71,15 @@ def paired_bootstrap(
     """mean(b - a) over the tokens [n] of one text, with the percentile interval over resampled segments of it.
 
     Both models read the same segments each time, so that hard and easy ones do not count as a difference (Koehn 2004).
-    No interval where the text gives fewer than `FEWEST_SEGMENTS` segments.
+    At least `resamples` are drawn; a high confidence takes more. No interval where the text gives fewer than
+    `FEWEST_SEGMENTS` segments.
     """
     difference = b.astype(np.float64) - a
     starts = np.arange(0, len(difference), segment_length(len(difference)))
     sums, sizes = np.add.reduceat(difference, starts), np.diff([*starts, len(difference)])
     if len(starts) < FEWEST_SEGMENTS:
         return Interval(float(difference.mean()), None, None, len(starts))
+    resamples = max(resamples, math.ceil(2 * FEWEST_BEYOND / (1 - confidence)))
     # How often each segment is drawn is all that counts; n draws with replacement are multinomial.
     drawn = np.random.default_rng(seed).multinomial(len(starts), np.full(len(starts), 1 / len(starts)), resamples)
     means = (drawn @ sums) / (drawn @ sizes)

@@ -34,8 +34,8 @@ class Head(nn.Module, ABC):
         """Hidden [..., H] to unnormalised log-probabilities [..., V]."""
 
     @property
-    def bias(self) -> Tensor | None:
-        """What each word has in its logit whatever the context, [V]; None where there is no such thing."""
+    def output(self) -> nn.Linear | None:
+        """The map that ends in one logit a word, weight [V, ...] and bias [V]; None where there is no such thing."""
         return None
 
     def prepare(self, counts: Tensor) -> None:

@@ -129,7 +129,8 @@ class Mogrifier(Cell):
     In `rounds` turns x becomes 2 * sigmoid(Q h) * x, then h becomes 2 * sigmoid(R x) * h, and so on; Q and R are
     products of two matrices of rank `rank` (null: one full matrix). `coupled` caps the input gate: i = min(i, 1 - f).
     `state_dropout` drops units of h before each step, the same ones for all of a window. `forget_bias` is where the
-    forget gate's bias starts. Matrices start from a truncated normal distribution of variance 1 / fan-in.
+    forget gate's bias starts. Matrices start from a truncated normal distribution of variance 1 / fan-in, the fan-in of
+    x and of h each their own; the factors of low rank from one that has this variance before it is cut, as theirs do.
     """
 
     rounds: int = 5
@@ -163,9 +164,10 @@ class MogrifierLayer(RecurrentLayer):
             sizes = [(into, out)] if cell.rank is None else [(into, cell.rank), (cell.rank, out)]
             self.gates.append(nn.ParameterList(torch.empty(rows, columns) for columns, rows in sizes))
         self.state_dropout = Dropout(cell.state_dropout, per="window")
-        for parameter in self.parameters():
-            if parameter.ndim == 2:
-                truncated_normal_(parameter)
+        truncated_normal_(self.weight[:, :input_size])
+        truncated_normal_(self.weight[:, input_size:])
+        for factor in self.gates.parameters():
+            truncated_normal_(factor, variance_before=cell.rank is not None)
         self.open_forget_gates()
 
     @torch.no_grad()
@@ -214,7 +216,15 @@ def linear_map(weight: Tensor, bias: Tensor | None) -> Map:
     return partial(linear, weight=weight, bias=bias)
 
 
-def truncated_normal_(matrix: Tensor) -> None:
-    """Fill a matrix [rows, fan-in] from a normal distribution of variance 1 / fan-in, cut at two deviations."""
-    deviation = math.sqrt(1 / matrix.shape[-1])
+LEFT_BY_CUT = 0.8796
+"""The share of a normal distribution's standard deviation that is left where it is cut at two deviations."""
+
+
+@torch.no_grad()
+def truncated_normal_(matrix: Tensor, variance_before: bool = False) -> None:
+    """Fill a matrix [rows, fan-in] from a normal distribution cut at two deviations, of variance 1 / fan-in.
+
+    `variance_before`: that is the variance before the cut.
+    """
+    deviation = math.sqrt(1 / matrix.shape[-1]) / (1 if variance_before else LEFT_BY_CUT)
     nn.init.trunc_normal_(matrix, std=deviation, a=-2 * deviation, b=2 * deviation)

@@ -22,8 +22,8 @@ class SoftmaxHead(Head):
             nn.init.zeros_(self.linear.bias)
 
     @property
-    def bias(self) -> Tensor:
-        return self.linear.bias
+    def output(self) -> nn.Linear:
+        return self.linear
 
     def logits(self, hidden: Tensor) -> Tensor:
         return linear(hidden, self.linear.weight, self.linear.bias)

@@ -34,8 +34,8 @@ class MixtureHead(Head):
             nn.init.zeros_(self.decoder.bias)
 
     @property
-    def bias(self) -> Tensor:
-        return self.decoder.bias
+    def output(self) -> nn.Linear:
+        return self.decoder
 
     def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden [..., H] to the experts' log-weights [..., K] and their logits [..., K, V], both float32 or wider."""

@@ -91,16 +91,14 @@ class StackedLanguageModel(LanguageModel):
             for layer, _ in self.cells:
                 layer.open_forget_gates()
             return
-        matrices: list[nn.Embedding | nn.Linear] = [self.embedding]
-        linears = (part for part in self.head.modules() if isinstance(part, nn.Linear))
-        matrices += [linear for linear in linears if linear.out_features == self.vocab_size]
-        for part in matrices:
+        output = self.head.output
+        for matrix in [self.embedding.weight] if output is None else [self.embedding.weight, output.weight]:
             if embedding_scale is None:
-                truncated_normal_(part.weight)
+                truncated_normal_(matrix)
             else:
-                nn.init.uniform_(part.weight, -embedding_scale, embedding_scale)
-            if isinstance(part, nn.Linear) and part.bias is not None:
-                nn.init.zeros_(part.bias)
+                nn.init.uniform_(matrix, -embedding_scale, embedding_scale)
+        if output is not None:
+            nn.init.zeros_(output.bias)
 
     @property
     def cells(self) -> Iterator[tuple[RecurrentLayer, Dropout | None]]:

@@ -44,7 +44,7 @@ def with_detach(model: LanguageModel, windows: Sequence[Window]) -> list[list[Te
     for window in windows:
         hidden, state = model(window.inputs, detach(state))
         loss = model.head.nll(hidden, window.targets).mean()
-        found.append(list(torch.autograd.grad(loss, list(model.parameters()))))
+        found.append(_gradients(loss, model))
     return found
 
 
@@ -59,10 +59,7 @@ def by_definition(model: LanguageModel, windows: Sequence[Window]) -> list[list[
     for own, window in zip(copies, windows, strict=True):
         hidden, state = own(window.inputs, state)
         losses.append(own.head.nll(hidden, window.targets).mean())
-    return [
-        list(torch.autograd.grad(loss, list(own.parameters()), retain_graph=True))
-        for own, loss in zip(copies, losses, strict=True)
-    ]
+    return [_gradients(loss, own, retain_graph=True) for own, loss in zip(copies, losses, strict=True)]
 
 
 def undetached(model: LanguageModel, windows: Sequence[Window]) -> list[Tensor]:
@@ -70,7 +67,12 @@ def undetached(model: LanguageModel, windows: Sequence[Window]) -> list[Tensor]:
     state = model.initial_state(len(windows[0].inputs))
     for window in windows:
         hidden, state = model(window.inputs, state)
-    return list(torch.autograd.grad(model.head.nll(hidden, windows[-1].targets).mean(), list(model.parameters())))
+    return _gradients(model.head.nll(hidden, windows[-1].targets).mean(), model)
+
+
+def _gradients(loss: Tensor, model: LanguageModel, retain_graph: bool = False) -> list[Tensor]:
+    """Of each weight; zero where it has no part in the loss, as an adaptive softmax's rare clusters may have none."""
+    return list(torch.autograd.grad(loss, list(model.parameters()), retain_graph=retain_graph, materialize_grads=True))
 
 
 def _flat(gradients: list[Tensor]) -> Tensor:

@@ -121,18 +121,24 @@ def _ways(k: int, length: int) -> str:
 
 def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageModel], Windows]:
     """The models whose gradients are followed, and the text for it: the checkpoint's own where there is one."""
-    needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * sizes.window) + 1  # tokens a stream
-    if settings["checkpoint"] is None:
+    trained = None if settings["checkpoint"] is None else load(settings["checkpoint"])
+    window = sizes.window if trained is None else int(trained.config["data"].get("window", sizes.window))
+    needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * window) + 1  # tokens a stream
+    if trained is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings["seed"])
             model = sizes.model()
         small = replace(sizes, batch_size=STREAMS)
-        return {"untrained": model}, small.windows(-(-needed // sizes.window))
-    trained = load(settings["checkpoint"])
+        return {"untrained": model}, small.windows(-(-needed // window))
     ids: np.ndarray = corpus(trained).ids["valid"]
-    window = int(trained.config["data"].get("window", sizes.window))
     streams = max(1, min(STREAMS, len(ids) // needed))
-    return {"untrained": trained.untrained(), "trained": trained.model}, Windows(ids, streams, window, "valid")
+    windows = Windows(ids, streams, window, "valid")
+    if len(windows) < WINDOWS:
+        raise UserError(
+            f"{settings['checkpoint']}: its validation text gives {len(windows)} of the {WINDOWS} windows of {window} "
+            "tokens whose gradients are compared; choose a run with more text or a smaller data.window"
+        )
+    return {"untrained": trained.untrained(), "trained": trained.model}, windows
 
 
 def _recorded(made: graph.Graph) -> Recorded:

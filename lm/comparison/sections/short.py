@@ -23,7 +23,9 @@ def _best(report: dict[str, Any]) -> list[str]:
     shown = [row for row in rows if row["shown"] and (row["nats"] > 0) == (row["groups"][0] == best)]
     runs_only = sum(row["over_seeds"]["low"] is None for row in shown)
     value = next(group["test"]["mean"] for group in groups if group["name"] == best)
-    beyond = f"better, beyond chance, than {len(shown)} of the {len(rows)} others"
+    beyond = f"better, beyond chance, than {len(shown)} of the {len(groups) - 1} others"
+    if len(rows) < len(groups) - 1:
+        beyond += f", of which {len(rows)} were compared"
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
     return [f"Lowest test perplexity, reading true words: {best} ({number(value)}), {beyond}{limit}."]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import mean, stdev
+import math
+from statistics import mean, variance
 from typing import Any
 
 from lm.comparison import drawing, sentences
@@ -74,7 +75,7 @@ def _said(runs: list[dict[str, Any]]) -> list[str]:
     for pair in dict.fromkeys(tuple(pair["words"]) for run in runs for pair in run["embeddings"]["pairs"]):
         for kind in KINDS:
             found = [
-                (run["label"], run["seed"], own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
+                (run, own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
                 for run in runs
                 for own in run["embeddings"]["pairs"]
                 if tuple(own["words"]) == pair and "initial" in own[kind]
@@ -82,12 +83,21 @@ def _said(runs: list[dict[str, Any]]) -> list[str]:
             if not found:
                 continue
             words = " - ".join(pair)
-            said.append(sentences.places(words, kind, [(name, own["trained"], span) for name, _, own, span in found]))
-            moved = [abs(own["trained"] - own["initial"]) for _, _, own, _ in found]
-            starts = {seed: own["initial"] for _, seed, own, _ in found}
-            apart = stdev(starts.values()) if len(starts) > 1 else None
-            said.append(sentences.change(words, kind, mean(moved), apart))
+            places = [(run["label"], own["trained"], span) for run, own, span in found]
+            said.append(sentences.places(words, kind, places))
+            moved = [abs(own["trained"] - own["initial"]) for _, own, _ in found]
+            starts: dict[str, list[float]] = {}
+            for run, own, _ in found:
+                starts.setdefault(run["group"], []).append(own["initial"])
+            said.append(sentences.change(words, kind, mean(moved), _spread(list(starts.values()))))
     return said
+
+
+def _spread(groups: list[list[float]]) -> float | None:
+    """The standard deviation within groups, pooled; settings may start differently, seeds of one do not."""
+    several = [values for values in groups if len(values) > 1]
+    freedom = sum(len(values) - 1 for values in several)
+    return math.sqrt(sum(variance(values) * (len(values) - 1) for values in several) / freedom) if freedom else None
 
 
 def embeddings(report: dict[str, Any]) -> list[Block | None]:
