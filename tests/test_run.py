@@ -244,6 +244,16 @@ def test_a_time_limit_is_said_and_ends_a_run_that_is_whole(
     assert result["valid"]["perplexity"] > 1
 
 
+def test_a_validation_that_is_worse_than_guessing_is_said(
+    on_text: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = len(load(on_text("optim.lr=0.001", name="good").dir).vocab)
+    assert "worse than a blind guess" not in capsys.readouterr().err
+    bad = on_text("optim.lr=1", name="bad").result["valid"]["perplexity"]
+    assert bad > words
+    assert f"worse than a blind guess among {words} words" in capsys.readouterr().err
+
+
 def test_the_projector_shows_the_weights_that_are_evaluated(on_text: Callable[..., Run]) -> None:
     run = on_text("optim/average=exponential")
     (table,) = run.dir.rglob("embedding/tensors.tsv")

@@ -84,6 +84,13 @@ class Progress(pl.Callback):
         self.pace.start()
         score = module.scores["valid"]
         say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {score.tokens:,} tokens")
+        words = int(module.model.vocab_size)
+        if score.perplexity > words:
+            say(
+                f"warning: that is worse than a blind guess among {words:,} words. Where training's perplexity is far "
+                "lower, the model has learned by heart, or its state got stuck where training never was: try "
+                "tbptt.reset=0.01"
+            )
 
     def figures(self, trainer: Any, module: Any) -> dict[str, str]:
         """Loss, perplexity, tokens a second and time left. Reads the loss: only for the eye, not for every window."""
