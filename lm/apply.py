@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
     score, scored = score_text(evaluator, trained.model, ids)
     words = [trained.vocab.words[i] for i in scored.words.tolist()]
-    lines = [f"{word}\t{nats:.6f}" for word, nats in zip(words, scored.nats.tolist(), strict=True)]
+    lines = [f"{_visible(word)}\t{nats:.6f}" for word, nats in zip(words, scored.nats.tolist(), strict=True)]
     result = {**score.as_dict(), "evaluator": evaluator.name, "split": cfg.split if text is None else "text"}
     result |= {"settings": evaluator.settings, "found_on_valid": list(found)}
     if cfg.per_token:
@@ -110,8 +110,11 @@ def _words(cfg: DictConfig) -> list[str]:
         words = (_text(None, cfg.words_file, "words") or "").split()
     else:
         words = [str(word) for word in cfg.words]
+    words = list(dict.fromkeys(words))
     if len(words) < 2:
-        raise UserError(f"words: two or more are needed for a distance; got {len(words)}: words=[army,taxpayer]")
+        raise UserError(
+            f"words: two or more different ones are needed for a distance; got {len(words)}: words=[army,taxpayer]"
+        )
     if cfg.neighbours < 0:
         raise UserError(f"neighbours must not be negative; got {cfg.neighbours}")
     return words
@@ -129,7 +132,7 @@ def _load(cfg: DictConfig) -> Trained:
     for name in ("out", "per_token"):
         if cfg.get(name):
             writable(cfg[name], name)  # said before the work is done
-    trained = load(cfg.checkpoint)
+    trained = load(cfg.checkpoint, cfg.trust)
     if "accelerator" in cfg:
         allow_tf32(False)
         trained.model.to(device(cfg.accelerator.accelerator))
@@ -149,8 +152,8 @@ def _precision(cfg: DictConfig, *known: str) -> str:
 def _known(vocab: Vocab, word: str) -> int:
     if word not in vocab:
         raise UserError(
-            f"{word!r} is not among the {len(vocab):,} words of this model. {_near(word, vocab)}"
-            "Write <unk> for an unknown word"
+            f"{word!r} is not among the {len(vocab):,} {vocab.unit}s of this model. {_near(word, vocab)}"
+            + ("Write <unk> for an unknown word" if vocab.unit == "word" else "Leave it out")
         )
     return vocab.id(word)
 
@@ -188,10 +191,15 @@ def _sentence(vocab: Vocab, text: str) -> np.ndarray:
     unknown = dict.fromkeys(word for word in vocab.split(text) if word not in vocab)
     if unknown:
         print(f"not in the vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
-    ids = np.concatenate([[vocab.eos], vocab.encode(text)])
+    ids = vocab.sentence(text)
     if len(ids) < 2:
         raise UserError("text is empty; give at least one word")
-    return ids.astype(vocab.dtype)
+    return ids
+
+
+def _visible(word: str) -> str:
+    """A character that would break a line or a table, as it is written in programs."""
+    return word.translate({ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"})
 
 
 def _write(path: Path, name: str, content: str) -> None:

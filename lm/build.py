@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,20 +28,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"There is: {', '.join(known)}." if known else ""
 
 
-def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None, trusted: bool = True) -> Any:
+def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None) -> Any:
     """Call the class or function that `node["_target_"]` names with the node's other keys.
 
     `path` is where the node stands in the configuration, for messages. `available` holds objects of the running
     program (a vocabulary's size, a folder), handed to targets that take an argument of that name. A key that the
-    target does not take, and a value that does not fit its annotation, raise UserError. With `trusted=False`, for
-    configurations out of a checkpoint, only what conf/ names in that group is called.
+    target does not take, and a value that does not fit its annotation, raise UserError. Before a configuration out of a
+    checkpoint comes here, see `lm.trust.refuse_foreign`.
     """
-    if not trusted:
-        refuse_foreign(node, path)
     target, settings, extra = _resolved(node, path, available or {})
+    hints = _hints(target)
     for key, value in settings.items():
         if isinstance(value, Mapping) and TARGET in value:
             settings[key] = build(value, f"{path}.{key}", available)
+            if not fits(settings[key], hints.get(key, Any)):
+                raise UserError(f"{path}.{key}.{TARGET}: {value[TARGET]} makes no {describe(hints[key])}")
     return target(**settings, **extra)
 
 
@@ -68,7 +68,8 @@ def _resolved(
     settings = {str(key): value for key, value in node.items() if key != TARGET}
     for key, value in settings.items():
         if key not in parameters:
-            known = [name for name in parameters if name not in available]
+            named = (name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD)
+            known = [name for name in named if name not in available]
             raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
@@ -94,39 +95,22 @@ def _value(value: Any, hint: Any, path: str) -> Any:
     return float(value) if hint is float else value
 
 
-def refuse_foreign(node: Any, path: str, typed: Any = None) -> None:
-    """Raise UserError if a configuration out of a checkpoint names code that conf/ does not name in that group.
-
-    A checkpoint is data: it must not be able to choose what runs. What the command line says itself (`typed`, the
-    same part of its configuration) may run.
-    """
-    if not isinstance(node, Mapping):
-        return
-    typed = typed if isinstance(typed, Mapping) else {}
-    name = node.get(TARGET)
-    if name is not None and name != typed.get(TARGET) and name not in shipped_targets(path.partition(".")[0]):
-        raise UserError(
-            f"checkpoint: its {path} asks to run {name}, which conf/ does not know; it is not run. If you trust it, "
-            f"say so on the command line: {path}.{TARGET}={name}"
-        )
-    for key, value in node.items():
-        refuse_foreign(value, f"{path}.{key}", typed.get(key))
-
-
-def shipped_targets(group: str) -> set[str]:
-    """Every class and function that the files of conf/`group` name."""
-    files = (CONF / group).rglob("*.yaml")
-    return {name for file in files for name in re.findall(rf"{TARGET}:\s*(\S+)", file.read_text(encoding="utf-8"))}
-
-
 def _find(name: str, path: str) -> Callable[..., Any]:
     module_name, _, attribute = name.rpartition(".")
+    unknown = UserError(f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name")
     try:
         target = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError):
-        raise UserError(
-            f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name"
-        ) from None
+    except (AttributeError, ValueError):
+        raise unknown from None
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise unknown from None
+        raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
+    if inspect.isabstract(target):
+        lacking = ", ".join(sorted(target.__abstractmethods__))
+        raise UserError(f"{path}.{TARGET}: {name} cannot be built: it does not define {lacking}")
     if not callable(target):
         raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
     return target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.init import Random
 from lm.models.base import LanguageModel
+from lm.trust import refuse_foreign
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
@@ -30,16 +32,17 @@ class Trained:
     vocab: Vocab
     config: dict[str, Any]
     path: Path
+    trusted: tuple[str, ...] = ()
 
     def untrained(self) -> LanguageModel:
         """The same model as its training found it, in evaluation mode; of a run with `weights_from`, as it was drawn.
 
         What counts (`init`) reads the training text again. Raises UserError if that has changed.
         """
-        init: Random = build(self.config["init"], "init", trusted=False) if "init" in self.config else Random()
+        init: Random = _build(self.config, "init", self.trusted) if "init" in self.config else Random()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config["seed"])
-            model = _model(self.config, self.vocab)
+            model = _model(self.config, self.vocab, self.trusted)
             if init != Random():
                 init.apply(model, corpus(self).ids["train"])
             return model.eval()
@@ -78,15 +81,20 @@ def read(path: Path) -> dict[str, Any]:
     )
 
 
-def load(path: str | Path) -> Trained:
-    """Rebuild the model of a checkpoint (see `find` for what `path` may be). Raises UserError."""
+def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
+    """Rebuild the model of a checkpoint (see `find` for what `path` may be).
+
+    `trusted` names classes and functions that it may run beside this project's own, as `package.module.Name`. Raises
+    UserError.
+    """
     file = find(path)
     content = read(file)
     vocab = vocabulary(content)
-    model = _model(content["config"], vocab)
+    trusted = tuple(trusted)
+    model = _model(content["config"], vocab, trusted)
     load_weights(model, content, file)
     model.eval()
-    return Trained(model, vocab, content["config"], file)
+    return Trained(model, vocab, content["config"], file, trusted)
 
 
 def vocabulary(content: dict[str, Any]) -> Vocab:
@@ -94,14 +102,21 @@ def vocabulary(content: dict[str, Any]) -> Vocab:
     return Vocab(content["vocab"]["words"], content["vocab"]["unit"])
 
 
-def _model(config: dict[str, Any], vocab: Vocab) -> LanguageModel:
-    model: LanguageModel = build(config["model"], "model", {"vocab_size": len(vocab)}, trusted=False)
+def _model(config: dict[str, Any], vocab: Vocab, trusted: Collection[str]) -> LanguageModel:
+    model: LanguageModel = _build(config, "model", trusted, {"vocab_size": len(vocab)})
     return model
+
+
+def _build(
+    config: dict[str, Any], group: str, trusted: Collection[str], available: dict[str, Any] | None = None
+) -> Any:
+    refuse_foreign(config[group], group, trusted)
+    return build(config[group], group, available)
 
 
 def corpus(trained: Trained) -> Any:
     """The texts that a checkpoint was trained on: `vocab`, and `ids` of each split. UserError if they changed."""
-    data = build(trained.config["data"], "data", trusted=False)
+    data = _build(trained.config, "data", trained.trusted)
     if data.vocab != trained.vocab:
         raise UserError(
             f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "

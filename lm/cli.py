@@ -58,7 +58,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 # Hydra's parser takes -m only in front of the settings; people put it anywhere.
                 sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
                 settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
-                sys.argv[1:] = sweep + [quote(argument, bool(sweep)) for argument in settings]
+                sys.argv[1:] = sweep + [quote(without_group(argument), bool(sweep)) for argument in settings]
                 hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             except SystemExit as stop:  # argparse, about an option that Hydra does not know
                 if stop.code not in (None, 0):
@@ -84,9 +84,18 @@ def _tell(error: Exception, wants_traceback: bool) -> int:
     ours = not isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError))
     if ours or wants_traceback:
         traceback.print_exception(error)
-    bug = f"{type(error).__name__}: {error}. This is a bug in recurrent-lm; please report it with the lines above"
-    print(f"error: {bug if ours else explain(error)}", file=sys.stderr)
+    where = _foreign_place(error) or "This is a bug in recurrent-lm; please report it with the lines above"
+    print(f"error: {f'{type(error).__name__}: {error}. {where}' if ours else explain(error)}", file=sys.stderr)
     return 1
+
+
+def _foreign_place(error: Exception) -> str | None:
+    """Where an error passed through code that is neither this project's nor an installed library's; None if nowhere."""
+    installed = (str(CONF.parent), sys.prefix, sys.base_prefix, "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(installed):
+            return f"It comes from {frame.filename}, line {frame.lineno}; the lines above say how it was reached"
+    return None
 
 
 def explain(error: Exception) -> str:
@@ -108,6 +117,8 @@ def explain(error: Exception) -> str:
         return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"
     if "Ambiguous value" in text and (found := re.search(r"'([^=']+)=(.*?)'", text)):
         key, value = found.groups()
+        if key in FREE_LISTS:
+            return f"{key} must be a list: {key}=[{value}]"
         ways = f"a sweep (put -m in front), a list ({key}=[{value}]) or a text ({key}='\"{value}\"')"
         return f"{key}={value}: several values are {ways}; say which"
     if isinstance(error.__cause__, OmegaConfBaseException) and (found := re.search(r"override (\S+?)=(.*)", text)):
@@ -121,6 +132,19 @@ def explain(error: Exception) -> str:
     if isinstance(error.__cause__, OmegaConfBaseException):
         text = f"{text}: {str(error.__cause__).splitlines()[0]}"
     return " ".join(text.split())
+
+
+def without_group(argument: str) -> str:
+    """`logger=null` as Hydra has it: `~logger`. Raises UserError for a group that a run cannot do without."""
+    key, _, value = argument.partition("=")
+    group = key.lstrip("+")
+    if value != "null" or not (CONF / group).is_dir():
+        return argument
+    if group in ("callbacks", "logger"):
+        return f"~{group}"
+    if "/" in group:
+        raise UserError(f"{argument}: null is set with a dot: {group.replace('/', '.')}=null")
+    raise UserError(f"{argument}: one of the group's options is needed; see --help")
 
 
 def run_folder(arguments: list[str]) -> list[str]:

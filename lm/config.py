@@ -66,6 +66,7 @@ class TrainConfig:
     seed: int = 0
     checkpoint: str | None = None
     weights_from: str | None = None
+    trust: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -78,6 +79,7 @@ class SampleConfig:
     prompt_file: str | None = None
     accelerator: Any = MISSING
     seed: int = 0
+    trust: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -92,6 +94,7 @@ class EvaluateConfig:
     per_token: str | None = None
     out: str | None = None
     accelerator: Any = MISSING
+    trust: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -103,6 +106,7 @@ class DistanceConfig:
     words_file: str | None = None
     neighbours: int = 5
     out: str | None = None
+    trust: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -122,6 +126,7 @@ class CompareConfig:
     neighbours: int = 10
     accelerator: Any = MISSING
     seed: int = 0
+    trust: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -157,6 +162,7 @@ class TBPTTReportConfig:
     seed: int = 0
     sizes: Any = MISSING
     accelerator: Any = MISSING
+    trust: list[str] = field(default_factory=list)
 
 
 def composed(root: str, overrides: Sequence[str] = ()) -> DictConfig:

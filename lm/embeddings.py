@@ -18,7 +18,7 @@ class Distance(NamedTuple):
 
 def distance(a: Tensor, b: Tensor) -> Distance:
     """Two vectors [E] -> their distances, in float64."""
-    a, b = a.double(), b.double()
+    a, b = a.detach().double(), b.detach().double()
     return Distance(float(torch.linalg.vector_norm(a - b)), float(1 - F.cosine_similarity(a, b, dim=0)))
 
 

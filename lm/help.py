@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -68,13 +69,17 @@ def _group(name: str, chosen: str | None) -> str:
     width = max(len(file.stem) for file in files)
     for file in files:
         mark = "*" if file.stem == chosen else " "
-        lines.append(f"  {mark} {file.stem:<{width}}  {_about(file).partition('. ')[0].rstrip('.')}")
+        lines.append(f"  {mark} {file.stem:<{width}}  {_first_sentence(_about(file))}")
     for folder in sorted(path for path in (CONF / name).iterdir() if path.is_dir()):
         options = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
         lines.append(f"    {name}/{folder.name}= {options}")
     if chosen:
         lines += [f"      {line}" for line in _settings(CONF / name / f"{chosen}.yaml")]
     return "\n".join(lines)
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<!\bet al)\. ", text, maxsplit=1)[0].rstrip(".")
 
 
 def _about(file: Path) -> str:

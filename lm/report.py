@@ -49,7 +49,10 @@ def summary(result: dict[str, Any], run_dir: Path) -> str:
     """The table that a person reads when a run has ended."""
     valid, test, best = result["valid"], result["test"], result["best"]
     free = [f"{split} {_figure(result[split].get('free_running', {}))}" for split in ("valid", "test")]
-    speed = f"training at {result['tokens_per_second']:,.0f} tokens/s" if result["tokens_per_second"] else "no training"
+    rate = result["tokens_per_second"]  # None without callbacks.progress
+    speed = f"training at {rate:,.0f} tokens/s" if rate else "speed not measured"
+    if result["training"]["windows"] == 0:
+        speed = "no training"
     seconds = timedelta(seconds=round(result["seconds"]))
     rows = [
         ("valid perplexity", _figure(valid) + (f"   best epoch: {best['epoch']}" if best["epoch"] else "")),

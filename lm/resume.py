@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,29 @@ import numpy as np
 import torch
 from pytorch_lightning.callbacks import Timer
 
-from lm.build import refuse_foreign
 from lm.checkpoint import BEST, EVENTS, FOLDER, INITIAL, LAST, find, load_weights, read, vocabulary
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.files import whole
 from lm.models.base import LanguageModel
+from lm.trust import refuse_foreign
 
-FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint")
+FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "checkpoint", "trust")
 """Parts of a configuration that a run may change when it goes on; the others are what the saved state stands for."""
 
 
 def merged(
-    saved: dict[str, Any], typed: dict[str, Any], default: dict[str, Any], explicit: Iterable[str], where: Path
+    saved: dict[str, Any],
+    typed: dict[str, Any],
+    default: dict[str, Any],
+    explicit: Iterable[str],
+    where: Path,
+    trusted: Collection[str] = (),
 ) -> dict[str, Any]:
     """The checkpoint's configuration, changed where the command line says so.
 
     Said is what differs from the default configuration, and all below the names in `explicit`. Raises UserError where
-    the result would no longer be the run that was saved.
+    the result would no longer be the run that was saved, or would run code that is neither `trusted` nor typed.
     """
     saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups younger than it
     explicit = {name.replace("/", ".") for name in explicit}
@@ -55,7 +60,7 @@ def merged(
             result[key] = typed_flat[key]
     config = nested(result)
     for part, node in config.items():
-        refuse_foreign(node, part, typed.get(part))
+        refuse_foreign(node, part, trusted, typed.get(part))
     return config
 
 

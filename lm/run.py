@@ -38,6 +38,7 @@ from lm.folder import RunFolder
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.precision import allow_tf32, training_precision
 from lm.progress import say
+from lm.trust import foreign
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
 
@@ -57,7 +58,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None) -> float:
 
 
 def _run(config: dict[str, Any], folder: RunFolder) -> float:
-    checkpoint, overrides = config.pop("checkpoint", None), typed_overrides()
+    checkpoint, trusted, overrides = config.pop("checkpoint", None), config.pop("trust", []), typed_overrides()
     config["data"] = with_absolute_paths(config["data"])
     if config.get("weights_from"):
         config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
@@ -69,7 +70,7 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
         start = folder.starting_point(checkpoint, sweeping())
         if start is not None:
             saved, here = read(start), folder.holds(start)
-            config = result["config"] = resumed_config(config, overrides, start, saved)
+            config = result["config"] = resumed_config(config, overrides, start, saved, trusted)
             before = folder.earlier.get("resumed_at", []) if here else []
             result |= {"seed": config["seed"], "resumed_at": [*before, saved["global_step"]]}
             result["overrides"] = folder.overrides(overrides, here)
@@ -95,7 +96,7 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
     except Interrupted as interrupted:
         if result["status"] != "completed":
             result["error"] = f"{interrupted}; go on with checkpoint={folder.path}"
-            interrupted.add_note(f"go on with: {going_on(folder.path)}")
+            interrupted.add_note(f"go on with: {going_on(folder.path, foreign(config))}")
         raise
     except BaseException as error:
         error = told(error)
@@ -108,11 +109,12 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
     return report.score(result)
 
 
-def going_on(run_dir: Path) -> str:
-    """What to type to go on with a run that was stopped."""
+def going_on(run_dir: Path, trusted: list[str]) -> str:
+    """What to type to go on with a run that was stopped, and has `trusted` parts that conf/ does not know."""
     if sweeping():
         return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
-    return f"python train.py {shlex.quote(f'checkpoint={run_dir}')}"
+    said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+    return f"python train.py {shlex.join(said)}"
 
 
 def _train(
@@ -186,10 +188,12 @@ def _train(
     }
 
 
-def resumed_config(config: dict[str, Any], overrides: list[str], start: Path, saved: dict[str, Any]) -> dict[str, Any]:
+def resumed_config(
+    config: dict[str, Any], overrides: list[str], start: Path, saved: dict[str, Any], trusted: list[str]
+) -> dict[str, Any]:
     """The configuration of the run that goes on from `start`."""
     explicit = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    return resume.merged(saved["config"], config, plain(composed("train")), explicit, start)
+    return resume.merged(saved["config"], config, plain(composed("train")), explicit, start, trusted)
 
 
 def told(error: BaseException) -> BaseException:

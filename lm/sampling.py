@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,14 +106,14 @@ def generate(
     model: LanguageModel,
     sampler: Sampler,
     vocab: Vocab,
-    prompt: list[int] | None = None,
+    prompt: Iterable[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw `sampler.num_return_sequences` continuations, side by side: ids [N, len(prompt) + max_new_tokens].
 
-    A prompt is read from a sentence's start (`<eos>`) and stands in the result. Without one the first word read is
-    drawn uniformly and does not stand in the result, as in the classic exercise. `generator` is on the CPU, so that
-    a seed gives the same words on every device, up to rounding.
+    A prompt, ids as `vocab.encode` gives them, is read from a sentence's start (`<eos>`) and stands in the result.
+    Without one the first word read is drawn uniformly and does not stand in the result, as in the classic exercise.
+    `generator` is on the CPU, so that a seed gives the same words on every device, up to rounding.
     """
     banned = sampler.banned(vocab)
     was_training = model.training
@@ -126,11 +126,12 @@ def generate(
             word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
             written = torch.zeros(count, 0, dtype=torch.long)
         else:
-            start = torch.tensor([vocab.eos, *prompt], device=device).expand(count, -1)
+            words = [int(word) for word in prompt]
+            start = torch.tensor([vocab.eos, *words], device=device).expand(count, -1)
             if start.shape[1] > 1:
                 _, state = model(start[:, :-1], state)
             word = start[:, -1]
-            written = torch.tensor(prompt, dtype=torch.long).expand(count, -1)
+            written = torch.tensor(words, dtype=torch.long).expand(count, -1)
         seen = torch.zeros(count, len(vocab), dtype=torch.bool).scatter(1, written, True)
         new = []
         for _ in range(sampler.max_new_tokens):

@@ -19,6 +19,9 @@ def unknown_override(key: str) -> str:
     groups = [path.name for path in CONF.iterdir() if path.is_dir()]
     if "/" in key and (CONF / key).is_dir():
         return f"{key}: the chosen {top} has nothing there to choose; another option of {top} may (see --help)"
+    if "/" in key:
+        nested = [str(path.relative_to(CONF)) for path in CONF.glob("*/*") if path.is_dir()]
+        return f"{key}: there is no such group. {did_you_mean(key, nested)}"
     if key in ("experiment", "sweep"):
         return f"{key}: write it with a plus: +{key}=NAME"
     heads = _keys(root, "")
@@ -29,7 +32,7 @@ def unknown_override(key: str) -> str:
     if not known:
         return f"{key}: {parent} has no settings as it is chosen here; another option of {top} may (see --help)"
     hint = did_you_mean(last, known)
-    if any(argument.startswith("checkpoint=") for argument in sys.argv[1:]):
+    if root == "train" and any(argument.startswith("checkpoint=") for argument in sys.argv[1:]):
         hint += " (What a saved run chose in a group cannot be changed when it goes on.)"
     return f"{key}: there is no setting {last}{f' of {parent}' if parent else ''}. {hint}"
 

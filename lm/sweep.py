@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lm.errors import UserError
 from lm.report import RESULT, read_result, score
+from lm.trust import foreign
 
 
 class SweepTable(Callback):
@@ -18,22 +19,27 @@ class SweepTable(Callback):
 
     def __init__(self, report: bool = True) -> None:
         self.report = report
+        self.trusted: dict[str, None] = {}  # foreign code that the jobs ran, and so may the report
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        settings: Any = OmegaConf.to_container(config)
+        self.trusted |= dict.fromkeys(foreign({group: node for group, node in settings.items() if group != "hydra"}))
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
         print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
         if self.report:
-            print(f"  report: {_report(folder)}", flush=True)
+            print(f"  report: {_report(folder, tuple(self.trusted))}", flush=True)
 
 
-def _report(folder: Path) -> str:
+def _report(folder: Path, trusted: tuple[str, ...]) -> str:
     """Make the page beside the jobs; its path, or a sentence why there is none: the sweep itself is finished."""
     from lm.comparison.compare import report  # a second of imports, wanted only here
     from lm.comparison.trained import Settings
 
     later = f"python scripts/compare.py {shlex.quote(f'runs=[{folder}]')}"
     try:
-        return str(report([str(folder)], folder / "report", Settings()))
+        return str(report([str(folder)], folder / "report", Settings(trust=trusted)))
     except UserError as error:
         return f"none: {error}"
     except Exception as error:  # whatever it is, it must not turn a finished sweep into a failed one

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from lm.apply import distances, evaluate, sample
 from lm.build import build
-from lm.cli import quote
+from lm.cli import quote, without_group
 from lm.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +61,13 @@ def test_words_are_words(typed: str, words: list[str]) -> None:
 def test_other_settings_are_left_alone() -> None:
     for argument in ("model.hidden_size=3", "+experiment=no_tf", "seed=1,2", "prompt='it'", "prompt=null", "-m"):
         assert quote(argument) == argument
+
+
+def test_null_takes_a_group_out_where_a_run_can_do_without() -> None:
+    assert without_group("logger=null") == "~logger"
+    assert without_group("callbacks=null") == "~callbacks"
+    for setting in ("logger=tensorboard", "checkpoint=null", "optim.average=null", "prompt=null"):
+        assert without_group(setting) == setting
 
 
 def test_a_path_with_an_equals_sign_is_a_path() -> None:
@@ -176,6 +184,19 @@ def test_a_sentence_is_scored_from_its_first_word_on(
     assert json.loads(out.read_text())["tokens"] == 3  # a line break is `<eos>`
 
 
+def test_characters_are_told_of_as_characters(
+    train: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, tokens = tmp_path / "text.txt", tmp_path / "tokens.tsv"
+    text.write_text("a\tb c " * 200)
+    run = train("data=text", f"data.train={text}", "data.unit=character", *TINY, "trainer.limit_train_batches=1")
+    evaluate(configure("evaluate", checkpoint(run.dir), f"per_token={tokens}", "accelerator=cpu"))
+    lines = [line.split("\t") for line in tokens.read_text().splitlines()]
+    assert {word for word, _ in lines} == {"a", "b", "c", " ", "\\t"}
+    with pytest.raises(UserError, match=r"'x' is not among the \d+ characters of this model.*Leave it out"):
+        sample(configure("sample", checkpoint(run.dir), "prompt=x"))
+
+
 def test_distances_of_a_checkpoint(run_dir: Path, tmp_path: Path) -> None:
     from lm.checkpoint import load
 
@@ -190,6 +211,8 @@ def test_distances_of_a_checkpoint(run_dir: Path, tmp_path: Path) -> None:
     assert written["pairs"][0]["cosine"] == pytest.approx(cosine, abs=1e-5)
     with pytest.raises(UserError, match="Did you mean army"):
         distances(configure("distance", checkpoint(run_dir), quote("words=[armee,the]")))
+    with pytest.raises(UserError, match="two or more different ones"):
+        distances(configure("distance", checkpoint(run_dir), "words=[the,the]"))
 
 
 def test_a_script_without_a_checkpoint_says_so() -> None:

@@ -107,6 +107,10 @@ def failure(tmp_path: Path) -> str:
         (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
         (["accelerator.precision=int8", "data=pydoc"], "int8", "scripts/sample.py"),
+        (["model=null"], "model=null", "one of the group's options"),
+        (["optim/average=null"], "optim/average=null", "optim.average=null"),
+        (["optim/scheduler=cosine"], "optim/scheduler", "Did you mean optim/schedule?"),
+        (["model/hed=softmax"], "model/hed", "Did you mean model/head?"),
         (["trainer.profile=yes please"], "trainer.profile", "true or false"),
     ],
 )  # fmt: skip
@@ -357,6 +361,7 @@ def test_scales_that_cannot_be(cli: Cli, text_file: Path, setting: str) -> None:
 @pytest.mark.parametrize("root", sorted(path.stem for path in (ROOT / "conf").glob("*.yaml")))
 def test_every_command_has_help(root: str) -> None:
     text = help_text(root)
+    assert " et al\n" not in text
     assert "  python " in text.partition("Examples:")[2]
 
 

@@ -44,6 +44,10 @@ def test_the_commands_run_as_they_are_written(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout
+    (notebook,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", notebook], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "the class" in done.stdout
     assert PTB.is_dir()
 
 

@@ -199,8 +199,13 @@ WITHOUT += ["trainer.limit_val_batches=0", "trainer.limit_test_batches=0", "trai
 
 
 @pytest.mark.parametrize("without", WITHOUT)
-def test_what_stands_beside_training_can_be_left_out(without: str, on_text: Callable[..., Run]) -> None:
+def test_what_stands_beside_training_can_be_left_out(
+    without: str, on_text: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+) -> None:
     result = on_text("trainer.max_epochs=3", without).result
+    said = capsys.readouterr().out
+    assert ("speed not measured" in said) == (without in ("~callbacks.progress", "~callbacks"))
+    assert "no training" not in said
     assert result["status"] == "completed"
     assert (result["test"].get("perplexity") is None) == ("limit_test" in without)
     no_valid = ("trainer.limit_val_batches=0", "~callbacks", "~callbacks.checkpoint")

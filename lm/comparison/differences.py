@@ -105,6 +105,8 @@ def different_text(ones: list[Known]) -> str | None:
     if len(vocabs) > 1:
         sizes = " and ".join(f"{size:,}" for size in vocabs.values())
         return f"their vocabularies differ ({sizes} words), so that a token of one is not a token of the other"
+    if any(one.text is None for one in ones) and any(one.text is not None for one in ones):
+        return "the text that one of them was trained on is not known (see what is missing of it)"
     if len({one.text.key if one.text else None for one in ones}) > 1:
         return "they were trained or tested on different texts"
     return None

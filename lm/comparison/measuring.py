@@ -65,7 +65,9 @@ def look(known: Iterable[Known], refused: list[dict[str, Any]], settings: Settin
     library, known = Library(), list(known)
     for one in known:
         with_reason = Refusal(refused, one.run.name)
-        trained: Trained | None = with_reason("all that needs its weights", partial(load, one.run.folder))
+        trained: Trained | None = with_reason(
+            "all that needs its weights", partial(load, one.run.folder, settings.trust)
+        )
         if trained is not None:
             one.vocab = trained.vocab
             one.text = with_reason("all that needs its text", partial(library.text, trained))
@@ -79,7 +81,7 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, A
     if one.vocab is None:
         return
     refusal, text = Refusal(refused, one.run.name), one.text
-    trained = load(one.run.folder)
+    trained = load(one.run.folder, settings.trust)
     one.embedding = word_vectors(trained)
     one.initial = refusal("the embedding at initialisation", lambda: initial_embedding(one.run.folder))
     if one.initial is None:

@@ -41,6 +41,7 @@ class Settings:
     neighbours: int = 10
     seed: int = 0
     device: str = "cpu"
+    trust: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.confidence < 1:

@@ -117,6 +117,10 @@ class Vocab:
         tokens = self.split(text)
         return np.fromiter(map(self._index.__getitem__, tokens), dtype=self.dtype, count=len(tokens))
 
+    def sentence(self, text: str) -> np.ndarray:
+        """`<eos>` and the text's ids [N + 1]: read so, a text is scored from its first word on."""
+        return np.concatenate([[self.eos], self.encode(text)]).astype(self.dtype)
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids to text; `<eos>` is a line break."""
         joiner = " " if self.unit == "word" else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -115,9 +115,18 @@ class Reader(Evaluator):
             yield Scored(words, nats.cpu())
 
 
-def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray) -> tuple[Score, Scored]:
-    """Score a whole text [N]: the sum, and the single words behind it."""
-    score, read = Score(), 0
+def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int]) -> tuple[Score, Scored]:
+    """Score a whole text [N], all but its first word, which is given: the sum, and the single words behind it.
+
+    `Vocab.sentence` makes ids whose first word stands behind a sentence's end, so that all of a text is scored. Raises
+    UserError for a text of fewer than two ids.
+    """
+    ids, score, read = np.asarray(ids), Score(), 0
+    if len(ids) < 2:
+        raise UserError(
+            f"a text of {len(ids)} ids has nothing to score: the first is given, each further one predicted; "
+            "Vocab.sentence puts the end of a sentence in front"
+        )
     # In one piece: thousands of small tensors, kept among the large ones that come and go, would tear memory to shreds.
     scored = Scored(torch.empty(len(ids) - 1, dtype=torch.long), torch.empty(len(ids) - 1))
     with evaluator.scoring(model, ids) as scoring, bar(evaluator.name, len(ids) - 1) as progress:

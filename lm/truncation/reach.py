@@ -71,7 +71,10 @@ def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places
             states.append([part for layer in state for part in layer])
         loss = model.head.nll(hidden, ids[:, first + length]).sum()  # streams do not see each other
         states[-1] = [hidden]
-        gradients = iter(torch.autograd.grad(loss, [part for parts in states for part in parts]))
-        norms = [torch.cat([next(gradients) for _ in parts], dim=-1).norm(dim=-1) for parts in states]
+        # Of a memory that a cell does not use, or hands through, there is no gradient: nothing reaches it.
+        used = [[part for part in parts if part.requires_grad] for parts in states]
+        asked = [part for parts in used for part in parts]
+        gradients = iter(torch.autograd.grad(loss, asked, materialize_grads=True))
+        norms = [torch.cat([next(gradients) for _ in parts], dim=-1).norm(dim=-1) for parts in used]
         found.append(torch.stack(norms[::-1], dim=1))  # B, steps + 1
     return torch.cat(found).cpu()

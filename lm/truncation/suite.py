@@ -121,7 +121,7 @@ def _ways(k: int, length: int) -> str:
 
 def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageModel], Windows]:
     """The models whose gradients are followed, and the text for it: the checkpoint's own where there is one."""
-    trained = None if settings["checkpoint"] is None else load(settings["checkpoint"])
+    trained = None if settings["checkpoint"] is None else load(settings["checkpoint"], settings["trust"])
     window = sizes.window if trained is None else int(trained.config["data"].get("window", sizes.window))
     needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * window) + 1  # tokens a stream
     if trained is None:

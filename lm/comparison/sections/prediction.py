@@ -84,9 +84,13 @@ def _learning(report: dict[str, Any]) -> list[str]:
             "losses measure different tasks: only the validation curves may be laid over one another."
         )
     if len(texts(report)) > 1:
+        known = [text for text in texts(report) if text is not None]
         said.append(
             "The settings were trained on different texts or vocabularies: their perplexities stand side by side in "
             "the table, but which is lower means nothing (see the end of this page)."
+            if len(known) > 1
+            else "The text that some of the settings were trained on is not known (the end of this page says why): "
+            "whether their perplexities may be compared is for you to say."
         )
     said += [line for line in (_both_changed(groups),) if line]
     for group in groups:

@@ -1,0 +1,188 @@
+"""Parts from outside the project: a cell of one's own in a package and a conf folder of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, configure
+from omegaconf import OmegaConf
+
+from lm.checkpoint import load
+from lm.errors import UserError
+from lm.evaluation import Static, evaluate
+from lm.run import going_on
+from lm.sampling import Sampler, generate
+from lm.sweep import SweepTable
+from lm.trust import foreign, refuse_foreign
+
+ROOT = Path(__file__).parent.parent
+CELL = '''
+from dataclasses import dataclass
+import torch
+from torch import nn
+from lm.models.cells import Cell, RecurrentLayer
+
+class Layer(RecurrentLayer):
+    """A gated unit without a second memory: it hands that through."""
+
+    def __init__(self, into, size):
+        super().__init__()
+        self.hidden_size = size
+        self.gate, self.candidate = nn.Linear(into + size, size), nn.Linear(into + size, size)
+
+    def open_forget_gates(self):
+        pass
+
+    def window(self, x, memory):
+        outputs = []
+        for one in x.unbind(1):
+            memory = self.step(one, memory)
+            outputs.append(memory[0])
+        return torch.stack(outputs, 1), memory
+
+    def step(self, x, memory):
+        h, rest = memory
+        both = torch.cat([x, h], -1)
+        share = self.gate(both).sigmoid()
+        return (1 - share) * h + share * self.candidate(both).tanh(), rest
+
+@dataclass(frozen=True)
+class Minimal(Cell):
+    def layer(self, input_size, hidden_size):
+        return Layer(input_size, hidden_size)
+
+class Half(Cell):
+    pass
+
+class Breaks(Cell):
+    def layer(self, input_size, hidden_size):
+        raise ValueError("not today")
+'''
+NAME = "own_cells.Minimal"
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package, its configuration and a run of it that was trained through them."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_cells.py").write_text(CELL)
+    (folder / "own_broken.py").write_text("import a_module_that_is_not_there\n")
+    (folder / "conf/model/cell").mkdir(parents=True)
+    (folder / "conf/model/cell/minimal.yaml").write_text(f"_target_: {NAME}\n")
+    done = command(folder, "train.py", *trained(folder), f"hydra.run.dir={folder}/run")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def trained(folder: Path) -> list[str]:
+    chosen = ["--config-dir", f"{folder}/conf", "model=zaremba", "model/cell=minimal", "data=synthetic"]
+    return [*chosen, "data.tokens=4000", *TINY, "model.hidden_size=16", "trainer.limit_train_batches=3"]
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+@pytest.mark.parametrize("script", ["sample", "evaluate", "distance words=[1,2]"])
+def test_a_checkpoint_with_a_cell_of_ones_own_is_used_once_it_is_trusted(own: Path, script: str) -> None:
+    name, *rest = script.split()
+    refused = command(own, f"scripts/{name}.py", f"checkpoint={own}/run", *rest)
+    assert refused.returncode == 1
+    assert f"trust=[{NAME}]" in refused.stderr
+    done = command(own, f"scripts/{name}.py", f"checkpoint={own}/run", *rest, f"trust=[{NAME}]")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path) -> None:
+    on = ["train.py", f"checkpoint={own}/run", "trainer.max_epochs=2", f"hydra.run.dir={own}/on"]
+    refused = command(own, *on)
+    assert refused.returncode == 1
+    assert f"trust=[{NAME}]" in refused.stderr
+    done = command(own, *on, f"trust=[{NAME}]")
+    assert done.returncode == 0, done.stderr
+    assert "trust" not in torch.load(own / "on/checkpoints/last.ckpt")["config"]  # no checkpoint says what to trust
+    assert going_on(Path("a b"), [NAME]) == f"python train.py 'checkpoint=a b' 'trust=[{NAME}]'"
+    assert going_on(Path("a"), []) == "python train.py checkpoint=a"
+
+
+def test_a_sweep_over_it_reports_on_all_its_runs(own: Path) -> None:
+    settings = [argument for argument in trained(own) if argument != "model/cell=minimal"]
+    done = command(own, "train.py", "-m", *settings, "model/cell=minimal,lstm", f"hydra.sweep.dir={own}/sweep")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((own / "sweep/report/report.json").read_text())
+    assert len(report["differences"]) == 1
+    assert not any("asks to run" in row["reason"] for row in report["refused"])
+    alone = command(own, "scripts/compare.py", f"runs=[{own}/sweep]", f"out={own}/alone", "sequences=2")
+    assert alone.returncode == 0, alone.stderr
+    said = (own / "alone/report.md").read_text()
+    assert "different texts" not in said
+    assert "is not known" in said
+
+
+def test_what_a_notebook_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(own))
+    with pytest.raises(UserError, match=rf"trust=\[{NAME}\] \(in Python: trusted=\['{NAME}'\]\)"):
+        load(own / "run")
+    trained = load(own / "run", trusted=[NAME])
+    prompt = trained.vocab.encode("1 2 3")
+    ids = generate(trained.model, Sampler(max_new_tokens=4), trained.vocab, prompt.astype(np.uint16))
+    assert ids[0, :3].tolist() == prompt.tolist()
+    text = trained.vocab.sentence("1 2 3")
+    assert text[0] == trained.vocab.eos
+    score, scored = evaluate(Static(), trained.model, text)
+    assert score.tokens == 3
+    assert torch.equal(evaluate(Static(), trained.model, text.tolist())[1].nats, scored.nats)
+    with pytest.raises(UserError, match=r"a text of 1 ids has nothing to score.*Vocab\.sentence"):
+        evaluate(Static(), trained.model, text[:1])
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("own_broken.X", "own_broken cannot be imported: No module named 'a_module_that_is_not_there'"),
+        ("own_cells.Nothing", "there is no own_cells.Nothing; name a class or function as package.module.Name"),
+        ("nowhere.at.all.X", "there is no nowhere.at.all.X; name"),
+        ("own_cells.Half", "own_cells.Half cannot be built: it does not define layer"),
+        ("pathlib.Path", "model.cell._target_: pathlib.Path makes no Cell"),
+    ],
+)
+def test_what_is_wrong_with_a_part_is_said(own: Path, target: str, said: str) -> None:
+    chosen = ["~model/cell", f"+model.cell._target_={target}", "model=zaremba", "data=synthetic", *TINY]
+    done = command(own, "train.py", *chosen, f"hydra.run.dir={own}/wrong")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+
+
+def test_an_error_in_ones_own_code_is_not_called_a_bug_of_the_project(own: Path) -> None:
+    chosen = ["~model/cell", "+model.cell._target_=own_cells.Breaks", "model=zaremba", "data=synthetic", *TINY]
+    done = command(own, "train.py", *chosen, f"hydra.run.dir={own}/breaks")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ValueError: not today")
+    assert f"{own}/own_cells.py, line" in last
+    assert "bug in recurrent-lm" not in last
+
+
+def test_only_what_a_sweep_itself_ran_is_trusted() -> None:
+    plain = configure("train")
+    cell = {"_target_": "a.B", "inner": {"_target_": "a.C"}}
+    sweep = SweepTable()
+    sweep.on_job_start(plain)
+    assert not sweep.trusted
+    sweep.on_job_start(OmegaConf.create({"hydra": {"launcher": {"_target_": "x.Y"}}, "model": {"cell": cell}}))
+    assert list(sweep.trusted) == ["a.B", "a.C"]
+    assert foreign({"model": {"_target_": "lm.sampling.Sampler"}}) == ["lm.sampling.Sampler"]  # of another group
+    with pytest.raises(UserError, match=r"its model\.cell\.inner asks to run a\.C"):
+        refuse_foreign({"cell": cell}, "model", ["a.B"])
+    refuse_foreign({"cell": cell}, "model", ["a.B"], typed={"cell": {"inner": {"_target_": "a.C"}}})
