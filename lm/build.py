@@ -8,6 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union
@@ -165,5 +166,5 @@ def describe(hint: Any) -> str:
     if origin in (list, tuple, Sequence):
         return f"a list of {describe(arguments[0])}" if arguments else "a list"
     names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    names |= {types.NoneType: "null", None: "null"}
+    names |= {types.NoneType: "null", None: "null", timedelta: "a time as DD:HH:MM:SS"}
     return names.get(hint, getattr(hint, "__name__", str(hint)))

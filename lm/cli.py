@@ -115,6 +115,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"
+    if found := re.search(r"use 'override ([\w/]+): ", text):
+        return f"{found[1]} is given twice; choose one"
     if "Ambiguous value" in text and (found := re.search(r"'([^=']+)=(.*?)'", text)):
         key, value = found.groups()
         if key in FREE_LISTS:

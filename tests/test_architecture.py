@@ -21,6 +21,7 @@ FREE = [
     "cooccurrence.py",
     "checkpoint.py",
     "build.py",
+    "trust.py",
 ]
 FREE += [f"comparison/{part}.py" for part in ("ngram", "quality", "sentences", "statistics", "texts", "vectors")]
 FREE += [

@@ -107,6 +107,8 @@ def failure(tmp_path: Path) -> str:
         (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
         (["accelerator.precision=int8", "data=pydoc"], "int8", "scripts/sample.py"),
+        (["+experiment=quickstart", "+experiment=no_tf"], "experiment is given twice", "choose one"),
+        (["trainer.max_time=10"], "trainer.max_time", "DD:HH:MM:SS"),
         (["model=null"], "model=null", "one of the group's options"),
         (["optim/average=null"], "optim/average=null", "optim.average=null"),
         (["optim/scheduler=cosine"], "optim/scheduler", "Did you mean optim/schedule?"),
