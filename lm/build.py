@@ -65,20 +65,20 @@ def _resolved(
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
     target = _find(str(node[TARGET]), path)
-    parameters, hints = inspect.signature(target).parameters, _hints(target)
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)  # no settings: nothing names them
+    signature, hints = inspect.signature(target), _hints(target)
+    parameters = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind not in variadic}
     settings = {str(key): value for key, value in node.items() if key != TARGET}
     for key, value in settings.items():
         if key not in parameters:
-            named = (name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD)
-            known = [name for name in named if name not in available]
+            known = [name for name in parameters if name not in available]
             raise UserError(f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}")
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")
     extra = {name: thing for name, thing in available.items() if name in parameters and name not in settings}
     for key, parameter in parameters.items():
-        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-        if required and key not in settings and key not in extra:
+        if parameter.default is parameter.empty and key not in settings and key not in extra:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
     return target, settings, extra
 

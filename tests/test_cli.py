@@ -188,11 +188,11 @@ def test_characters_are_told_of_as_characters(
     train: Callable[..., Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text, tokens = tmp_path / "text.txt", tmp_path / "tokens.tsv"
-    text.write_text("a\tb c " * 200)
+    text.write_text("a\tb c \n" * 200)
     run = train("data=text", f"data.train={text}", "data.unit=character", *TINY, "trainer.limit_train_batches=1")
     evaluate(configure("evaluate", checkpoint(run.dir), f"per_token={tokens}", "accelerator=cpu"))
     lines = [line.split("\t") for line in tokens.read_text().splitlines()]
-    assert {word for word, _ in lines} == {"a", "b", "c", " ", "\\t"}
+    assert {word for word, _ in lines} == {"a", "b", "c", " ", "\\t", "<eos>"}
     with pytest.raises(UserError, match=r"'x' is not among the \d+ characters of this model.*Leave it out"):
         sample(configure("sample", checkpoint(run.dir), "prompt=x"))
 

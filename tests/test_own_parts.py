@@ -93,7 +93,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
-@pytest.mark.parametrize("script", ["sample", "evaluate", "distance words=[1,2]"])
+@pytest.mark.parametrize("script", ["sample", "evaluate", "distance words=[w1,w2]"])
 def test_a_checkpoint_with_a_cell_of_ones_own_is_used_once_it_is_trusted(own: Path, script: str) -> None:
     name, *rest = script.split()
     refused = command(own, f"scripts/{name}.py", f"checkpoint={own}/run", *rest)
@@ -134,10 +134,10 @@ def test_what_a_notebook_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(UserError, match=rf"trust=\[{NAME}\] \(in Python: trusted=\['{NAME}'\]\)"):
         load(own / "run")
     trained = load(own / "run", trusted=[NAME])
-    prompt = trained.vocab.encode("1 2 3")
+    prompt = trained.vocab.encode("w1 w2 w3")
     ids = generate(trained.model, Sampler(max_new_tokens=4), trained.vocab, prompt.astype(np.uint16))
     assert ids[0, :3].tolist() == prompt.tolist()
-    text = trained.vocab.sentence("1 2 3")
+    text = trained.vocab.sentence("w1 w2 w3")
     assert text[0] == trained.vocab.eos
     score, scored = evaluate(Static(), trained.model, text)
     assert score.tokens == 3
