@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from lm.benchmark.processes import Apart
@@ -16,7 +17,8 @@ from lm.benchmark.training import StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
 
-WINDOWS = 2  # counted windows of a measurement
+WINDOWS = 1  # counted windows of a call
+CALLS = 3  # of each training rival
 
 
 def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
@@ -25,18 +27,19 @@ def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
     for what, one, windows in variants(sizes):
         print(f"growth: {what} ...", file=sys.stderr)
         with Apart(StepRival, one, windows, precision) as rival:
-            seconds = rival()
-            speed = one.batch_size * one.window / seconds
-            rows.append({"what": what, "seconds": seconds, "tokens_per_second": speed, "bytes": rival.peak_memory()})
-            rows[-1]["sizes"] = asdict(one)
+            seconds, held = [rival() for _ in range(CALLS)], rival.peak_memory()
+        rows.append(row_of(what, seconds, one.batch_size * one.window, held) | {"sizes": asdict(one)})
     for times in (1, 10, 100):
         print(f"growth: reading the text {times} times ...", file=sys.stderr)
         with Apart(ReadingRival, times, scratch) as rival:
-            seconds = rival()
-            speed = times * TEXT_TOKENS / seconds
-            rows.append({"what": f"reading, text x {times}", "seconds": seconds, "tokens_per_second": speed})
-            rows[-1]["bytes"] = rival.peak_memory()
+            rows.append(row_of(f"reading, text x {times}", [rival()], times * TEXT_TOKENS, rival.peak_memory()))
     return rows
+
+
+def row_of(what: str, seconds: list[float], tokens: int, held: int) -> dict[str, Any]:
+    """What `tokens` took in each of several calls: the median, and the range."""
+    middle, ends = median(seconds), [min(seconds), max(seconds)]
+    return {"what": what, "seconds": middle, "range": ends, "tokens_per_second": tokens / middle, "bytes": held}
 
 
 def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
@@ -76,8 +79,9 @@ class ReadingRival:
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
     """The rows for the eye."""
-    lines = [f"{'how it grows':<28}{'seconds':>10}{'tokens/s':>12}{'memory':>12}"]
+    lines = [f"{'how it grows':<28}{'seconds':>10}{'lowest':>10}{'highest':>10}{'tokens/s':>12}{'memory':>12}"]
     for row in rows:
-        what, megabytes = row["what"], row["bytes"] / 2**20
-        lines.append(f"{what:<28}{row['seconds']:>10.3f}{row['tokens_per_second']:>12,.0f}{megabytes:>9,.0f} MB")
+        taken = "".join(f"{seconds:>10.3f}" for seconds in (row["seconds"], *row["range"]))
+        speed, megabytes = row["tokens_per_second"], row["bytes"] / 2**20
+        lines.append(f"{row['what']:<28}{taken}{speed:>12,.0f}{megabytes:>9,.0f} MB")
     return "\n".join(lines)
