@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import sys
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's mallopt(3)
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # glibc's mallopt(3)
 
 
 def keep_freed_memory() -> None:
@@ -20,5 +20,6 @@ def keep_freed_memory() -> None:
         return
     with contextlib.suppress(OSError, AttributeError):  # musl has no mallopt
         libc = ctypes.CDLL("libc.so.6")
-        for option in (MMAP_THRESHOLD, TRIM_THRESHOLD):
-            libc.mallopt(option, 2**31 - 1)
+        # Older ones refuse so high a threshold, and setting the other alone would hold this one where it is: 128 KB.
+        if libc.mallopt(MMAP_THRESHOLD, 2**31 - 1) or libc.mallopt(MMAP_MAX, 0):
+            libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)

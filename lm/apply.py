@@ -25,7 +25,6 @@ from lm.evaluation import evaluate as score_text
 from lm.evaluation.base import AUTO
 from lm.files import writable
 from lm.models.int8 import int8_weights
-from lm.precision import allow_tf32
 from lm.report import write_json
 from lm.sampling import generate
 
@@ -134,7 +133,6 @@ def _load(cfg: DictConfig) -> Trained:
             writable(cfg[name], name)  # said before the work is done
     trained = load(cfg.checkpoint, cfg.trust)
     if "accelerator" in cfg:
-        allow_tf32(False)
         trained.model.to(device(cfg.accelerator.accelerator))
     return trained
 

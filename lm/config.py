@@ -218,13 +218,16 @@ def validate(config: Mapping[str, Any]) -> None:
         raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     if config.get("weights_from") and config["init"].get(TARGET) != "lm.init.Random":
         raise UserError("weights_from brings all weights along, nothing is left for init to set: choose init=random")
+    nodes = config["trainer"].get("num_nodes", 1)
     for key, remedy in UNSUPPORTED.items():
         if key in config["trainer"]:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")
-    if str(config["accelerator"].get("devices")) != "1":
-        raise UserError(
-            f"accelerator.devices must be 1; got {config['accelerator'].get('devices')}: a run uses one device"
-        )
+    for key, value in (("accelerator.devices", config["accelerator"].get("devices")), ("trainer.num_nodes", nodes)):
+        if str(value) != "1":
+            raise UserError(
+                f"{key} must be 1; got {value}: a run uses one device. CUDA_VISIBLE_DEVICES=1 in front of the command "
+                "chooses the second card"
+            )
     if config["trainer"].get("limit_train_batches") == 0:
         raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
     if config["trainer"].get("max_epochs") is None:

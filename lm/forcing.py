@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lm.errors import UserError
+from lm.sampling import draw
 
 
 class Decay(ABC):
@@ -98,11 +99,8 @@ class Forcing:
         if truth_share >= 1:
             return truth
         logits = logits.detach()
-        if self.feedback == "argmax":
-            own = logits.argmax(dim=-1)
-        else:
-            # Diverged logits have no distribution to draw from; their loss, not this, is where training stops.
-            own = torch.multinomial(logits.softmax(dim=-1).nan_to_num(nan=1.0), 1).squeeze(-1)
+        # Diverged logits have no distribution to draw from; their loss, not this, is where training stops.
+        own = logits.argmax(dim=-1) if self.feedback == "argmax" else draw(logits.softmax(dim=-1))
         if truth_share <= 0:
             return own
         return torch.where(torch.rand(truth.shape, device=truth.device) < truth_share, truth, own)

@@ -141,8 +141,6 @@ class LanguageModule(Validated):
         self._record(loss, window, before)
 
     def _window_update(self, window: Window) -> Tensor:
-        if not self._pending:
-            self.state = detach(self.state)
         if self.forcing.truth_share(self.windows) == 1:
             raw, self.state = self.model.read(window.inputs, self.state)  # B, T, H
             hidden = self.model.output_dropout(raw)
@@ -156,10 +154,10 @@ class LanguageModule(Validated):
             share = sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
             self._update(torch.stack(waiting).mean(), share)
             self._pending.clear()
+            self.state = detach(self.state)  # now, not when it is next read: what led to it can be freed
         return loss.detach()
 
     def _token_updates(self, window: Window) -> Tensor:
-        self.state = detach(self.state)
         losses = []
         # Within a window autocast would go on using the weights that it cast before the first update.
         kind = self.device.type
@@ -192,7 +190,9 @@ class LanguageModule(Validated):
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        # Outside autocast, which would go on casting in the gradients of what stays in fp32.
+        with torch.autocast(self.device.type, enabled=False):
+            self.manual_backward(loss)
         if self.optim.clip > 0:
             clip_gradients(self.model.parameters(), self.optim.clip)
         with scaled_rates(optimizer, share):

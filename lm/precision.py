@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from lm.errors import UserError
@@ -23,7 +26,17 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
+@contextmanager
+def exact(device: str) -> Iterator[None]:
+    """Inside, fp32 is fp32 on this type of device, also where training is in bf16 or TF32: figures of one checkpoint
+    are then the same wherever they are taken, up to rounding."""
+    with torch.autocast(device, enabled=False), torch.backends.cudnn.flags(True, allow_tf32=False):
+        yield
+
+
 AUTO = "auto"
+SHORT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+"""Lightning's older names."""
 WHY = {
     "cuda": "this card has no bf16 instructions",
     "cpu": "this processor has no bf16 instructions",
@@ -37,6 +50,7 @@ def training_precision(device: str, precision: str | int | None, update: str) ->
     `auto` is the fastest that does not cost quality: bf16 products with fp32 weights, or fp32 where there are no
     instructions for that. `update` is the forcing's. Raises UserError for a precision that cannot be trained in here.
     """
+    precision = SHORT.get(str(precision), precision)
     if precision != AUTO:
         check_precision(device, precision)
         return precision, f"precision: {precision}"
@@ -57,7 +71,7 @@ def check_precision(device: str, precision: str | int | None) -> None:
         )
     if precision == "int8":
         raise UserError("accelerator.precision=int8 is for scripts/sample.py: nothing can be trained in 8 bits")
-    if str(precision) in ("16", "16-mixed"):
+    if precision == "16-mixed":
         raise UserError(
             f"accelerator.precision={precision}: gradients would be clipped before their scale is taken back; choose "
             "bf16-mixed or 32-true"

@@ -88,7 +88,8 @@ def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 def random_state(device: torch.device) -> dict[str, Any]:
     """Where torch's random numbers have come to, on the CPU and on the run's graphics cards."""
     cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
-    return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards]}
+    apple = {"mps_rng": torch.mps.get_rng_state()} if device.type == "mps" else {}
+    return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards], **apple}
 
 
 def restore_random_state(saved: dict[str, Any]) -> None:
@@ -96,6 +97,8 @@ def restore_random_state(saved: dict[str, Any]) -> None:
     torch.set_rng_state(saved["rng"])
     for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(rng, i)
+    if "mps_rng" in saved and torch.backends.mps.is_available():
+        torch.mps.set_rng_state(saved["mps_rng"])
 
 
 def refuse_spent_time(limit: Any, saved: dict[str, Any], where: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.models.base import LanguageModel
+from lm.precision import exact
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,9 @@ class Sampler:
             highest = logits.max(dim=-1)
             _refuse_non_finite(highest.values)
             return highest.indices
-        # One uniform number a row, looked up in the cumulative weights. torch.multinomial draws an exponential number
-        # for every word instead: a third of the time of 64 sequences over 10,000 words.
-        cumulative = self.distribution(logits).cumsum(dim=-1, dtype=torch.float64)
-        total = cumulative[:, -1:]  # N, 1
-        _refuse_non_finite(total)
-        place = torch.rand(len(logits), 1, dtype=torch.float64, generator=generator) * total
-        words = torch.searchsorted(cumulative, place, right=True).squeeze(-1)
-        return words.clamp_max(logits.shape[-1] - 1)
+        weights = self.distribution(logits)
+        _refuse_non_finite(weights[:, 0])  # a softmax with one number that is none has no other
+        return draw(weights, generator)
 
     def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
         """Logits [N, V] with those of words `seen` [N, V] in the text made smaller by the repetition penalty."""
@@ -101,7 +97,16 @@ class Sampler:
         return weights
 
 
-@torch.inference_mode()
+def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Weights [N, V], at least 0, of any sum -> one index a row, [N]; numbers that are none give any index."""
+    # One uniform number a row, looked up in the cumulative weights. torch.multinomial draws an exponential number for
+    # every word instead, a third of the time of 64 sequences over 10,000 words, and makes a GPU wait twice.
+    wide = torch.float32 if weights.device.type == "mps" else torch.float64  # Apple's GPU has no float64
+    cumulative = weights.cumsum(dim=-1, dtype=wide)
+    place = torch.rand(len(weights), 1, dtype=wide, device=weights.device, generator=generator) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, place, right=True).squeeze(-1).clamp_max(weights.shape[-1] - 1)
+
+
 def generate(
     model: LanguageModel,
     sampler: Sampler,
@@ -115,36 +120,48 @@ def generate(
     Without one the first word read is drawn uniformly and does not stand in the result, as in the classic exercise.
     `generator` is on the CPU, so that a seed gives the same words on every device, up to rounding.
     """
-    banned = sampler.banned(vocab)
+    banned, device = sampler.banned(vocab), next(model.parameters()).device
     was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    count = sampler.num_return_sequences
     try:
-        state = model.initial_state(count)
-        if prompt is None:
-            word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
-            written = torch.zeros(count, 0, dtype=torch.long)
-        else:
-            words = [int(word) for word in prompt]
-            start = torch.tensor([vocab.eos, *words], device=device).expand(count, -1)
-            if start.shape[1] > 1:
-                _, state = model(start[:, :-1], state)
-            word = start[:, -1]
-            written = torch.tensor(words, dtype=torch.long).expand(count, -1)
-        seen = torch.zeros(count, len(vocab), dtype=torch.bool).scatter(1, written, True)
-        new = []
-        for _ in range(sampler.max_new_tokens):
-            hidden, state = model.step(word, state)
-            logits = sampler.penalised(model.head.logits(hidden).float().cpu(), seen)
-            logits[:, banned] = -torch.inf
-            drawn = sampler.draw(logits, generator)
-            if sampler.repetition_penalty != 1:
-                seen.scatter_(1, drawn.unsqueeze(1), True)
-            new.append(drawn)
-            word = drawn.to(device)
+        with torch.inference_mode(), exact(device.type):
+            ids = _generate(model.eval(), sampler, vocab, banned, prompt, generator)
     finally:
         model.train(was_training)
+    return ids.clone()  # outside inference mode: a tensor that can be trained on, as any other
+
+
+def _generate(
+    model: LanguageModel,
+    sampler: Sampler,
+    vocab: Vocab,
+    banned: list[int],
+    prompt: Iterable[int] | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    count, device = sampler.num_return_sequences, next(model.parameters()).device
+    state = model.initial_state(count)
+    if prompt is None:
+        word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
+        written = torch.zeros(count, 0, dtype=torch.long)
+    else:
+        words = [int(word) for word in prompt]
+        start = torch.tensor([[vocab.eos, *words]], device=device)  # read once, whatever is to follow it
+        if words:
+            _, one = model(start[:, :-1], model.initial_state(1))
+            state = [tuple(part.expand(count, -1).contiguous() for part in layer) for layer in one]
+        word = start[0, -1].expand(count)
+        written = torch.tensor(words, dtype=torch.long).expand(count, -1)
+    seen = torch.zeros(count, len(vocab), dtype=torch.bool).scatter(1, written, True)
+    new = []
+    for _ in range(sampler.max_new_tokens):
+        hidden, state = model.step(word, state)
+        logits = sampler.penalised(model.head.logits(hidden).float().cpu(), seen)
+        logits[:, banned] = -torch.inf
+        drawn = sampler.draw(logits, generator)
+        if sampler.repetition_penalty != 1:
+            seen.scatter_(1, drawn.unsqueeze(1), True)
+        new.append(drawn)
+        word = drawn.to(device)
     return torch.cat([written, torch.stack(new, dim=1)], dim=1)
 
 

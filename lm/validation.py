@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lm.averaging import WeightAverage
@@ -15,6 +14,7 @@ from lm.data.streams import Window
 from lm.errors import UserError
 from lm.evaluation import Score
 from lm.models.base import LanguageModel, State
+from lm.precision import exact
 
 
 class Validated(pl.LightningModule):
@@ -49,7 +49,7 @@ class Validated(pl.LightningModule):
         if window.reset:
             self._eval_state = self.model.initial_state(len(window.inputs))
         # In fp32 also where training is in bf16: evaluate.py on the checkpoint is to give the same figure.
-        with torch.autocast(self.device.type, enabled=False), torch.backends.cudnn.flags(True, allow_tf32=False):
+        with exact(self.device.type):
             hidden, self._eval_state = self.model(window.inputs, self._eval_state)
             self._score += self.model.head.nll(hidden, window.targets)
 

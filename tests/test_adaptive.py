@@ -36,6 +36,9 @@ def test_it_is_one_distribution_over_all_words_in_the_order_of_their_ids() -> No
     for word in range(len(COUNTS)):
         nats = made.nll(hidden, torch.full((4, 5), word))
         torch.testing.assert_close(nats, -logits[..., word])
+    torch.testing.assert_close(
+        logits[..., made.rank.argsort()], made.softmax.log_prob(hidden.flatten(0, 1)).view(4, 5, -1)
+    )
 
 
 def test_nats_and_gradients_are_those_of_the_two_level_formula() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,13 +16,21 @@ from conftest import TINY, Run
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import DeviceType
 
+from lm import allocator
 from lm.allocator import keep_freed_memory
+from lm.callbacks.profile import own_times
 from lm.data.vocab import EOS, UNK, Vocab
+from lm.errors import UserError
+from lm.models.adaptive import Adaptive
+from lm.models.base import HeadFactory
 from lm.models.cells import lstm_step
+from lm.models.head import Softmax
 from lm.models.int8 import int8_weights
 from lm.models.linear import FEW_ROWS, Repeated, linear
 from lm.models.lstm import LSTMLanguageModel
+from lm.models.mos import Mixture
 from lm.optim import clip_gradients
 from lm.sampling import Sampler, generate
 
@@ -98,10 +109,13 @@ def test_clipping_is_torchs(scale: float, largest: float, seed: int) -> None:
         torch.testing.assert_close(mine.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("head", [Softmax(), Mixture(3), Adaptive(cutoffs=[40, 100])])
 @pytest.mark.parametrize("tied", [False, True])
-def test_weights_of_8_bits_give_nearly_the_same_distribution(tied: bool) -> None:
+def test_weights_of_8_bits_give_nearly_the_same_distribution(tied: bool, head: HeadFactory) -> None:
+    if tied and isinstance(head, Adaptive):
+        pytest.skip("an adaptive softmax has no matrix to share")
     torch.manual_seed(0)
-    model = LSTMLanguageModel(200, 32, 32, num_layers=2, tied=tied).eval()
+    model = LSTMLanguageModel(200, 32, 32, num_layers=2, tied=tied, head=head).eval()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     words, state = torch.randint(200, (8, 6)), model.initial_state(8)
 
@@ -132,6 +146,62 @@ def test_8_bits_leave_the_model_as_it_was_after_an_error() -> None:
     assert not any(hasattr(parameter, "packed_int8") for parameter in model.parameters())
 
 
+def test_where_gradients_are_taken_8_bits_are_left_out() -> None:
+    model = LSTMLanguageModel(20, 8, 8)
+    words = torch.randint(20, (3,))
+    found = []
+    for context in (contextlib.nullcontext(), int8_weights(model)):
+        with context:
+            hidden, _ = model.step(words, model.initial_state(3))
+            found.append(torch.autograd.grad(model.head.nll(hidden, words).sum(), list(model.parameters())))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(*found, strict=True))
+
+
+def test_8_bits_within_8_bits_end_with_the_outer_ones() -> None:
+    model = LSTMLanguageModel(20, 8, 8)
+    weight: Any = model.head.output.weight  # type: ignore[union-attr]
+    with int8_weights(model):
+        outer = weight.packed_int8
+        with int8_weights(model):
+            assert weight.packed_int8 is not outer
+        assert weight.packed_int8 is outer
+        assert not hasattr(model.embedding.weight, "packed_int8")  # looked up, never multiplied
+
+
+def test_8_bits_of_no_numbers_are_refused() -> None:
+    model = LSTMLanguageModel(20, 8, 8)
+    model.head.linear.weight.data[3, 2] = torch.nan  # type: ignore[union-attr]
+    with pytest.raises(UserError, match="diverged"), int8_weights(model):
+        pass
+
+
+def test_8_bits_where_torch_has_chosen_no_library_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in its builds for Apple's processors."""
+
+    class Engines:
+        engine = "none"
+        supported_engines = ("qnnpack", "none")
+
+    used = torch.backends.quantized.engine
+    monkeypatch.setattr(torch.backends, "quantized", Engines)
+    model = LSTMLanguageModel(20, 8, 8)
+    with int8_weights(model):
+        assert Engines.engine == "qnnpack"
+    assert Engines.engine == "none"
+    Engines.supported_engines = ("none",)
+    with pytest.raises(UserError, match="32-true"), int8_weights(model):
+        pass
+    monkeypatch.undo()
+    assert torch.backends.quantized.engine == used
+
+
+def test_a_gradient_of_a_gradient_is_refused_not_wrong() -> None:
+    x, weight = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(linear(x, weight).pow(2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
 def test_a_confident_model_says_the_same_in_8_bits() -> None:
     """Trained to go around in a circle, greedy text is the circle, rounded or not."""
     torch.manual_seed(0)
@@ -149,10 +219,49 @@ def test_a_confident_model_says_the_same_in_8_bits() -> None:
         assert torch.equal(generate(model, sampler, vocab, [1, 2]), exact)
 
 
+@pytest.mark.parametrize("refused", [(), (allocator.MMAP_THRESHOLD,), (allocator.MMAP_THRESHOLD, allocator.MMAP_MAX)])
+def test_trimming_stops_only_where_large_blocks_are_no_longer_mapped(
+    refused: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone it would make older C libraries map every large block anew."""
+    calls: list[int] = []
+
+    def mallopt(option: int, value: int) -> int:
+        calls.append(option)
+        return int(option not in refused)
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    keep_freed_memory()
+    trims = len(refused) < 2
+    assert (
+        calls == [allocator.MMAP_THRESHOLD, allocator.MMAP_MAX][: len(refused) + 1] + [allocator.TRIM_THRESHOLD] * trims
+    )
+
+
 def test_memory_can_be_kept_more_than_once() -> None:
     keep_freed_memory()
     keep_freed_memory()
     assert torch.zeros(4_000_000).sum() == 0
+
+
+def test_on_a_card_a_profile_counts_each_kernel_once() -> None:
+    """torch gives a kernel's time to the operation that started it, and to a row of its own."""
+
+    def event(key: str, kind: DeviceType, device: float, cpu: float) -> Any:
+        times = {"self_device_time_total": device, "self_cpu_time_total": cpu}
+        return SimpleNamespace(key=key, device_type=kind, count=2, **times)
+
+    events = [
+        event("aten::mm", DeviceType.CPU, 900.0, 40.0),
+        event("sgemm", DeviceType.CUDA, 900.0, 0.0),
+        event("aten::tanh", DeviceType.CPU, 100.0, 30.0),
+        event("tanh_kernel", DeviceType.CUDA, 100.0, 0.0),
+        event("cudaLaunchKernel", DeviceType.CPU, 0.0, 70.0),
+    ]
+    assert own_times(events) == [("aten::mm", 900.0, 2), ("aten::tanh", 100.0, 2)]
+    off_card = [event("aten::mm", DeviceType.CPU, 0.0, 40.0)]
+    assert own_times(off_card) == [("aten::mm", 40.0, 2)]
 
 
 def test_a_profile_is_readable_and_adds_up(train: Callable[..., Run], text_file: Path) -> None:

@@ -99,6 +99,8 @@ def failure(tmp_path: Path) -> str:
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val", "optim.clip"),
         (["accelerator.devices=2"], "accelerator.devices", "must be 1"),
         (["accelerator.devices=auto"], "accelerator.devices", "must be 1"),
+        (["accelerator.devices=[1]"], "accelerator.devices", "CUDA_VISIBLE_DEVICES=1"),
+        (["+trainer.num_nodes=2"], "trainer.num_nodes", "must be 1"),
         (["trainer.max_epochs=null"], "trainer.max_epochs", "trainer.max_time"),
         (["optim.betas=[0.9,1.0]"], "optim.betas", "from 0 to below 1"),
         (["optim/average=non_monotonic", "optim.average.latest=0"], "optim.average.latest", "at least 1"),

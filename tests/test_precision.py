@@ -17,10 +17,12 @@ from torch.overrides import TorchFunctionMode
 
 from lm.checkpoint import find, read
 from lm.data.streams import Window
+from lm.data.vocab import EOS, UNK, Vocab
 from lm.errors import UserError
+from lm.evaluation import Static, evaluate
 from lm.forcing import Forcing
 from lm.models.adaptive import Adaptive
-from lm.models.base import LanguageModel
+from lm.models.base import LanguageModel, State
 from lm.models.cells import LSTM, Mogrifier
 from lm.models.lstm import LSTMLanguageModel
 from lm.models.mixed import full_precision
@@ -30,6 +32,7 @@ from lm.models.stacked import StackedLanguageModel
 from lm.module import LanguageModule
 from lm.optim import Adam
 from lm.precision import allow_tf32, best_precision, training_precision
+from lm.sampling import Sampler, generate
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -58,6 +61,57 @@ def test_precision_is_chosen_by_the_machine_and_said(monkeypatch: pytest.MonkeyP
     assert "no bf16 instructions" in line
     with pytest.raises(UserError, match="no bf16 instructions"):
         training_precision("cpu", "bf16-mixed", "window")
+
+
+@pytest.mark.parametrize(("short", "long"), [(32, "32-true"), ("32", "32-true"), (64, "64-true")])
+def test_short_names_of_precisions_are_the_long_ones(short: str | int, long: str) -> None:
+    """On a card, fp32 by another name would be TF32."""
+    assert training_precision("cuda", short, "window")[0] == long
+
+
+def test_figures_are_taken_in_fp32_wherever_they_are_asked_for() -> None:
+    seen = []
+
+    class Watched(LSTMLanguageModel):
+        def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            seen.append((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
+            return super().read(tokens, state)
+
+    model, vocab = Watched(20, 8, 8), Vocab([EOS, UNK, *map(str, range(18))])
+    allow_tf32(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        evaluate(Static(), model, range(20))
+        generate(model, Sampler(max_new_tokens=1), vocab, [2, 3])
+        assert torch.is_autocast_enabled("cpu")
+    assert torch.backends.cudnn.allow_tf32
+    assert seen == [(False, False)] * 2
+
+
+def test_gradients_are_taken_outside_mixed_precision(bf16: None) -> None:
+    """Inside, what stays in fp32 would have its gradients in bf16."""
+    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(), Adam(lr=0.01), 1, 1)
+    optimizer, seen = module.optim.optimizer(module.model.parameters()), []
+    module.optimizers = lambda: optimizer  # type: ignore[method-assign, assignment]
+
+    def backward(loss: Tensor) -> None:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        loss.backward()
+
+    module.manual_backward = backward  # type: ignore[method-assign, assignment]
+    with torch.autocast("cpu", torch.bfloat16):
+        hidden, _ = module.model(torch.zeros(1, 2, dtype=torch.long), module.model.initial_state(1))
+        module._update(hidden.sum())
+        assert torch.is_autocast_enabled("cpu")
+    assert seen == [False]
+
+
+def test_weights_in_bf16_can_be_dropped() -> None:
+    model = StackedLanguageModel(20, 8, 8, num_layers=2, cell=LSTM(weight_dropout=0.5)).to(torch.bfloat16)
+    words = torch.randint(20, (3, 4))
+    model.begin_window()
+    hidden, state = model(words, model.initial_state(3))
+    again, _ = model.step(words[:, 0], state)
+    assert {hidden.dtype, again.dtype} == {torch.bfloat16}
 
 
 def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:

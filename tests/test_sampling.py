@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -105,6 +107,20 @@ def test_a_prompt_stands_in_the_result_and_a_drawn_first_word_does_not(model: LS
     assert generate(model, sampler, VOCAB, [9, 8], seeded())[:, :2].tolist() == [[9, 8]] * 3
     assert generate(model, sampler, VOCAB, None, seeded()).shape == (3, 5)
     assert generate(model, sampler, VOCAB, [], seeded()).shape == (3, 5)
+
+
+def test_a_prompt_is_read_for_all_sequences_as_for_one(model: LSTMLanguageModel) -> None:
+    sampler = Sampler(do_sample=False, max_new_tokens=6)
+    one = generate(model, sampler, VOCAB, [3, 4, 5])
+    many = generate(model, replace(sampler, num_return_sequences=4), VOCAB, [3, 4, 5])
+    assert many.tolist() == one.tolist() * 4
+
+
+def test_what_is_drawn_can_be_trained_on(model: LSTMLanguageModel) -> None:
+    ids = generate(model, Sampler(max_new_tokens=5), VOCAB)
+    hidden, _ = model(ids[:, :-1], model.initial_state(1))
+    model.head.nll(hidden, ids[:, 1:]).mean().backward()
+    assert model.embedding.weight.grad is not None
 
 
 def test_a_seed_gives_the_same_words_and_sequences_differ(model: LSTMLanguageModel) -> None:

@@ -19,6 +19,7 @@ from lm.benchmark.sizes import Sizes
 from lm.benchmark.step import BareStep
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
+from lm.curves import write_by, write_point
 from lm.data.streams import Window, Windows
 from lm.data.vocab import EOS, UNK, Vocab
 from lm.forcing import Forcing
@@ -59,7 +60,8 @@ class StepRival:
 
 
 class LightningRival:
-    """The path that `train.py` takes, with curves, progress and checkpoints; the latter's time is shared out evenly."""
+    """The path that `train.py` takes, with progress, curves and checkpoints; what the last two take at their windows is
+    shared out evenly over all."""
 
     def __init__(self, sizes: Sizes, count: int, precision: str, folder: Path, forcing: Forcing | None = None) -> None:
         quiet()
@@ -80,10 +82,18 @@ class LightningRival:
         )  # fmt: skip
         with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
             trainer.fit(self.module, datamodule=data)
-        start = time.perf_counter()
-        checkpoint._save(trainer, "timed.ckpt")
-        saving = (time.perf_counter() - start) / checkpoint.every_n_windows
-        return clock.seconds / self.count + saving
+        module, every = self.module, checkpoint.every_n_windows
+        saving = _seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
+        scalars = dict.fromkeys(("loss", "perplexity", "lr", "truth_share", "tokens_per_second", "seconds"), 1.0)
+        point = _seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
+        point += _seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
+        return clock.seconds / self.count + saving + point / trainer.log_every_n_steps  # type: ignore[attr-defined]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 class _Data(pl.LightningDataModule):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from lm.progress import say
@@ -60,16 +62,23 @@ class Profile(pl.Callback):
     def _finish(self, windows: int) -> None:
         assert self._profile is not None
         self._profile.stop()
-        rows = [
-            (event.key, getattr(event, "self_device_time_total", 0) or event.self_cpu_time_total, event.count)
-            for event in self._profile.key_averages()
-        ]
-        text = report(rows, windows)
+        text = report(own_times(self._profile.key_averages()), windows)
         (self.folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
         self._profile.export_chrome_trace(str(self.folder / "profile_trace.json"))
         self._profile = None
         gist = text.split("\n\n\n")[0]
         say(f"{gist}\nmore in {self.folder / 'profile.txt'}; a trace for ui.perfetto.dev beside it")
+
+
+def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
+    """Rows of torch's profile as (name, microseconds of its own, calls): the device's where there is one, each counted
+    once, by the operation that started it; else the processor's.
+    """
+    operations = [event for event in events if event.device_type == DeviceType.CPU]
+    on_device = [(event.key, float(event.self_device_time_total), event.count) for event in operations]
+    if any(time for _, time, _ in on_device):
+        return [row for row in on_device if row[1]]
+    return [(event.key, float(event.self_cpu_time_total), event.count) for event in operations]
 
 
 def kind(name: str) -> str:

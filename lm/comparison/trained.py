@@ -19,6 +19,7 @@ from lm.comparison.texts import Text
 from lm.data.vocab import Vocab
 from lm.errors import UserError
 from lm.evaluation import Static, evaluate
+from lm.evaluation.base import device_of
 from lm.files import whole
 from lm.sampling import Sampler, generate
 
@@ -58,9 +59,9 @@ class Settings:
 
 def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:
     """Nats of the first `tokens` predictions of the test text: [tokens]. `kept` remembers them from one report to the
-    next, as long as the checkpoint is the same."""
-    stat = trained.path.stat()
-    sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens}"
+    next, as long as the checkpoint and the type of device are the same."""
+    stat, device = trained.path.stat(), device_of(trained.model).type
+    sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens} {device}"
     try:
         with np.load(kept) as found:
             if str(found["sign"]) == sign:

@@ -121,15 +121,18 @@ class RandomWindows(Windows):
             left -= lengths[-1]
         self._lengths = np.array(lengths)
         self._count = len(lengths)
+        self._order: tuple[int, np.ndarray] | None = None  # of an epoch: where each window begins, and the last ends
 
     @property
     def mean_length(self) -> float:
         return float(self._lengths.mean())
 
     def __getitem__(self, k: int) -> Window:
-        order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self._lengths)
-        first = int(order[:k].sum())
-        return self._piece(first, first + int(order[k]))
+        if self._order is None or self._order[0] != self.epoch:
+            lengths = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self._lengths)
+            self._order = self.epoch, np.concatenate([[0], lengths.cumsum()])
+        ends = self._order[1]
+        return self._piece(int(ends[k]), int(ends[k + 1]))
 
 
 def limited(count: int, limit: float | int | None) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lm.errors import UserError
 from lm.evaluation.score import Score
 from lm.models.base import Head, LanguageModel
+from lm.precision import exact
 from lm.progress import bar
 
 Corpus = Callable[[str], np.ndarray]
@@ -75,14 +76,14 @@ class Evaluator(ABC):
         if self.temperature != AUTO:
             return self
         ids = self.split("valid", "evaluator.temperature=auto", "or give a number")
-        with unchanged(model):
+        with unchanged(model), exact(device_of(model).type):
             return replace(self, temperature=best_temperature(model.eval(), ids))
 
     @contextmanager
     def scoring(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Iterator[Scored]]:
         """The parts of a text [N]. However the context ends, the model is then what it was before: weights, modes."""
         evaluator = self.resolved(model)
-        with unchanged(model, weights=self.changes_weights):
+        with unchanged(model, weights=self.changes_weights), exact(device_of(model).type):
             model.eval()
             yield evaluator.parts(model, ids)
 

@@ -84,7 +84,9 @@ class WeightDropout(WindowMask):
     """DropConnect: drops single weights of a matrix, the same ones for all of a window (Wan et al. 2013)."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        return weight * self.mask(tuple(weight.shape), weight.device, weight.dtype) if self.active else weight
+        if not self.active:
+            return weight
+        return (weight * self.mask(tuple(weight.shape), weight.device, weight.dtype)).to(weight.dtype)
 
 
 def check_rates(settings: dict[str, float]) -> None:

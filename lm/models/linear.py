@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 FEW_ROWS = 64
 """Up to here oneDNN is faster than the library behind torch's matrix products; with a window's 600 rows it is not."""
@@ -15,11 +16,12 @@ FEW_ROWS = 64
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]; F.linear, by the faster product for few rows.
 
-    Weights that `lm.models.int8.int8_weights` has packed are used in 8 bits.
+    Weights that `lm.models.int8.int8_weights` has packed are used in 8 bits where no gradient is asked for.
     """
     packed = getattr(weight, "packed_int8", None)
-    if packed is not None:
-        product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
+    if packed is not None and not torch.is_grad_enabled():
+        reduce_range = torch.backends.quantized.engine != "qnnpack"  # which has no need of it, and says so each time
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduce_range)
         return product if bias is None else product.add_(bias)
     if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.dim() != 2:
         return F.linear(x, weight, bias)
@@ -56,6 +58,7 @@ class _Added(torch.autograd.Function):
         return added.expand(steps, rows, -1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradient = gradients[0].flatten(0, 1)  # steps * rows, N
         to_weight, to_bias, *_ = ctx.needs_input_grad
@@ -86,6 +89,7 @@ class _FewRows(torch.autograd.Function):
         return _onednn(x, weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients  # B, N
         x, weight = ctx.saved_tensors

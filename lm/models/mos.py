@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lm.errors import UserError
 from lm.models.base import Head, HeadFactory
 from lm.models.dropout import Dropout, check_rates
+from lm.models.linear import linear
 
 
 class MixtureHead(Head):
@@ -39,8 +40,10 @@ class MixtureHead(Head):
 
     def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden [..., H] to the experts' log-weights [..., K] and their logits [..., K, V], both float32 or wider."""
-        latent = self.latent_dropout(self.latent(hidden).tanh()).unflatten(-1, (self.experts, -1))  # ..., K, E
-        prior, logits = self.prior(hidden), self.decoder(latent)
+        latent = linear(hidden, self.latent.weight, self.latent.bias).tanh()
+        latent = self.latent_dropout(latent).unflatten(-1, (self.experts, -1))  # ..., K, E
+        logits = linear(latent.flatten(0, -2), self.decoder.weight, self.decoder.bias).view(*latent.shape[:-1], -1)
+        prior = linear(hidden, self.prior.weight)
         wide = torch.promote_types(logits.dtype, torch.float32)
         return prior.to(wide).log_softmax(dim=-1), logits.to(wide)
 
