@@ -23,7 +23,7 @@ from lm.errors import UserError
 from lm.evaluation import Evaluator
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.base import AUTO
-from lm.files import writable
+from lm.files import whole, writable
 from lm.models.int8 import int8_weights
 from lm.report import write_json
 from lm.sampling import generate
@@ -37,8 +37,8 @@ def sample(cfg: DictConfig) -> None:
     sampler = build(_plain(cfg.sampler), "sampler")
     text = _text(cfg.prompt, cfg.prompt_file, "prompt")
     prompt = None if text is None else [_known(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
-    if cfg.seed < 0:
-        raise UserError(f"seed must be 0 or more; got {cfg.seed}")
+    if not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed must be 0 or more, and fit into 64 bits; got {cfg.seed}")
     generator = torch.Generator().manual_seed(cfg.seed)
     with int8_weights(trained.model) if _precision(cfg, "auto", "32-true", "int8") == "int8" else nullcontext():
         ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
@@ -167,6 +167,8 @@ def _text(given: str | None, file: str | None, name: str) -> str | None:
         raise UserError(f"{name} and {name}_file are both given; choose one")
     if file is None:
         return given
+    if file == "-" and sys.stdin is None:
+        raise UserError(f"{name}_file=-: standard input is closed; name a file")
     try:
         return sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
     except OSError as error:
@@ -201,4 +203,5 @@ def _visible(word: str) -> str:
 
 
 def _write(path: Path, name: str, content: str) -> None:
-    writable(path, name).write_text(content, encoding="utf-8")
+    with whole(writable(path, name), "free some space or choose another file") as aside:
+        aside.write_text(content, encoding="utf-8")

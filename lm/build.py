@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,6 +92,11 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         if isinstance(value, str) and (CONF / "/".join(group) / last).is_dir():
             raise UserError(f"{path} is chosen with a slash: {'/'.join(group)}/{last}={value}")
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{path} must be a finite number; got {number}")
+        if isinstance(number, int) and abs(number) >= 2**63:
+            raise UserError(f"{path} must fit into 64 bits; got {number}")
     if typing.get_origin(hint) is tuple:  # YAML knows lists only
         return tuple(value)
     return float(value) if hint is float else value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import zipfile
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from lm.trust import refuse_foreign
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+PARTS = {"state_dict", "vocab", "config"}
+TO_GO_ON = {"training", "optimizer_states", "lr_schedulers", "global_step", "tokens", "events"}
 INITIAL = "initial_embedding.pt"  # in a run's folder: the embedding before training
 EVENTS = "events.out.tfevents.*"  # TensorBoard's files in a run's folder
 
@@ -67,18 +70,36 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's contents, on the CPU. Raises UserError for a file that is no checkpoint of this project."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch's guesses about a file that is not its own
-            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if {"state_dict", "vocab", "config"} <= content.keys():
-            return content
-    except Exception:  # whatever a damaged or foreign file makes torch's reader stumble over
-        pass
+    """A checkpoint's contents, on the CPU.
+
+    Raises UserError for a file that is no checkpoint of this project or was damaged since, OSError for one that the
+    system does not let be read.
+    """
+    with path.open("rb") as file, contextlib.suppress(zipfile.BadZipFile):
+        whole = zipfile.ZipFile(file).testzip() is None  # torch's reader asks for no checksum
+        try:
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True) if whole else {}
+            if content.keys() >= PARTS and content["config"].keys() >= {"model", "data"} and content["vocab"]["words"]:
+                return content
+        except MemoryError:
+            raise
+        except Exception:  # whatever a foreign file makes torch's reader stumble over
+            pass
     raise UserError(
         f"checkpoint: {path} cannot be read as one of this project's checkpoints (damaged, cut short, or made "
         "elsewhere); name another, or train again"
     )
+
+
+def read_to_go_on(path: Path) -> dict[str, Any]:
+    """The same for training to go on with. Raises UserError also where only the model is there."""
+    content = read(path)
+    if lacking := sorted(TO_GO_ON - content.keys()):
+        raise UserError(
+            f"checkpoint: {path} lacks what training needs to go on ({', '.join(lacking)}); begin a run from its "
+            "weights with weights_from=PATH"
+        )
+    return content
 
 
 def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
@@ -131,6 +152,11 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
     }
+    if not all(weight.isfinite().all() for weight in weights.values()):
+        raise UserError(
+            f"checkpoint: the weights in {file} are not all finite numbers: its training diverged; name another, or "
+            "train again with a lower optim.lr"
+        )
     try:
         model.load_state_dict(weights)
     except RuntimeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -17,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lm.build import did_you_mean
 from lm.config import CONF, register
-from lm.errors import UserError
+from lm.errors import UserError, out_of_memory
 from lm.interrupt import Interrupted
+from lm.progress import usable_streams
 
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
 FREE_TEXT |= {"checkpoint", "weights_from", "data.train", "data.valid", "data.test"}
@@ -41,6 +43,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
                 print(help_text(config_name))
                 return
+            usable_streams()
             register()
             wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and what is printed is decided here alone
@@ -81,7 +84,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
 def _tell(error: Exception, wants_traceback: bool) -> int:
     """Print what went wrong, with the stack trace where it is wanted or the fault is ours; the exit code."""
-    ours = not isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError))
+    if isinstance(error.__cause__, OSError) and isinstance(error, ValueError):  # Hydra's log, which cannot be opened
+        error = error.__cause__
+    known = isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError)) or out_of_memory(error)
+    ours = not known and not hasattr(error, "problem_mark")
     if ours or wants_traceback:
         traceback.print_exception(error)
     where = _foreign_place(error) or "This is a bug in recurrent-lm; please report it with the lines above"
@@ -93,7 +99,7 @@ def _foreign_place(error: Exception) -> str | None:
     """Where an error passed through code that is neither this project's nor an installed library's; None if nowhere."""
     installed = (str(CONF.parent), sys.prefix, sys.base_prefix, "<")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(installed):
+        if not frame.filename.startswith(installed) and Path(frame.filename).is_file():
             return f"It comes from {frame.filename}, line {frame.lineno}; the lines above say how it was reached"
     return None
 
@@ -102,8 +108,18 @@ def explain(error: Exception) -> str:
     """An exception as one sentence, without Hydra's own hints where they mislead."""
     text = str(error)
     if isinstance(error, OSError) and not isinstance(error, HydraException):
+        if error.errno == errno.EPIPE:
+            return "standard output was closed before all was written"
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or text}; free space, check the rights, or choose another folder or file"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return (
+            f"{where}{error.strerror or text}; {'free space' if full else 'check the rights'}, or choose another place"
+        )
+    if mark := getattr(error, "problem_mark", None):  # of PyYAML's errors
+        wrong = getattr(error, "problem", None) or "cannot be read"
+        return f"{mark.name}, line {mark.line + 1}: no valid YAML ({wrong}): write key: value and indent by spaces"
+    if out_of_memory(error):
+        return "out of memory: ask for less at a time, or choose a smaller model"
     if found := re.search(r"Could not override '([^']+)'", text):
         from lm.suggest import unknown_override  # composes configurations: wanted only where something is misspelt
 
@@ -196,7 +212,7 @@ def quote(argument: str, sweeping: bool = False) -> str:
         # OmegaConf would read ${...} as a reference to another setting; in text it is text.
         text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
         return f"{key}={_quoted(text)}"
-    if name in FOLDERS and "=" in value:
+    if name in FOLDERS and ("=" in value or not value.isascii()):
         return f"{key}={_quoted(value)}"
     if name in FREE_LISTS and value.startswith("[") and value.endswith("]"):
         words = re.findall(r"\s*('[^']*'|\"[^\"]*\"|[^,]+)\s*(?:,|$)", value[1:-1])

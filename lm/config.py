@@ -232,7 +232,7 @@ def validate(config: Mapping[str, Any]) -> None:
         raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
     if config["trainer"].get("max_epochs") is None:
         raise UserError("trainer.max_epochs must be a number, schedules go by it; trainer.max_time may end it earlier")
-    for key in ("max_epochs", "log_every_n_steps"):
+    for key in ("max_epochs", "log_every_n_steps", "check_val_every_n_epoch"):
         value = config["trainer"].get(key)
         if isinstance(value, int) and value < 1:
             raise UserError(f"trainer.{key} must be at least 1; got {value}")

@@ -52,6 +52,7 @@ def whole(path: Path, hint: str) -> Iterator[Path]:
         yield path
         return
     path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.writing")
     try:
         yield aside
@@ -78,13 +79,14 @@ def report_folder(name: str | Path) -> Path:
 
 
 def writable(file: str | Path, name: str) -> Path:
-    """The path of a file to write, its folder made. Raises UserError, which begins with the setting's `name`."""
+    """The path of a file that `whole` can write. Nothing is touched. Raises UserError, which begins with the setting's
+    `name`."""
     path = Path(file).expanduser()
     if path.is_dir():
         raise UserError(f"{name}: {path} is a folder; name a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise UserError(f"{name}: cannot write {path}: {error.strerror}; choose another file") from None
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if nearest != path and not nearest.is_dir():
+        raise UserError(f"{name}: cannot write {path}: {os.strerror(errno.ENOTDIR)}; choose another file")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"{name}: cannot write {path}: {os.strerror(errno.EACCES)}; choose another file")
     return path

@@ -1,8 +1,12 @@
-"""What a person is told while something takes long: bars and lines on standard error."""
+"""What a person is told: bars and lines on standard error while something takes long, a result on standard output."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -20,3 +24,21 @@ def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
 def say(line: str) -> None:
     """A line for the person, above a bar and never on standard output."""
     tqdm.write(line, file=sys.stderr)
+
+
+def show(text: str, kept: Path) -> None:
+    """A result, on standard output. `kept`: where else it is, told where that cannot be written; the work is done."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        say(f"standard output cannot be written ({error.strerror}); what was to be shown is in {kept}")
+        with contextlib.suppress(OSError):  # else Python fails once more on its way out
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def usable_streams() -> None:
+    """Standard streams that take every character: closed ones lead nowhere, a poor encoding gets escapes."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -21,10 +21,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_result(run_dir: Path) -> dict[str, Any]:
-    """What a run's folder says of its run; empty where it says nothing readable."""
+    """What a run's folder says of its run; empty where it says nothing that makes sense.
+
+    Raises OSError where the system does not let it be read: what it says may matter.
+    """
     try:
         result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return result
 

@@ -28,16 +28,16 @@ from lm.callbacks.profile import Profile
 from lm.callbacks.progress import Progress
 from lm.callbacks.stopping import Stopping
 from lm.callbacks.tensorboard import TextSamples
-from lm.checkpoint import FOLDER, find, load_weights, read
+from lm.checkpoint import FOLDER, find, load_weights, read, read_to_go_on
 from lm.config import AVAILABLE, PROFILE, TBPTT, composed, validate
 from lm.data.sources import SPLITS
 from lm.devices import device
-from lm.errors import UserError
+from lm.errors import UserError, out_of_memory
 from lm.files import claimed
 from lm.folder import RunFolder
 from lm.interrupt import Interrupted, StopRequest, listening
 from lm.precision import allow_tf32, training_precision
-from lm.progress import say
+from lm.progress import say, show
 from lm.trust import foreign
 
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
@@ -69,7 +69,7 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
     try:
         start = folder.starting_point(checkpoint, sweeping())
         if start is not None:
-            saved, here = read(start), folder.holds(start)
+            saved, here = read_to_go_on(start), folder.holds(start)
             config = result["config"] = resumed_config(config, overrides, start, saved, trusted)
             before = folder.earlier.get("resumed_at", []) if here else []
             result |= {"seed": config["seed"], "resumed_at": [*before, saved["global_step"]]}
@@ -91,7 +91,7 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
         with listening() as stop:
             result |= _train(config, folder.path, start, saved, stop, again=bool(folder.earlier))
             result |= {"status": "completed", "error": None}
-            print(report.summary({**result, "seconds": time.perf_counter() - started}, folder.path))
+            show(report.summary({**result, "seconds": time.perf_counter() - started}, folder.path), folder.path)
             stop.obey()  # the run is finished; a sweep is not to go on
     except Interrupted as interrupted:
         if result["status"] != "completed":
@@ -203,7 +203,7 @@ def told(error: BaseException) -> BaseException:
         return Interrupted(signal.SIGTERM)
     if isinstance(error, MisconfigurationException):
         return UserError(f"trainer / accelerator: {text}")
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in text:
+    if out_of_memory(error):
         return UserError("out of memory: lower data.batch_size, data.window, tbptt.windows or the sizes of the model")
     return error
 

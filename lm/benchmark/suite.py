@@ -51,6 +51,8 @@ def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes
     """Measure the named sections; medians in seconds, ratios larger = faster. UserError for unknown sections."""
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(f"sections: there is no {unknown[0]}; there is: {', '.join(SECTIONS)}")
+    if not sections:
+        raise UserError(f"sections is empty; there is: {', '.join(SECTIONS)}")
     for name, value in {"rounds": rounds, "windows": windows, "words": words}.items():
         if value < 1:
             raise UserError(f"{name} must be at least 1; got {value}")

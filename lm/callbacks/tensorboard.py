@@ -15,6 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from lm.build import TARGET
 from lm.data.vocab import Vocab
+from lm.errors import UserError
 from lm.sampling import Sampler, generate
 
 
@@ -51,6 +52,8 @@ class EmbeddingProjector(pl.Callback):
     """
 
     def __init__(self, vocab: Vocab, words: int = 10_000) -> None:
+        if words < 1:
+            raise UserError(f"callbacks.projector.words must be at least 1; got {words}")
         self.vocab, self.words = vocab, words
 
     def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # behind the module's own on_train_end

@@ -53,8 +53,8 @@ class Settings:
                 raise UserError(f"{name} must be at least {lowest}; got {getattr(self, name)}")
         if self.words is not None and len(set(self.words)) < 2:
             raise UserError(f"words: two or more are needed for a distance; got {list(self.words)}")
-        if any(level <= 1 for level in self.perplexities or ()):
-            raise UserError(f"perplexities must be above 1; got {list(self.perplexities or ())}")
+        if any(not 1 < level < float("inf") for level in self.perplexities or ()):
+            raise UserError(f"perplexities must be numbers above 1; got {list(self.perplexities or ())}")
 
 
 def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:

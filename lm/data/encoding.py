@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from lm.data.sources import SPLITS, Source, end_last_line, user_cache
 from lm.data.vocab import SPLITTERS, Vocab
 from lm.errors import UserError
 
-FORMAT = 1  # raise it when what is written changes: older folders are then left alone
+FORMAT = 2  # raise it when what is written changes: older folders are then left alone
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,16 @@ def _load(folder: Path) -> Corpus | None:
         stored = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
         vocab = Vocab(stored["words"], stored["unit"])
         ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
-        if all(len(ids[split]) == stored["lengths"][split] and ids[split].dtype == vocab.dtype for split in SPLITS):
+        if all(ids[split].dtype == vocab.dtype and _sum(ids[split]) == stored["sums"][split] for split in SPLITS):
             return Corpus(vocab, ids)
     except (OSError, ValueError, KeyError, TypeError, UserError):
         pass  # nothing there, or damaged: the caller encodes again
     return None
+
+
+def _sum(ids: np.ndarray) -> list[int]:
+    """Length and checksum: a disk that gives back something else is noticed."""
+    return [len(ids), zlib.crc32(np.ascontiguousarray(ids).data)]
 
 
 def _store(corpus: Corpus, folder: Path) -> None:
@@ -88,8 +94,8 @@ def _store(corpus: Corpus, folder: Path) -> None:
     try:
         for split, ids in corpus.ids.items():
             np.save(aside / f"{split}.npy", ids)
-        lengths = {split: len(ids) for split, ids in corpus.ids.items()}
-        stored = {"words": corpus.vocab.words, "unit": corpus.vocab.unit, "lengths": lengths}
+        sums = {split: _sum(ids) for split, ids in corpus.ids.items()}
+        stored = {"words": corpus.vocab.words, "unit": corpus.vocab.unit, "sums": sums}
         (aside / "vocab.json").write_text(json.dumps(stored), encoding="utf-8")
         if folder.exists():  # a damaged one: `_load` refused it
             shutil.rmtree(folder, ignore_errors=True)

@@ -19,9 +19,10 @@ class MarkovSource:
     """
 
     def __init__(self, words: int = 50, tokens: int = 100_000, alpha: float = 0.1, seed: int = 0) -> None:
-        if words < 2 or tokens < 100 or alpha <= 0:
+        if words < 2 or tokens < 100 or not 0 < alpha < float("inf") or seed < 0:
             raise UserError(
-                f"data=synthetic needs words >= 2, tokens >= 100 and alpha > 0; got {words}, {tokens} and {alpha}"
+                "data=synthetic needs words >= 2, tokens >= 100, alpha > 0 and source_seed >= 0; "
+                f"got {words}, {tokens}, {alpha} and {seed}"
             )
         self.tokens, self.alpha, self.seed = tokens, alpha, seed
         self.words = [EOS, *(f"w{i}" for i in range(1, words))]

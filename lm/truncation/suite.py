@@ -42,8 +42,8 @@ def tbptt(cfg: DictConfig) -> None:
     check(settings)
     sizes: Sizes = build(settings["sizes"], "sizes")
     on = _device(settings["accelerator"]["accelerator"])
-    out = report_folder(settings["out"])
     models, windows = _models(settings, sizes)  # what is wrong with a checkpoint is told before the long part
+    out = report_folder(settings["out"])
 
     followed = {}
     for name, model in models.items():
