@@ -6,6 +6,7 @@ import sys
 from contextlib import nullcontext
 from functools import partial
 from itertools import combinations
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from lm.checkpoint import Trained, corpus, load
 from lm.data.sources import SPLITS
 from lm.data.vocab import Vocab
 from lm.devices import device
-from lm.embeddings import distance, neighbours, untrained
+from lm.embeddings import distance, neighbours, spread
 from lm.errors import UserError
 from lm.evaluation import Evaluator
 from lm.evaluation import evaluate as score_text
@@ -67,36 +68,46 @@ def evaluate(cfg: DictConfig) -> None:
         print("\n".join(lines))
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+    bits = f", {score.nats_per_token / log(2):.4f} bits a character" if trained.vocab.unit == "character" else ""
     print(
         f"{result['split']}: {score.nats:.4f} nats over {score.tokens:,} tokens, "
-        f"perplexity {score.perplexity:.4f} ({evaluator.name})"
+        f"perplexity {score.perplexity:.4f}{bits} ({evaluator.name})"
     )
 
 
 def distances(cfg: DictConfig) -> None:
-    """Euclidean and cosine distance of each pair of words beside what no training gives, and nearest neighbours."""
+    """Euclidean and cosine distance of each pair of words, beside those of random pairs before and after training, and
+    nearest neighbours."""
     trained = _load(cfg)
     words = _words(cfg)
     ids = [_known(trained.vocab, word) for word in words]
     embedding = trained.model.embedding.weight.detach()
-    start = untrained(trained.untrained().embedding.weight.detach())
+    start, now = spread(trained.untrained().embedding.weight.detach()), spread(embedding)
     pairs, nearest = [], {}
     for (a, i), (b, j) in combinations(zip(words, ids, strict=True), 2):
         found = distance(embedding[i], embedding[j])
-        before: dict[str, dict[str, float]] = {}
-        pairs.append({"words": [a, b], **found._asdict(), "untrained": before})
+        beside: dict[str, dict[str, dict[str, float]]] = {"untrained": {}, "trained": {}}
+        pairs.append({"words": [a, b], **found._asdict(), **beside})
         print(f"{a} - {b}")
-        for name, value, (mean, deviation) in zip(found._fields, found, start, strict=True):
-            before[name] = {"mean": mean, "standard_deviation": deviation}
-            away = abs(value - mean) / deviation
-            verdict = "no further off than chance" if away < 2 else f"{away:.1f} standard deviations off"
-            print(f"  {name:<9} {value:8.4f}   untrained {mean:.4f} +- {deviation:.4f}: {verdict}")
+        for name, value, *spreads in zip(found._fields, found, start, now, strict=True):
+            said = []
+            for (when, kept), (mean, deviation) in zip(beside.items(), spreads, strict=True):
+                kept[name] = {"mean": mean, "standard_deviation": deviation}
+                said.append(f"{when} {mean:.4f} +- {deviation:.4f}: {_off((value - mean) / deviation)}")
+            print(f"  {name:<9} {value:8.4f}   random pairs {'; '.join(said)}")
     for word, i in zip(words, ids, strict=True):
         near = [(trained.vocab.words[j], value) for j, value in neighbours(embedding, i, cfg.neighbours)]
         nearest[word] = [{"word": other, "cosine": value} for other, value in near]
         print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
     if cfg.out:
         write_json(writable(cfg.out, "out"), {"pairs": pairs, "neighbours": nearest})
+
+
+def _off(deviations: float) -> str:
+    """A place among random ones in words, by its distance from their mean."""
+    if abs(deviations) < 2:
+        return "as any other"
+    return f"{abs(deviations):.1f} standard deviations {'above' if deviations > 0 else 'below'}"
 
 
 def _words(cfg: DictConfig) -> list[str]:
@@ -112,7 +123,8 @@ def _words(cfg: DictConfig) -> list[str]:
     words = list(dict.fromkeys(words))
     if len(words) < 2:
         raise UserError(
-            f"words: two or more different ones are needed for a distance; got {len(words)}: words=[army,taxpayer]"
+            "words: two or more different ones are needed for a distance, as in words=[army,taxpayer]; "
+            f"got {len(words)}"
         )
     if cfg.neighbours < 0:
         raise UserError(f"neighbours must not be negative; got {cfg.neighbours}")

@@ -111,10 +111,9 @@ def explain(error: Exception) -> str:
         if error.errno == errno.EPIPE:
             return "standard output was closed before all was written"
         where = f"{error.filename}: " if error.filename else ""
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return (
-            f"{where}{error.strerror or text}; {'free space' if full else 'check the rights'}, or choose another place"
-        )
+        full, barred = {errno.ENOSPC, errno.EDQUOT}, {errno.EACCES, errno.EPERM, errno.EROFS}
+        remedy = "free space, or " if error.errno in full else "check the rights, or " if error.errno in barred else ""
+        return f"{where}{error.strerror or text}; {remedy}choose another folder or file"
     if mark := getattr(error, "problem_mark", None):  # of PyYAML's errors
         wrong = getattr(error, "problem", None) or "cannot be read"
         return f"{mark.name}, line {mark.line + 1}: no valid YAML ({wrong}): write key: value and indent by spaces"

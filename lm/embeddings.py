@@ -22,21 +22,21 @@ def distance(a: Tensor, b: Tensor) -> Distance:
     return Distance(float(torch.linalg.vector_norm(a - b)), float(1 - F.cosine_similarity(a, b, dim=0)))
 
 
-class Untrained(NamedTuple):
-    """What pairs of words give before any training: mean and standard deviation of both distances."""
+class Spread(NamedTuple):
+    """What pairs of words give: mean and standard deviation of both distances."""
 
     euclidean: tuple[float, float]
     cosine: tuple[float, float]
 
 
-def untrained(embedding: Tensor, pairs: int = 2000) -> Untrained:
-    """An untrained embedding [V, E] -> the spread of its distances over random pairs of different words."""
+def spread(embedding: Tensor, pairs: int = 2000) -> Spread:
+    """An embedding [V, E] -> the spread of its distances over random pairs of different words, always the same ones."""
     generator = torch.Generator().manual_seed(0)
     first = torch.randint(len(embedding), (pairs,), generator=generator)
     offset = torch.randint(1, len(embedding), (pairs,), generator=generator)
     a, b = embedding[first].double(), embedding[(first + offset) % len(embedding)].double()
     euclidean, cosine = torch.linalg.vector_norm(a - b, dim=1), 1 - F.cosine_similarity(a, b)
-    return Untrained(*((float(values.mean()), float(values.std())) for values in (euclidean, cosine)))
+    return Spread(*((float(values.mean()), float(values.std())) for values in (euclidean, cosine)))
 
 
 def neighbours(embedding: Tensor, word: int, count: int = 5) -> list[tuple[int, float]]:

@@ -24,8 +24,8 @@ class Regularisation:
 
     def __post_init__(self) -> None:
         for name in ("activation", "temporal"):
-            if getattr(self, name) < 0:
-                raise UserError(f"regularisation.{name} must not be negative; got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"regularisation.{name} must be finite and not negative; got {getattr(self, name)}")
 
     def penalty(self, hidden: Tensor, raw: Tensor) -> Tensor | float:
         """Outputs after and before dropout, each [B, T, H], to nats to be added to the mean loss."""

@@ -75,4 +75,5 @@ def summary(result: dict[str, Any], run_dir: Path) -> str:
 def _figure(score: dict[str, Any]) -> str:
     if score.get("perplexity") is None:
         return "not measured"
-    return f"{score['perplexity']:.2f} over {score['tokens']:,} tokens"
+    known = f"; {score['source']:.2f} of the chain that wrote it" if "source" in score else ""
+    return f"{score['perplexity']:.2f} over {score['tokens']:,} tokens{known}"

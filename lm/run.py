@@ -84,6 +84,9 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
         if start is not None:
             resume.refuse_spent_time(config["trainer"].get("max_time"), saved, start)
             say(f"going on from {start} at window {saved['training']['windows']:,}")
+            epochs, before = (one["trainer"].get("max_epochs") for one in (config, saved["config"]))
+            if epochs != before:
+                say(f"trainer.max_epochs is {epochs}, no longer {before}: a rate that goes by it is worked out anew")
         elif checkpoint == "last":
             say(f"{folder.path} holds no checkpoint yet: starting afresh")
         began = True
@@ -174,6 +177,9 @@ def _train(
     for free_running in (callback for callback in callbacks if isinstance(callback, FreeRunningTest)):
         for split, score in free_running.scores.items():
             scores[split]["free_running"] = score.as_dict()
+    for split in scores:
+        if (own := data.own_perplexity(split)) is not None and scores[split]:
+            scores[split]["source"] = own
     for logger in loggers:
         if checkpoint and checkpoint.best_epoch:
             logger.log_metrics({"best/valid_perplexity": checkpoint.best}, step=module.windows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
@@ -20,6 +21,7 @@ from lm.apply import distances, evaluate, sample
 from lm.build import build
 from lm.cli import quote, without_group
 from lm.errors import UserError
+from lm.progress import usable_streams
 
 ROOT = Path(__file__).parent.parent
 PARSER = OverridesParser.create()
@@ -68,6 +70,21 @@ def test_null_takes_a_group_out_where_a_run_can_do_without() -> None:
     assert without_group("callbacks=null") == "~callbacks"
     for setting in ("logger=tensorboard", "checkpoint=null", "optim.average=null", "prompt=null"):
         assert without_group(setting) == setting
+
+
+def test_a_path_with_other_letters_is_a_path() -> None:
+    assert quote("hydra.run.dir=läufe") == "hydra.run.dir='läufe'"
+
+
+def test_streams_that_are_closed_or_know_few_letters_take_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr(sys, "stderr", None)
+    usable_streams()
+    print("läuft")
+    print("lost", file=sys.stderr)
+    sys.stdout.flush()
+    assert written.getvalue() == b"l\\xe4uft\n"
 
 
 def test_a_path_with_an_equals_sign_is_a_path() -> None:

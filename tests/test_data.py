@@ -180,7 +180,7 @@ def test_the_cache_answers_again_and_notices_every_change(tmp_path: Path, monkey
     assert len(encode_cached(TextFiles(file)).vocab) == 6
 
 
-@pytest.mark.parametrize("damage", ["cut", "no vocabulary", "other vocabulary"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no vocabulary", "other vocabulary"])
 def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
     file = write(tmp_path / "t", "a b c\n" * 50)
@@ -189,10 +189,13 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     if damage == "cut":
         data = (folder / "train.npy").read_bytes()
         (folder / "train.npy").write_bytes(data[:-20])
+    elif damage == "flipped":
+        data = (folder / "train.npy").read_bytes()
+        (folder / "train.npy").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     elif damage == "no vocabulary":
         (folder / "vocab.json").unlink()
     else:
-        (folder / "vocab.json").write_text(json.dumps({"words": ["a"], "unit": "word", "lengths": {}}))
+        (folder / "vocab.json").write_text(json.dumps({"words": ["a"], "unit": "word", "sums": {}}))
     again = encode_cached(TextFiles(file))
     assert again.vocab == first.vocab
     assert again.ids["train"].tolist() == encode(TextFiles(file)).ids["train"].tolist()

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.embeddings import distance, neighbours, untrained
+from lm.embeddings import distance, neighbours, spread
 from lm.evaluation import FreeRunning, Score, Static, evaluate, perplexity
 from lm.models.lstm import LSTMLanguageModel
 
@@ -109,7 +109,7 @@ def test_free_running_with_windows_of_one_word_is_teacher_forcing(model: LSTMLan
 
 def test_untrained_distances_are_those_of_normal_vectors() -> None:
     torch.manual_seed(0)
-    found = untrained(torch.randn(1000, 128))
+    found = spread(torch.randn(1000, 128))
     assert found.euclidean == pytest.approx((16, 1), rel=0.05)
     assert found.cosine[0] == pytest.approx(1, abs=0.01)
     assert found.cosine[1] == pytest.approx(1 / math.sqrt(128), rel=0.1)

@@ -18,6 +18,7 @@ import torch
 from conftest import TINY, Run, needs_ptb
 from hydra.core.global_hydra import GlobalHydra
 
+from lm.checkpoint import load
 from lm.cli import command
 from lm.help import help_text
 
@@ -102,6 +103,14 @@ def failure(tmp_path: Path) -> str:
         (["accelerator.devices=[1]"], "accelerator.devices", "CUDA_VISIBLE_DEVICES=1"),
         (["+trainer.num_nodes=2"], "trainer.num_nodes", "must be 1"),
         (["trainer.max_epochs=null"], "trainer.max_epochs", "trainer.max_time"),
+        (["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch", "at least 1"),
+        (["optim.clip=nan", "data=synthetic"], "optim.clip", "finite"),
+        (["optim.betas=[0.9,nan]"], "optim.betas", "finite"),
+        (["sampler.temperature=nan"], "sampler.temperature", "finite"),
+        (["regularisation.activation=nan", "data=synthetic"], "regularisation.activation", "finite"),
+        (["data.batch_size=99999999999999999999"], "data.batch_size", "64 bits"),
+        (["data=synthetic", "data.source_seed=-1"], "source_seed", "got 50"),
+        (["data=synthetic", "model.hidden_size=1000000000000000"], "out of memory", "lower"),
         (["optim.betas=[0.9,1.0]"], "optim.betas", "from 0 to below 1"),
         (["optim/average=non_monotonic", "optim.average.latest=0"], "optim.average.latest", "at least 1"),
         (["data=pydoc", "sampler.bad_words=[zebra-word]"], "sampler.bad_words", "zebra-word"),
@@ -237,6 +246,78 @@ def test_checkpoints(cli: Cli, kind: str, root: str, tmp_path: Path, train: Trai
     assert str(path) in line
     assert "name another, or train again" in line
     assert not Path("/tmp/lm-was-here").exists()
+
+
+@pytest.mark.parametrize("root", ["train", "sample", "evaluate"])
+def test_a_checkpoint_with_a_flipped_bit(cli: Cli, root: str, tmp_path: Path, train: Train, small: list[str]) -> None:
+    """torch's reader would take it."""
+    path, kept = tmp_path / "odd.ckpt", train(*small).dir / "checkpoints/last.ckpt"
+    content = bytearray(kept.read_bytes())
+    weights = torch.load(kept)["state_dict"]["model.embedding.weight"].numpy().tobytes()
+    content[content.index(weights) + 9] ^= 1
+    path.write_bytes(content)
+    torch.load(path)
+    assert "damaged" in cli(f"checkpoint={path}", root=root)
+
+
+def test_a_checkpoint_of_a_model_that_diverged(cli: Cli, tmp_path: Path, train: Train, small: list[str]) -> None:
+    path, content = tmp_path / "odd.ckpt", torch.load(train(*small).dir / "checkpoints/last.ckpt")
+    content["state_dict"]["model.embedding.weight"][0] = torch.nan
+    torch.save(content, path)
+    for root in ("sample", "evaluate"):
+        line = cli(f"checkpoint={path}", root=root)
+        assert str(path) in line
+        assert "diverged" in line
+
+
+def test_a_checkpoint_without_the_state_of_its_training(
+    cli: Cli, tmp_path: Path, train: Train, small: list[str]
+) -> None:
+    path, content = tmp_path / "odd.ckpt", torch.load(train(*small).dir / "checkpoints/last.ckpt")
+    del content["training"], content["optimizer_states"]
+    torch.save(content, path)
+    line = cli(f"checkpoint={path}")
+    assert "optimizer_states, training" in line
+    assert "weights_from=PATH" in line
+    load(path)  # the model is whole
+
+
+def test_a_configuration_file_that_is_no_yaml(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("defaults: [lstm]\nhidden_size:3\nnum_layers: 1\n")
+    line = cli("--config-dir", str(tmp_path), "model=mine")
+    assert "mine.yaml, line 3" in line
+    assert "no valid YAML" in line
+
+
+def test_a_script_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
+    cli("checkpoint=/nowhere", f"out={tmp_path}/new/figures.json", f"per_token={tmp_path}/tokens.tsv", root="evaluate")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_must_not_be_written(cli: Cli, tmp_path: Path, monkeypatch: Monkey) -> None:
+    kept = tmp_path / "kept.json"
+    kept.write_text("mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != kept)
+    line = cli("checkpoint=/nowhere", f"out={kept}", root="evaluate")
+    assert line.startswith(f"error: out: cannot write {kept}")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(
+    cli: Cli, tmp_path: Path, monkeypatch: Monkey, train: Train, small: list[str]
+) -> None:
+    path = train(*small).dir / "checkpoints/last.ckpt"
+
+    as_ever = Path.open
+
+    def refuse(self: Path, *rest: Any, **more: Any) -> Any:
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return as_ever(self, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    line = cli(f"checkpoint={path}", root="evaluate")
+    assert f"{path}: Permission denied; check the rights" in line
 
 
 def test_a_checkpoint_whose_weights_are_of_other_sizes(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
+import io
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +127,19 @@ def test_the_best_checkpoint_is_the_one_that_is_tested(on_text: Callable[..., Ru
     assert run.result["best"]["epoch"] == best // 4
     assert run.result["valid"]["perplexity"] == pytest.approx(valid[best], rel=1e-5)
     assert torch.load(find(run.dir))["epoch"] + 1 == run.result["best"]["epoch"]
+
+
+def test_a_run_whose_table_cannot_be_printed_is_finished(
+    on_text: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    run = on_text()
+    assert (run.result["status"], run.result["error"]) == ("completed", None)
+    assert f"No space left on device); what was to be shown is in {run.dir}" in capsys.readouterr().err
 
 
 def test_a_failure_is_written_down_and_raised(train: Callable[..., Run], tmp_path: Path, text_file: Path) -> None:

@@ -29,7 +29,8 @@ def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | No
             curve, number = run["curves"][which], names.index(run["group"])
             if curve[axis] is None:
                 continue
-            look = line(number) | ({"marker": ""} if which == "training" else {})
+            unbroken = which == "training" and len(curve["values"]) > 1  # a single point needs its marker
+            look = line(number) | ({"marker": ""} if unbroken else {})
             again = run["group"] in panel.get_legend_handles_labels()[1]
             label_of = "_" if again else run["group"]
             panel.plot(curve[axis], curve["values"], **look, alpha=0.85, linewidth=1.4, label=label_of)
@@ -109,11 +110,17 @@ def quality(report: dict[str, Any], text: str | None) -> Picture | None:
 
 @styled
 def distances(report: dict[str, Any], at: int) -> Picture | None:
-    """The at-th pair's distances in every run: before and after training, and the range of frequent pairs."""
+    """The at-th pair's distances in every run: before and after training, and the range of frequent pairs.
+
+    Runs on other words have other pairs, which then stand beside the runs' names.
+    """
     runs = [run for run in report["runs"] if run["embeddings"] and len(run["embeddings"]["pairs"]) > at]
     if not runs:
         return None
-    drawn, panels = figure(columns=2, width=12, height=1.7 + 0.42 * len(runs))
+    pairs = [" - ".join(run["embeddings"]["pairs"][at]["words"]) for run in runs]
+    alike = len(set(pairs)) == 1
+    labels = [run["label"] if alike else f"{run['label']}\n{pair}" for run, pair in zip(runs, pairs, strict=True)]
+    drawn, panels = figure(columns=2, width=12, height=1.7 + (0.42 if alike else 0.6) * len(runs))
     for panel, kind in zip(panels, ("euclidean", "cosine"), strict=True):
         for y, run in enumerate(runs):
             pair, frequent = run["embeddings"]["pairs"][at][kind], run["embeddings"]["frequent_pairs"][kind]
@@ -121,15 +128,15 @@ def distances(report: dict[str, Any], at: int) -> Picture | None:
             _range(panel, frequent["trained"], y + 0.13, PALETTE[4], "95% of frequent pairs, trained")
             if "initial" in pair:
                 label = "this pair, before training" if y == 0 else "_"
-                panel.plot(pair["initial"], y - 0.13, "o", color="white", mec="black", ms=8, label=label)
+                panel.plot(pair["initial"], y - 0.13, "o", color="white", mec="black", ms=6, label=label)
             label = "this pair, trained" if y == 0 else "_"
-            panel.plot(pair["trained"], y + 0.13, "D", color=PALETTE[1], ms=8, label=label)
-        panel.set_yticks(range(len(runs)), [run["label"] for run in runs])
+            panel.plot(pair["trained"], y + 0.13, "D", color=PALETTE[1], ms=6, label=label)
+        panel.set_yticks(range(len(runs)), labels)
         panel.tick_params(axis="y", labelsize=9)
         panel.set_ylim(len(runs) - 0.5, -0.5)
         panel.set_xlabel(f"{kind} distance")
     panels[1].tick_params(labelleft=False)
-    words = " - ".join(runs[0]["embeddings"]["pairs"][at]["words"])
+    words = pairs[0] if alike else "a pair of each run's own words"
     drawn.suptitle(words, x=0.01, ha="left")
     legend(drawn, panels[0])
     return Picture(

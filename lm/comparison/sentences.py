@@ -116,7 +116,7 @@ def distances(row: dict[str, Any]) -> str:
     if seeds["low"] is None:
         return f"{start} One of them has a single seed: setting and chance cannot be told apart."
     verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
-    what = "the difference"
+    what = f"the difference, {b} minus {a},"
     if row["changes"]:
         what += f" in what training changed ({number(row['changes'][0], 3)} and {number(row['changes'][1], 3)})"
     return f"{start} Interval over seeds of {what}: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
@@ -131,9 +131,7 @@ def tally(what: str, shown: int, judged: int, single: int) -> str:
 def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
     """What stopping at the last epoch would have cost."""
     if best_epoch >= epochs:
-        return (
-            f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)}): still learning."
-        )
+        return f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)})."
     worse = 100 * (last / best - 1)
     return (
         f"{name}: best on the validation text after epoch {best_epoch} of {epochs} ({number(best)}), "

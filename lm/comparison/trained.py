@@ -90,15 +90,16 @@ def initial_embedding(folder: Path) -> Tensor | None:
 
 
 def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[dict[str, Any]]:
-    """Each prompt continued by each sampler, all from the same random seed; null where the vocabulary lacks a word."""
+    """Each prompt continued by each sampler, from a random seed of its own, the same one for every run; null where the
+    vocabulary lacks a word."""
     rows = []
-    for prompt in prompts:
+    for number, prompt in enumerate(prompts):
         words = trained.vocab.split(prompt)
         lacking = [word for word in words if word not in trained.vocab]
         row: dict[str, Any] = {"prompt": prompt, **dict.fromkeys(SAMPLERS), "lacking": lacking}
         for name, fields in SAMPLERS.items() if not lacking else ():
             sampler = Sampler(**fields, max_new_tokens=min(50, settings.sample_words))
-            generator = torch.Generator().manual_seed(settings.seed)
+            generator = torch.Generator().manual_seed(settings.seed + number)
             ids = generate(trained.model, sampler, trained.vocab, [trained.vocab.id(w) for w in words], generator)
             row[name] = trained.vocab.decode(ids[0].tolist())
         rows.append(row)

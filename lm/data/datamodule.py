@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -50,6 +51,13 @@ class CorpusDataModule(pl.LightningDataModule):
     def tokens_per_window(self) -> float:
         """Targets of one training window, all streams together; of windows of random lengths, the mean."""
         return len(self._train.streams) * self._train.mean_length
+
+    def own_perplexity(self, split: str) -> float | None:
+        """That of the process which wrote a split, where it is known: what no honest model can be much below."""
+        words = [self.vocab.words[word] for word in self.ids[split].tolist()]
+        if not isinstance(self.source, MarkovSource) or set(words) - set(self.source.words):  # rare ones left out
+            return None
+        return math.exp(self.source.nats(words).mean())
 
     def randomise_windows(self, seed: int) -> None:
         """From here on training windows have random lengths around `window`, which `seed` settles."""
