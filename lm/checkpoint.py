@@ -66,6 +66,9 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
             if (folder / name).is_file():
                 return folder / name
     what = "holds no checkpoint" if path.is_dir() else "does not exist"
+    jobs = sorted(path.glob(f"*/{FOLDER}")) if path.is_dir() else []
+    if jobs:
+        raise UserError(f"checkpoint: {path} holds several runs; name one of them: checkpoint={jobs[0].parent}")
     raise UserError(f"checkpoint: {path} {what}; name a checkpoint file or the folder of a run, as in runs/.../")
 
 

@@ -24,7 +24,10 @@ from lm.progress import usable_streams
 
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
 FREE_TEXT |= {"checkpoint", "weights_from", "data.train", "data.valid", "data.test"}
-UNKNOWN_OPTION = "the command line cannot be read: settings are key=value without dashes; see --help"
+UNKNOWN_OPTION = (
+    "the command line cannot be read: settings are key=value without dashes, and options as --config-dir DIR stand in "
+    "front of all settings; see --help"
+)
 FREE_LISTS = {"words", "runs", "prompts", "sampler.bad_words"}
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 

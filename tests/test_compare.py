@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import TINY, Run, configure
 
+from lm.comparison import drawing
 from lm.comparison.compare import compare
 from lm.comparison.reading import read_runs
 from lm.errors import UserError
@@ -129,6 +130,20 @@ def test_other_vocabularies_are_refused_with_the_reason_and_compared_in_the_rest
     assert all(row["quality"] and row["samples"] and row["curves"]["training"] for row in found["runs"])
     assert "which is lower means nothing" in (tmp_path / "report.md").read_text()
     assert (tmp_path / "training-2.png").is_file()
+
+
+def test_a_picture_of_runs_with_pairs_of_their_own_names_no_pair_for_all(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", "free")
+    pair = " - ".join(found["runs"][0]["embeddings"]["pairs"][0]["words"])
+    assert pair in drawing.distances(found, 0).alt
+    found["runs"][1]["embeddings"]["pairs"][0]["words"] = ["x", "y"]
+    assert "each run's own words" in drawing.distances(found, 0).alt
+
+
+def test_each_prompt_is_continued_by_draws_of_its_own(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path, "a1", "a2", prompts="[w1,w1]")
+    one, two = (row["random"] for row in found["runs"][0]["samples"])
+    assert one != two
 
 
 def test_text_that_is_gone_is_said_and_the_rest_compared(folder: Path, tmp_path: Path) -> None:

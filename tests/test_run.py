@@ -203,6 +203,12 @@ def test_a_checkpoint_cannot_name_code_to_run(
                     load(odd)
 
 
+def test_a_folder_of_runs_is_told_from_a_run(tmp_path: Path) -> None:
+    (tmp_path / "0/checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"several runs; name one of them: checkpoint={tmp_path}/0"):
+        find(tmp_path)
+
+
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no checkpoint"):
         find(tmp_path)
@@ -250,6 +256,7 @@ def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Cal
     # Sampling error of the difference: the two are paid for the same words, so a few standard errors are generous.
     error = 3 * truth.std() / math.sqrt(len(truth))
     assert truth.mean() - error < reached < 1.03 * truth.mean()
+    assert valid["source"] == pytest.approx(math.exp(truth.mean()))
 
 
 def test_a_time_limit_is_said_and_ends_a_run_that_is_whole(
