@@ -81,7 +81,8 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _FewRows(torch.autograd.Function):
-    """Forward and the gradient of x through oneDNN; the weight's gradient, an outer product, is as fast either way."""
+    """Forward through oneDNN, and with several threads the gradient of x too; with one that takes a quarter longer (5.7
+    for 4.4 ms at 20 x 4096 x 1024). The weight's gradient, an outer product, is as fast either way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -94,8 +95,12 @@ class _FewRows(torch.autograd.Function):
         (gradient,) = gradients  # B, N
         x, weight = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad
+        into_x: Tensor | None = None
+        if to_x:
+            alone = torch.get_num_threads() == 1
+            into_x = gradient @ weight if alone else _onednn(gradient.contiguous(), weight.t(), None)
         return (
-            _onednn(gradient.contiguous(), weight.t(), None) if to_x else None,
+            into_x,
             gradient.t() @ x if to_weight else None,
             gradient.sum(0) if to_bias else None,
         )
