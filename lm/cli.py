@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lm.build import did_you_mean
 from lm.config import CONF, register
 from lm.errors import UserError, out_of_memory
-from lm.interrupt import Interrupted
+from lm.interrupt import Interrupted, terminable
 from lm.progress import usable_streams
 
 FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
@@ -65,7 +65,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
                 settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
                 sys.argv[1:] = sweep + [quote(without_group(argument), bool(sweep)) for argument in settings]
-                hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
+                with terminable():
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)()
             except SystemExit as stop:  # argparse, about an option that Hydra does not know
                 if stop.code not in (None, 0):
                     print(f"error: {UNKNOWN_OPTION}", file=sys.stderr)
@@ -135,6 +136,8 @@ def explain(error: Exception) -> str:
         return f"{group}={option}: there is no such option. {did_you_mean(option, error.options)}"
     if found := re.search(r"use 'override ([\w/]+): ", text):
         return f"{found[1]} is given twice; choose one"
+    if found := re.search(r"In '(experiment|sweep)/([^']+)'.*\sKey '\1' not in", text, re.DOTALL):
+        return f"{found[1]}/{found[2]}.yaml: its first line must be # @package _global_: its settings are the program's"
     if "Ambiguous value" in text and (found := re.search(r"'([^=']+)=(.*?)'", text)):
         key, value = found.groups()
         if key in FREE_LISTS:

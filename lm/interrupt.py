@@ -18,6 +18,20 @@ class Interrupted(BaseException):
         self.code = 128 + signum
 
 
+@contextmanager
+def terminable() -> Iterator[None]:
+    """While inside, SIGTERM raises Interrupted wherever it arrives, as Ctrl-C raises KeyboardInterrupt."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class StopRequest:
     """Whether the user or the system asked to stop, and by which signal."""
 

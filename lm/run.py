@@ -97,7 +97,9 @@ def _run(config: dict[str, Any], folder: RunFolder) -> float:
             show(report.summary({**result, "seconds": time.perf_counter() - started}, folder.path), folder.path)
             stop.obey()  # the run is finished; a sweep is not to go on
     except Interrupted as interrupted:
-        if result["status"] != "completed":
+        if not began:
+            result["error"] = str(interrupted)
+        elif result["status"] != "completed":
             result["error"] = f"{interrupted}; go on with checkpoint={folder.path}"
             interrupted.add_note(f"go on with: {going_on(folder.path, foreign(config))}")
         raise

@@ -290,6 +290,14 @@ def test_a_configuration_file_that_is_no_yaml(cli: Cli, tmp_path: Path) -> None:
     assert "no valid YAML" in line
 
 
+def test_an_experiment_that_does_not_say_that_it_is_global(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("model: {hidden_size: 3}\n")
+    line = cli("--config-dir", str(tmp_path), "+experiment=mine")
+    assert "experiment/mine.yaml" in line
+    assert "# @package _global_" in line
+
+
 def test_a_script_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
     cli("checkpoint=/nowhere", f"out={tmp_path}/new/figures.json", f"per_token={tmp_path}/tokens.tsv", root="evaluate")
     assert not list(tmp_path.iterdir())

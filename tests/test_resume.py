@@ -292,6 +292,16 @@ def test_a_signal_is_obeyed_in_every_mode(more: str, text_file: Path, tmp_path: 
     assert (tmp_path / "r/checkpoints/last.ckpt").exists() == saved
 
 
+def test_a_signal_before_training_is_told_and_keeps_what_was_there(text_file: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(tmp_path / "r", text_file), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    wait_for(tmp_path / "r/train.log", process)  # Hydra's: torch is still to be imported
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err.decode()
+    assert err.decode().strip() == "error: stopped by SIGTERM"
+    assert not (tmp_path / "r/checkpoints").exists()
+
+
 @pytest.mark.slow
 def test_ten_kills_at_random_moments_end_in_the_same_weights(text_file: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

@@ -96,7 +96,7 @@ def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def startup(rounds: int) -> dict[str, Timing]:
-    """Seconds of whole processes: `--help`, and the imports behind sampling and training."""
+    """Seconds of whole processes: `--help`, the imports behind sampling and training, and those of Lightning alone."""
 
     def process(*arguments: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
@@ -107,6 +107,7 @@ def startup(rounds: int) -> dict[str, Timing]:
             "help": process(str(root / "train.py"), "--help"),
             "import_sampling": process("-c", "import lm.apply"),
             "import_training": process("-c", "import lm.run"),
+            "import_lightning": process("-c", "import pytorch_lightning"),
         },
         rounds,
     )

@@ -32,6 +32,7 @@ RATIOS = {
     "sample_1_fp32_vs_plain": ("sample_plain", "sample_1_fp32", None),
     "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
     "encode_vs_plain": ("read_plain", "encode", 5.0),
+    "imports_vs_lightning": ("import_lightning", "import_training", None),
 }
 """Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
 
