@@ -282,20 +282,20 @@ def test_a_checkpoint_without_the_state_of_its_training(
     load(path)  # the model is whole
 
 
-def test_a_configuration_file_that_is_no_yaml(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/mine.yaml").write_text("defaults: [lstm]\nhidden_size:3\nnum_layers: 1\n")
-    line = cli("--config-dir", str(tmp_path), "model=mine")
-    assert "mine.yaml, line 3" in line
-    assert "no valid YAML" in line
-
-
-def test_an_experiment_that_does_not_say_that_it_is_global(cli: Cli, tmp_path: Path) -> None:
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment/mine.yaml").write_text("model: {hidden_size: 3}\n")
-    line = cli("--config-dir", str(tmp_path), "+experiment=mine")
-    assert "experiment/mine.yaml" in line
-    assert "# @package _global_" in line
+@pytest.mark.parametrize(
+    ("chosen", "content", "name", "remedy"),
+    [
+        ("model=mine", "defaults: [lstm]\nhidden_size:3\nnum_layers: 1\n", "model/mine.yaml, line 3", "no valid YAML"),
+        ("+experiment=mine", "model: {hidden_size: 3}\n", "experiment/mine.yaml", "# @package _global_"),
+    ],
+)
+def test_configuration_files(cli: Cli, chosen: str, content: str, name: str, remedy: str, tmp_path: Path) -> None:
+    folder = tmp_path / chosen.partition("=")[0].lstrip("+")
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(content)
+    line = cli("--config-dir", str(tmp_path), chosen)
+    assert name in line
+    assert remedy in line
 
 
 def test_a_script_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
