@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
@@ -18,6 +20,24 @@ class Interrupted(BaseException):
         self.code = 128 + signum
 
 
+def _take_over(handler: Callable[[int, FrameType | None], None], *signums: int) -> dict[int, Any]:
+    """Have signals handled; the handlers before. Off the main thread nothing can be taken over."""
+    try:
+        return {signum: signal.signal(signum, handler) for signum in signums}
+    except ValueError:
+        return {}
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], *signums: int) -> Iterator[None]:
+    before = _take_over(handler, *signums)
+    try:
+        yield
+    finally:
+        for signum, earlier in before.items():
+            signal.signal(signum, earlier)
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """While inside, SIGTERM raises Interrupted wherever it arrives, as Ctrl-C raises KeyboardInterrupt."""
@@ -25,11 +45,8 @@ def terminable() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum)
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
+    with _handled(stop, signal.SIGTERM):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class StopRequest:
@@ -48,12 +65,9 @@ class StopRequest:
         self.signum = signum
         print("stopping as soon as everything is saved; once more to stop at once", file=sys.stderr)
 
-    def listen(self) -> dict[int, Any]:
-        """Take over SIGINT and SIGTERM; the handlers before. Off the main thread nothing can be taken over."""
-        try:
-            return {signum: signal.signal(signum, self.note) for signum in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:
-            return {}
+    def listen(self) -> None:
+        """Take SIGINT and SIGTERM over, once more where somebody else did so since."""
+        _take_over(self.note, *STOPPING)
 
     def obey(self) -> None:
         """Raise Interrupted if a stop was asked for."""
@@ -65,9 +79,5 @@ class StopRequest:
 def listening() -> Iterator[StopRequest]:
     """While inside, the first SIGINT or SIGTERM is noted; a second one stops the program at once."""
     request = StopRequest()
-    before = request.listen()
-    try:
+    with _handled(request.note, *STOPPING):
         yield request
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

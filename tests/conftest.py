@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,18 @@ from lm.config import composed, register
 # One thread a process: the tests run side by side, and tiny models are faster so. Processes they start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """While inside, torch uses so many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
 
 settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
 settings.load_profile("here")

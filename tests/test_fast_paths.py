@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, Run
+from conftest import TINY, Run, threads
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -37,21 +37,19 @@ from lm.sampling import Sampler, generate
 sizes = st.integers(1, 40)
 
 
-@pytest.mark.parametrize("threads", [1, 2])  # they take different ways back
+@pytest.mark.parametrize("count", [1, 2])  # they take different ways back
 @given(rows=st.integers(1, FEW_ROWS + 2), inputs=sizes, outputs=sizes, bias=st.booleans(), seed=st.integers(0, 99))
 def test_a_linear_map_of_any_size_is_torchs(
-    threads: int, rows: int, inputs: int, outputs: int, bias: bool, seed: int
+    count: int, rows: int, inputs: int, outputs: int, bias: bool, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
     x, weight = torch.randn(rows, inputs, requires_grad=True), torch.randn(outputs, inputs, requires_grad=True)
     parts = [x, weight, torch.randn(outputs, requires_grad=True)] if bias else [x, weight]
     toward = torch.randn(rows, outputs)
-    ours, plain = linear(*parts), F.linear(*parts)
-    torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
-    gradients = [torch.autograd.grad((product * toward).sum(), parts) for product in (ours, plain)]
-    torch.set_num_threads(before)
+    with threads(count):
+        ours, plain = linear(*parts), F.linear(*parts)
+        torch.testing.assert_close(ours, plain, rtol=1e-5, atol=1e-5)
+        gradients = [torch.autograd.grad((product * toward).sum(), parts) for product in (ours, plain)]
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, Run, needs_ptb
+from conftest import TINY, Run, needs_ptb, threads
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -250,10 +250,8 @@ def test_rounding_by_hand_costs_what_bf16_costs(bf16: None) -> None:
 
 @pytest.fixture
 def all_cores() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    yield
-    torch.set_num_threads(before)
+    with threads(os.cpu_count() or 1):
+        yield
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lm.allocator import keep_freed_memory
 from lm.benchmark.sizes import Sizes
+from lm.benchmark.timing import seconds
 from lm.models.linear import linear
 
 
@@ -55,9 +56,4 @@ class FloorRival:
 def shortest(work: Callable[[], object], calls: int = 5) -> float:
     """Seconds of the fastest of several calls, after one that is not counted."""
     work()
-    taken = []
-    for _ in range(calls):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+    return min(seconds(work) for _ in range(calls))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from lm.benchmark.processes import Apart
 from lm.benchmark.sizes import Sizes
 from lm.benchmark.text import TEXT_TOKENS, zipf_text
+from lm.benchmark.timing import seconds
 from lm.benchmark.training import StepRival
 from lm.data.encoding import encode
 from lm.data.sources import TextFiles
@@ -72,9 +72,7 @@ class ReadingRival:
         self.files = TextFiles(train, rest, rest)
 
     def __call__(self) -> float:
-        start = time.perf_counter()
-        encode(self.files)
-        return time.perf_counter() - start
+        return seconds(lambda: encode(self.files))
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:

@@ -23,20 +23,27 @@ class Timing:
         return Timing(tuple(seconds / units for seconds in self.rounds))
 
 
+def seconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
     """Time each rival once a round, `rounds` times, after one round that is not counted.
 
     A rival that returns a float has timed itself, in seconds; else the whole call is timed.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in rivals}
+    rounds_of: dict[str, list[float]] = {name: [] for name in rivals}
     for k in range(rounds + 1):
         for name, work in rivals.items():
             start = time.perf_counter()
             own = work()
             taken = own if isinstance(own, float) else time.perf_counter() - start
             if k:
-                seconds[name].append(taken)
-    return {name: Timing(tuple(taken)) for name, taken in seconds.items()}
+                rounds_of[name].append(taken)
+    return {name: Timing(tuple(taken)) for name, taken in rounds_of.items()}
 
 
 def ratio(slow: Timing, fast: Timing) -> float:

@@ -17,6 +17,7 @@ from lm.allocator import keep_freed_memory
 from lm.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.benchmark.sizes import Sizes
 from lm.benchmark.step import BareStep
+from lm.benchmark.timing import seconds
 from lm.callbacks.checkpoint import Checkpoint
 from lm.callbacks.progress import Progress
 from lm.curves import write_by, write_point
@@ -83,17 +84,11 @@ class LightningRival:
         with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
             trainer.fit(self.module, datamodule=data)
         module, every = self.module, checkpoint.every_n_windows
-        saving = _seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
+        saving = seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
         scalars = dict.fromkeys(("loss", "perplexity", "lr", "truth_share", "tokens_per_second", "seconds"), 1.0)
-        point = _seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
-        point += _seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
+        point = seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
+        point += seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
         return clock.seconds / self.count + saving + point / trainer.log_every_n_steps  # type: ignore[attr-defined]
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 class _Data(pl.LightningDataModule):
