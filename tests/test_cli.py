@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lm.apply import distances, evaluate, sample
+from lm.arguments import quote, without_group
 from lm.build import build
-from lm.cli import quote, without_group
 from lm.errors import UserError
 from lm.progress import usable_streams
 

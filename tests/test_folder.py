@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import TINY, Run, configure
 
-from lm.cli import keep_record
+from lm.arguments import keep_record
 from lm.errors import UserError
 from lm.files import claimed, whole
 from lm.folder import RunFolder
