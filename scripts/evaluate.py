@@ -1,16 +1,6 @@
 """Nats, tokens and perplexity of a trained model: `python scripts/evaluate.py checkpoint=PATH`."""
 
-from typing import Any
-
-from lm.cli import command
-
-
-@command("evaluate")
-def main(cfg: Any) -> None:
-    from lm.apply import evaluate
-
-    evaluate(cfg)
-
+from lm.__main__ import run
 
 if __name__ == "__main__":
-    main()
+    run("evaluate")

@@ -1,16 +1,6 @@
 """Text from a trained model: `python scripts/sample.py checkpoint=PATH prompt="the company"`."""
 
-from typing import Any
-
-from lm.cli import command
-
-
-@command("sample")
-def main(cfg: Any) -> None:
-    from lm.apply import sample
-
-    sample(cfg)
-
+from lm.__main__ import run
 
 if __name__ == "__main__":
-    main()
+    run("sample")

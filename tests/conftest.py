@@ -15,11 +15,32 @@ import torch
 from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lm.config import composed, register
+from lm.config.compose import composed, register
 
 # One thread a process: the tests run side by side, and tiny models are faster so. Processes they start inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bf16",
+        choices=("absent", "present"),
+        help="what the processor says of its bf16 instructions (default: what it does say); present without them runs "
+        "on torch's own slow kernels",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if folder := os.environ.get("LM_DATA_DIR"):
+        os.environ["LM_DATA_DIR"] = str(Path(folder).resolve())  # also for commands in other folders
+    if answer := config.getoption("--bf16"):
+        os.environ["LM_BF16"] = answer  # processes that the tests start inherit it
+
+
+def native_bf16() -> bool:
+    """Whether the processor has the instructions, whatever --bf16 says."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @contextmanager
@@ -36,7 +57,7 @@ def threads(count: int) -> Iterator[None]:
 settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
 settings.load_profile("here")
 
-PTB = Path(os.environ.get("LM_DATA_DIR", "/nonexistent")) / "ptb"
+PTB = Path(os.environ.get("LM_DATA_DIR") or os.devnull) / "ptb"
 needs_ptb = pytest.mark.skipif(
     not (PTB / "ptb.train.txt").is_file(), reason="needs the Penn Treebank: set LM_DATA_DIR to the folder above ptb/"
 )
@@ -46,6 +67,7 @@ TINY = [
     "data.batch_size=4",
     "data.window=6",
     "accelerator=cpu",
+    "accelerator.precision=32-true",  # figures are compared; what another precision does: tests/test_precision.py
     "trainer.max_epochs=1",
     "trainer.log_every_n_steps=1",
 ]
@@ -83,7 +105,7 @@ def configure(root: str, *overrides: str) -> Any:
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Run]:
     """Run train.py's function on the given overrides, in a fresh folder."""
-    from lm.run import train
+    from lm.commands.train import train
 
     def start(*overrides: str, name: str = "run") -> Run:
         folder = tmp_path / name
@@ -97,7 +119,7 @@ def train(tmp_path: Path) -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 12,000 words of a Markov chain over 40 words, as a plain text file."""
-    from lm.data.synthetic import MarkovSource
+    from lm.data.sources.markov_chain import MarkovSource
 
     path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text("".join(MarkovSource(words=40, tokens=12_000).pieces("train")))

@@ -10,9 +10,9 @@ import torch
 from conftest import TINY, Run
 from torch import nn
 
-from lm.checkpoint import load
-from lm.errors import UserError
-from lm.models.adaptive import Adaptive, AdaptiveHead
+from lm.models.heads.adaptive import Adaptive, AdaptiveHead
+from lm.runs.trained import load
+from lm.system.errors import UserError
 
 COUNTS = torch.tensor([5, 1, 9, 9, 0, 30, 2, 4, 7, 3])
 
@@ -71,7 +71,7 @@ def test_a_run_saves_the_order_and_reloads_to_the_same_figure(train: Callable[..
     trained = load(run.dir)
     assert isinstance(trained.model.head, AdaptiveHead)
     assert not torch.equal(trained.model.head.rank, torch.arange(len(trained.vocab)))
-    from lm.build import build
+    from lm.config.build import build
 
     data = build(trained.config["data"], "data")
     score, _ = evaluate(Static(), trained.model, data.ids["test"])

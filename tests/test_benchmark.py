@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from lm.benchmark.growth import growth_table, row_of, variants
-from lm.benchmark.plain import PlainTraining, plain_reading
-from lm.benchmark.processes import Apart
-from lm.benchmark.sizes import Sizes
-from lm.benchmark.suite import RATIOS, run, table
-from lm.benchmark.timing import Timing, interleaved, ratio
-from lm.benchmark.training import PlainRival, StepRival
 from lm.data.encoding import encode
-from lm.data.sources import TextFiles
-from lm.errors import UserError
+from lm.data.sources.text_files import TextFiles
+from lm.studies.benchmark.growth import growth_table, row_of, variants
+from lm.studies.benchmark.plain import PlainTraining, plain_reading
+from lm.studies.benchmark.processes import Apart
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.suite import RATIOS, run, table
+from lm.studies.benchmark.timing import Timing, interleaved, ratio
+from lm.studies.benchmark.training import PlainRival, StepRival
+from lm.system.errors import UserError
 
 SMALL = Sizes(batch_size=2, window=3, embedding_size=4, hidden_size=5, vocab_size=40)
 
@@ -92,6 +92,6 @@ def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
 
 def test_reading_leaves_nothing_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("lm.benchmark.sections.TEXT_TOKENS", 1000)
+    monkeypatch.setattr("lm.studies.benchmark.sections.TEXT_TOKENS", 1000)
     assert run(["reading"], rounds=1, windows=1, words=1, sizes=SMALL)["ratios"]["encode_vs_plain"] > 0
     assert not (tmp_path / "cache").exists()

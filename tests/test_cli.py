@@ -17,11 +17,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.apply import distances, evaluate, sample
-from lm.arguments import quote, without_group
-from lm.build import build
-from lm.errors import UserError
-from lm.progress import usable_streams
+from lm.cli.arguments import quote, without_group
+from lm.commands.distance import distance as distances
+from lm.commands.evaluate import evaluate
+from lm.commands.sample import sample
+from lm.config.build import build
+from lm.system.errors import UserError
+from lm.system.terminal import usable_streams
 
 ROOT = Path(__file__).parent.parent
 PARSER = OverridesParser.create()
@@ -133,7 +135,7 @@ def test_build_names_what_does_not_fit(settings: dict[str, Any], message: str) -
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from lm.run import train
+    from lm.commands.train import train
 
     folder = tmp_path_factory.mktemp("epoch=1, it's a run")
     text = folder / "text.txt"
@@ -215,7 +217,7 @@ def test_characters_are_told_of_as_characters(
 
 
 def test_distances_of_a_checkpoint(run_dir: Path, tmp_path: Path) -> None:
-    from lm.checkpoint import load
+    from lm.runs.trained import load
 
     out = tmp_path / "out.json"
     distances(configure("distance", checkpoint(run_dir), quote("words=[army,n't,<unk>]"), f"out={out}"))

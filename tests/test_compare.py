@@ -14,12 +14,12 @@ import pytest
 import torch
 from conftest import TINY, Run, configure
 
-from lm.comparison import drawing
-from lm.comparison.compare import compare
-from lm.comparison.reading import read_runs
-from lm.errors import UserError
-from lm.report import write_json
-from lm.run import train
+from lm.commands.compare import compare
+from lm.commands.train import train
+from lm.studies.comparison import drawing
+from lm.studies.comparison.reading import read_runs
+from lm.system.errors import UserError
+from lm.system.files import write_json
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["accelerator=cpu", "resamples=200", "sequences=3", "sample_words=12", "frequent=20", "neighbours=3"]
@@ -233,7 +233,7 @@ def test_the_end_of_a_sweep_writes_the_report(tmp_path: Path, text_file: Path) -
 def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     from omegaconf import OmegaConf
 
-    from lm.sweep import SweepTable
+    from lm.commands.sweep_table import SweepTable
 
     config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
     (tmp_path / "0").mkdir()

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lm.comparison import sentences, vectors
-from lm.comparison.curves import convergence, levels
-from lm.comparison.differences import differences, of_distances, pick
-from lm.comparison.groups import Group
-from lm.comparison.measuring import Known
-from lm.comparison.ngram import TrigramModel
-from lm.comparison.quality import Loop, distinct, loop, pieces
-from lm.comparison.reading import Run
-from lm.comparison.sections import short, words
-from lm.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
-from lm.comparison.texts import Text
-from lm.comparison.trained import Settings
-from lm.data.vocab import Vocab
+from lm.data.vocabulary import Vocab
+from lm.studies.comparison import sentences, vectors
+from lm.studies.comparison.curves import convergence, levels
+from lm.studies.comparison.differences import differences, of_distances, pick
+from lm.studies.comparison.groups import Group
+from lm.studies.comparison.measuring import Known
+from lm.studies.comparison.ngram import TrigramModel
+from lm.studies.comparison.quality import Loop, distinct, loop, pieces
+from lm.studies.comparison.reading import Run
+from lm.studies.comparison.sections import short, words
+from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
+from lm.studies.comparison.texts import Text
 
 
 def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:

@@ -9,11 +9,14 @@ import pytest
 from conftest import TINY, Run, configure
 from omegaconf import OmegaConf
 
-from lm.build import build
-from lm.config import CONF, without_profile
-from lm.data.vocab import EOS, UNK, Vocab
-from lm.interrupt import StopRequest
-from lm.sampling import Sampler
+from lm.config.build import build
+from lm.config.conf_folder import CONF
+from lm.config.schemas import without_profile
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.runs.checkpoint import Description
+from lm.sampling.sampler import Sampler
+from lm.system.signals import StopRequest
 
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 OPTIONS = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rglob("*.yaml") if path.parent != CONF)
@@ -48,6 +51,7 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
         "save_dir": str(tmp_path),
         "stop": StopRequest(),
         "first_start": True,
+        "description": Description(VOCAB, config={}, tokens={}, provenance={}),
         "swept": [],
     }
     if option == "data/ptb":

@@ -13,12 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lm.data.encoding import encode, encode_cached
-from lm.data.ptb import PennTreebank
-from lm.data.sources import SPLITS, PydocTopics, TextFiles, user_cache
+from lm.data.source import SPLITS
+from lm.data.sources.markov_chain import MarkovSource
+from lm.data.sources.penn_treebank import PennTreebank
+from lm.data.sources.pydoc_topics import PydocTopics
+from lm.data.sources.text_files import TextFiles
 from lm.data.streams import RandomWindows, Windows, one_stream, to_streams
-from lm.data.synthetic import MarkovSource
-from lm.data.vocab import EOS, UNK, Vocab
-from lm.errors import UserError
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.system.errors import UserError
+from lm.system.files import user_cache
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -78,7 +82,7 @@ def test_text_is_read_in_pieces_without_cutting_words(tmp_path: Path, monkeypatc
     text = "".join(f"wörd{i} 字\r\n" for i in range(50)) + "last line without end"
     file = write(tmp_path / "t", b"\xef\xbb\xbf" + text.encode())
     whole = encode(TextFiles(file, file, file))
-    monkeypatch.setattr("lm.data.sources.PIECE_BYTES", 37)
+    monkeypatch.setattr("lm.data.sources.text_files.PIECE_BYTES", 37)
     pieces = encode(TextFiles(file, file, file))
     assert pieces.vocab == whole.vocab
     assert pieces.ids["train"].tolist() == whole.ids["train"].tolist()

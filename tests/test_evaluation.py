@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.embeddings import distance, neighbours, spread
 from lm.evaluation import FreeRunning, Score, Static, evaluate, perplexity
-from lm.models.lstm import LSTMLanguageModel
+from lm.evaluation.word_distances import distance, neighbours, spread
+from lm.models.lstm_language_model import LSTMLanguageModel
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from lm.apply import evaluate as evaluate_script
-from lm.build import build
-from lm.errors import UserError
+from lm.commands.evaluate import evaluate as evaluate_script
+from lm.config.build import build
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
 from lm.evaluation.cache import THETAS, WEIGHTS
 from lm.evaluation.temperature import TEMPERATURES, best_temperature
-from lm.models.lstm import LSTMLanguageModel
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.system.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 V = 12
@@ -364,7 +364,7 @@ def test_what_is_missing_is_said(model: LSTMLanguageModel) -> None:
     with pytest.raises(UserError, match=r"theta=auto reads the valid split .* give numbers"):
         evaluate(Cache(theta="auto"), model, ids)
     with pytest.raises(UserError, match=r"lower evaluator\.lr"):
-        evaluate(Dynamic(rule="sgd", lr=1e38), model, ids)
+        evaluate(Dynamic(rule="sgd", lr=3e38), model, ids)
     with pytest.raises(UserError, match="frozen"):
         evaluate(DYNAMIC, model.requires_grad_(False), ids)
 
@@ -426,9 +426,9 @@ def test_a_text_of_ones_own_needs_the_training_text_for_the_statistics(run: Run,
 LONG_TEXT = """
 import numpy as np
 import torch
-from lm.benchmark.memory import resident
+from lm.system.memory import resident
 from lm.evaluation import Dynamic, evaluate
-from lm.models.lstm import LSTMLanguageModel
+from lm.models.lstm_language_model import LSTMLanguageModel
 
 torch.manual_seed(0)
 model, text = LSTMLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)

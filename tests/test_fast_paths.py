@@ -18,21 +18,23 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import DeviceType
 
-from lm import allocator
-from lm.allocator import keep_freed_memory
-from lm.callbacks.profile import own_times
-from lm.data.vocab import EOS, UNK, Vocab
-from lm.errors import UserError
-from lm.models.adaptive import Adaptive
-from lm.models.base import HeadFactory
-from lm.models.cells import lstm_step
-from lm.models.head import Softmax
-from lm.models.int8 import int8_weights
-from lm.models.linear import FEW_ROWS, Repeated, linear
-from lm.models.lstm import LSTMLanguageModel
-from lm.models.mos import Mixture
-from lm.optim import clip_gradients
-from lm.sampling import Sampler, generate
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.models.cells.lstm import lstm_step
+from lm.models.heads.adaptive import Adaptive
+from lm.models.heads.mixture_of_softmaxes import Mixture
+from lm.models.heads.softmax import Softmax
+from lm.models.interfaces import HeadFactory
+from lm.models.kernels.int8 import int8_weights
+from lm.models.kernels.linear import FEW_ROWS, Repeated, linear
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.system import memory
+from lm.system.errors import UserError
+from lm.system.memory import keep_freed_memory
+from lm.training.callbacks.profile import own_times
+from lm.training.optim.gradient_clipping import clip_gradients
 
 sizes = st.integers(1, 40)
 
@@ -223,7 +225,7 @@ def test_a_confident_model_says_the_same_in_8_bits() -> None:
         assert torch.equal(generate(model, sampler, vocab, [1, 2]), exact)
 
 
-@pytest.mark.parametrize("refused", [(), (allocator.MMAP_THRESHOLD,), (allocator.MMAP_THRESHOLD, allocator.MMAP_MAX)])
+@pytest.mark.parametrize("refused", [(), (memory.MMAP_THRESHOLD,), (memory.MMAP_THRESHOLD, memory.MMAP_MAX)])
 def test_trimming_stops_only_where_large_blocks_are_no_longer_mapped(
     refused: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,12 +237,10 @@ def test_trimming_stops_only_where_large_blocks_are_no_longer_mapped(
         return int(option not in refused)
 
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
     keep_freed_memory()
     trims = len(refused) < 2
-    assert (
-        calls == [allocator.MMAP_THRESHOLD, allocator.MMAP_MAX][: len(refused) + 1] + [allocator.TRIM_THRESHOLD] * trims
-    )
+    assert calls == [memory.MMAP_THRESHOLD, memory.MMAP_MAX][: len(refused) + 1] + [memory.TRIM_THRESHOLD] * trims
 
 
 def test_memory_can_be_kept_more_than_once() -> None:

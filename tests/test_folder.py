@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import TINY, Run, configure
 
-from lm.arguments import keep_record
-from lm.errors import UserError
-from lm.files import claimed, whole
-from lm.folder import RunFolder
-from lm.module import LanguageModule
-from lm.run import train as train_in
+from lm.cli.arguments import keep_record
+from lm.commands.train import train as train_in
+from lm.runs.run_folder import RunFolder
+from lm.system.errors import UserError
+from lm.system.files import claimed, whole
+from lm.training.module import LanguageModule
 
 
 @pytest.fixture
@@ -65,9 +65,11 @@ def test_a_run_that_begins_from_anothers_checkpoint_and_dies_at_once_goes_on_the
 def test_what_was_set_stays_written_down(
     train: Callable[..., Run], small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm.run.typed_overrides", lambda: ["seed=3", "+experiment=baseline", "checkpoint=elsewhere"])
+    monkeypatch.setattr(
+        "lm.runs.start.typed_overrides", lambda: ["seed=3", "+experiment=baseline", "checkpoint=elsewhere"]
+    )
     run = train(*small)
-    monkeypatch.setattr("lm.run.typed_overrides", lambda: [f"checkpoint={run.dir}", "trainer.max_epochs=2"])
+    monkeypatch.setattr("lm.runs.start.typed_overrides", lambda: [f"checkpoint={run.dir}", "trainer.max_epochs=2"])
     train_in(configure("train", f"checkpoint={run.dir}", "trainer.max_epochs=2"), run.dir)
     expected = ["seed=3", "+experiment=baseline", "checkpoint=elsewhere", "trainer.max_epochs=2"]
     assert run.result["overrides"] == expected
@@ -75,8 +77,8 @@ def test_what_was_set_stays_written_down(
 
 def test_only_the_newest_of_a_setting_is_written_down(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"overrides": ["+a=1", "b=1"]}))
-    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], goes_on=True) == ["a=2", "b=1"]
-    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], goes_on=False) == ["a=2", "checkpoint=x"]
+    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], resumes=True) == ["a=2", "b=1"]
+    assert RunFolder(tmp_path).overrides(["a=2", "checkpoint=x"], resumes=False) == ["a=2", "checkpoint=x"]
 
 
 def test_a_run_whose_time_is_used_up_says_so(train: Callable[..., Run], small: list[str]) -> None:

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from lm.errors import UserError
-from lm.forcing import Exponential, Forcing, InverseSigmoid, Linear
+from lm.system.errors import UserError
+from lm.training.forcing import Exponential, Forcing, InverseSigmoid, Linear
 
 LOGITS = torch.tensor([[0.0, 5.0, 0.0], [9.0, 0.0, 0.0]]).repeat(500, 1)
 TRUTH = torch.full((1000,), 2)

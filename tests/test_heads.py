@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lm.errors import UserError
-from lm.models.lstm import LSTMLanguageModel
-from lm.models.mos import Mixture, MixtureHead
-from lm.models.stacked import StackedLanguageModel
+from lm.models.heads.mixture_of_softmaxes import Mixture, MixtureHead
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.stacked_language_model import StackedLanguageModel
+from lm.system.errors import UserError
 
 
 def make(**settings: Any) -> MixtureHead:

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lm.cooccurrence import neighbours, word_vectors
-from lm.errors import UserError
-from lm.init import Cooccurrence, Unigram
-from lm.models.adaptive import Adaptive
-from lm.models.stacked import StackedLanguageModel
+from lm.models.heads.adaptive import Adaptive
+from lm.models.initial.cooccurrence import neighbours, word_vectors
+from lm.models.initial.from_text import Cooccurrence, Unigram
+from lm.models.stacked_language_model import StackedLanguageModel
+from lm.system.errors import UserError
 
 TEXT = np.array([0, 1, 2, 0, 1, 3, 0, 4, 2, 2, 1, 0, 3, 1, 4, 4, 0, 1, 2])
 WORDS = 6  # number 5 is not in the text
@@ -94,7 +94,8 @@ def test_words_alike_in_their_neighbours_start_alike_and_unknown_ones_at_random(
 def test_a_run_starts_from_it_and_one_that_goes_on_does_not(
     train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lm.checkpoint import INITIAL, load
+    from lm.runs.run_folder import INITIAL
+    from lm.runs.trained import load
 
     typed = ["data=text", f"data.train={text_file}", "init=cooccurrence", "init.scale=0.3", *TINY]
     run = train(*typed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import math
 import os
@@ -18,9 +19,9 @@ import torch
 from conftest import TINY, Run, needs_ptb
 from hydra.core.global_hydra import GlobalHydra
 
-from lm.checkpoint import load
-from lm.cli import command
-from lm.help import help_text
+from lm.cli.command import command
+from lm.cli.help import help_text
+from lm.runs.trained import load
 
 ROOT = Path(__file__).parent.parent
 Cli = Callable[..., str]
@@ -34,10 +35,7 @@ def cli(monkeypatch: Monkey, capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
     def run(*arguments: str, root: str = "train", code: int = 1) -> str:
         def task(cfg: Any) -> Any:
-            from lm import apply
-            from lm.run import train
-
-            return {"train": train, "sample": apply.sample, "evaluate": apply.evaluate}[root](cfg)
+            return getattr(importlib.import_module(f"lm.commands.{root}"), root)(cfg)
 
         elsewhere = root != "train" or any("hydra.run.dir" in argument for argument in arguments)
         folder = [] if elsewhere else [f"hydra.run.dir={tmp_path}/r"]
@@ -45,7 +43,7 @@ def cli(monkeypatch: Monkey, capsys: pytest.CaptureFixture[str], tmp_path: Path)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
         GlobalHydra.instance().clear()
         with pytest.raises(SystemExit) as stopped:
-            command(root)(task)()
+            command(root, task)
         printed = capsys.readouterr()
         assert stopped.value.code == code, printed
         assert "Traceback" not in printed.err
@@ -159,7 +157,8 @@ def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str
         "model.hidden_size=0", "model.embedding_size=-5", "model.num_layers=0", "data.batch_size=0", "data.window=-1",
         "data.eval_window=0", "data.vocab_size=1", "data.min_count=0", "trainer.max_epochs=0",
         "trainer.log_every_n_steps=0", "tbptt.windows=0", "sampler.max_new_tokens=0", "optim.lr=0", "optim.clip=-1",
-        "callbacks.checkpoint.every_n_windows=-1", "callbacks.free_running.streams=0", "seed=-1", "seed=99999999999",
+        "callbacks.checkpoint.every_n_windows=-1", "free_running.streams=0", "free_running.limit=0",
+        "seed=-1", "seed=99999999999",
         "tbptt.reset=2", "regularisation.activation=-1", "optim.eps=-1.0",
         "trainer.limit_train_batches=0",
     ],
@@ -395,7 +394,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(
 
 
 def test_a_loss_that_is_not_finite(cli: Cli, small: list[str], monkeypatch: Monkey, tmp_path: Path) -> None:
-    monkeypatch.setattr("lm.models.base.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
+    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
     line = cli(*small)
     assert "became nan at window 0" in line
     assert "lower optim.lr" in line
@@ -438,7 +437,7 @@ def test_a_fault_of_ours_shows_where_it_is(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     GlobalHydra.instance().clear()
     with pytest.raises(SystemExit):
-        command("train")(task)()
+        command("train", task)
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert "a bug in recurrent-lm" in err

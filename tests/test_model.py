@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lm.build import build
-from lm.errors import UserError
-from lm.models.base import detach
-from lm.models.lstm import LSTMLanguageModel
+from lm.config.build import build
+from lm.models.interfaces import detach
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.system.errors import UserError
 
 SETTINGS = [
     {},
@@ -107,7 +107,12 @@ def test_sizes_that_make_no_model_are_named(settings: dict, named: str) -> None:
 
 
 def test_a_configuration_from_before_there_were_heads_still_builds() -> None:
-    node = {"_target_": "lm.models.lstm.LSTMLanguageModel", "embedding_size": 8, "hidden_size": 12, "num_layers": 1}
+    node = {
+        "_target_": "lm.models.LSTMLanguageModel",
+        "embedding_size": 8,
+        "hidden_size": 12,
+        "num_layers": 1,
+    }
     model = build({**node, "dropout": 0.0, "tied": False}, "model", {"vocab_size": 30})
     names = ["embedding.weight", "head.linear.weight", "head.linear.bias"]
     assert {name for name in model.state_dict() if not name.startswith("layers.0.")} == set(names)

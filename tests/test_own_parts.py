@@ -14,20 +14,21 @@ import torch
 from conftest import TINY, configure
 from omegaconf import OmegaConf
 
-from lm.checkpoint import load
-from lm.errors import UserError
+from lm.commands.sweep_table import SweepTable
+from lm.commands.train import going_on
+from lm.config.trust import foreign, refuse_foreign
 from lm.evaluation import Static, evaluate
-from lm.run import going_on
-from lm.sampling import Sampler, generate
-from lm.sweep import SweepTable
-from lm.trust import foreign, refuse_foreign
+from lm.runs.trained import load
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.system.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 CELL = '''
 from dataclasses import dataclass
 import torch
 from torch import nn
-from lm.models.cells import Cell, RecurrentLayer
+from lm.models.cells.mogrifier import Cell, RecurrentLayer
 
 class Layer(RecurrentLayer):
     """A gated unit without a second memory: it hands that through."""

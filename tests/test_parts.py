@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lm.errors import UserError
-from lm.models.base import LanguageModel
-from lm.models.cells import LSTM, LSTMLayer, Mogrifier, MogrifierLayer
+from lm.models.cells.lstm import LSTM, LSTMLayer
+from lm.models.cells.mogrifier import Mogrifier, MogrifierLayer
 from lm.models.dropout import Dropout, RowDropout
-from lm.models.mos import Mixture
-from lm.models.stacked import StackedLanguageModel
+from lm.models.heads.mixture_of_softmaxes import Mixture
+from lm.models.interfaces import LanguageModel
+from lm.models.stacked_language_model import StackedLanguageModel
+from lm.system.errors import UserError
 
 DROPPED: dict[str, Any] = {"embedding_dropout": 0.2, "input_dropout": 0.4, "layer_dropout": 0.3, "output_dropout": 0.5}
 MODELS: dict[str, dict[str, Any]] = {

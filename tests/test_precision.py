@@ -11,42 +11,46 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, Run, needs_ptb, threads
+from conftest import TINY, Run, native_bf16, needs_ptb, threads
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lm.checkpoint import find, read
 from lm.data.streams import Window
-from lm.data.vocab import EOS, UNK, Vocab
-from lm.errors import UserError
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
 from lm.evaluation import Static, evaluate
-from lm.forcing import Forcing
-from lm.models.adaptive import Adaptive
-from lm.models.base import LanguageModel, State
-from lm.models.cells import LSTM, Mogrifier
-from lm.models.lstm import LSTMLanguageModel
-from lm.models.mixed import full_precision
-from lm.models.mos import Mixture
-from lm.models.sampled import Sampled
-from lm.models.stacked import StackedLanguageModel
-from lm.module import LanguageModule
-from lm.optim import Adam
-from lm.precision import allow_tf32, best_precision, training_precision
-from lm.sampling import Sampler, generate
+from lm.models.cells.lstm import LSTM
+from lm.models.cells.mogrifier import Mogrifier
+from lm.models.heads.adaptive import Adaptive
+from lm.models.heads.mixture_of_softmaxes import Mixture
+from lm.models.heads.sampled_softmax import Sampled
+from lm.models.interfaces import LanguageModel, State
+from lm.models.kernels.full_precision import full_precision
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.stacked_language_model import StackedLanguageModel
+from lm.runs.checkpoint import find, read
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.system.errors import UserError
+from lm.system.precision import allow_tf32, best_precision, training_precision
+from lm.training.forcing.forcing import Forcing
+from lm.training.module import LanguageModule
+from lm.training.optim.optimisers import Adam
 
+AUTO = "accelerator.precision=auto"
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture
 def bf16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """bf16 wherever this runs: oneDNN's kernels where the processor has the instructions, else torch's own."""
-    native = best_precision("cpu") != "32-true"
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    with torch.backends.mkldnn.flags(enabled=native):
+    monkeypatch.setenv("LM_BF16", "present")
+    with torch.backends.mkldnn.flags(enabled=native_bf16()):
         yield
 
 
 def test_precision_is_chosen_by_the_machine_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LM_BF16", raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert best_precision("cpu") == "bf16-mixed"
     chosen, line = training_precision("cpu", "auto", "window")
@@ -98,7 +102,7 @@ def test_gradients_are_taken_outside_mixed_precision(
         plain(loss, *arguments, **settings)
 
     monkeypatch.setattr(Tensor, "backward", backward)
-    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=3")
+    run = train("data=text", f"data.train={text_file}", *TINY, AUTO, "trainer.limit_train_batches=3")
     assert run.result["precision"] == "bf16-mixed"
     assert set(seen) == {False}
 
@@ -134,7 +138,7 @@ def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
 
 
 def test_the_default_precision_is_written_down(train: Callable[..., Run], text_file: Path) -> None:
-    run = train("data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=1")
+    run = train("data=text", f"data.train={text_file}", *TINY, AUTO, "trainer.limit_train_batches=1")
     assert run.result["config"]["accelerator"]["precision"] == "auto"
     assert run.result["precision"] == best_precision("cpu")
 
@@ -181,7 +185,7 @@ def test_in_bf16_values_and_gradients_are_those_of_fp32_but_for_its_rounding(nam
 def test_training_in_bf16_is_as_good_as_in_fp32(bf16: None, train: Callable[..., Run], text_file: Path) -> None:
     settings = ["data=text", f"data.train={text_file}", *TINY, "optim.lr=0.01", "trainer.max_epochs=2"]
     exact = train(*settings, "accelerator.precision=32-true", name="exact")
-    rounded = train(*settings, name="rounded")
+    rounded = train(*settings, AUTO, name="rounded")
     assert rounded.result["precision"] == "bf16-mixed"
     assert rounded.result["training"]["windows"] >= 500
     assert rounded.curve() != exact.curve()
@@ -259,9 +263,9 @@ def all_cores() -> Iterator[None]:
 def test_500_windows_of_the_penn_treebank_in_bf16_end_within_1_percent_of_fp32(
     train: Callable[..., Run], all_cores: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = ["trainer.max_epochs=1", "trainer.limit_train_batches=500", "~callbacks.free_running", "accelerator=cpu"]
+    settings = ["trainer.max_epochs=1", "trainer.limit_train_batches=500", "free_running=null", "accelerator=cpu"]
     exact = train(*settings, "accelerator.precision=32-true", name="exact")
-    native = best_precision("cpu") == "bf16-mixed"
+    native = native_bf16()
     with nullcontext() if native else Rounded():
         found = train(*settings, name="rounded")
     assert found.result["training"]["windows"] == 500

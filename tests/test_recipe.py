@@ -14,17 +14,18 @@ from hypothesis import strategies as st
 from test_exactness import SaveInitialWeights, plain_ids
 from torch import Tensor, nn
 
-from lm.averaging import Averaging, Exponential, NonMonotonic, Stalled, Tail, WeightAverage
-from lm.checkpoint import load
-from lm.data.datamodule import text
+from lm.config.schemas import Regularisation
+from lm.data.sources import text
 from lm.data.streams import RandomWindows
-from lm.errors import UserError
 from lm.evaluation import Static, evaluate
-from lm.models.base import reset_some
-from lm.models.lstm import LSTMLanguageModel
-from lm.models.stacked import StackedLanguageModel
-from lm.optim import scaled_rates
-from lm.regularisation import Regularisation
+from lm.models.interfaces import reset_some
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.stacked_language_model import StackedLanguageModel
+from lm.runs.trained import load
+from lm.system.errors import UserError
+from lm.training.optim.averages import Averaging, Exponential, NonMonotonic, Stalled, Tail, WeightAverage
+from lm.training.optim.optimisers import scaled_rates
+from lm.training.regularisation import penalty
 
 __all__ = ["SaveInitialWeights"]
 
@@ -32,7 +33,7 @@ __all__ = ["SaveInitialWeights"]
 def test_penalties_are_their_sums() -> None:
     torch.manual_seed(0)
     hidden, raw = torch.randn(2, 5, 3).double().requires_grad_(), torch.randn(2, 5, 3).double().requires_grad_()
-    got = Regularisation(2.0, 3.0).penalty(hidden, raw)
+    got = penalty(Regularisation(2.0, 3.0), hidden, raw)
     expected = torch.zeros(()).double()
     for b in range(2):
         for t in range(5):
@@ -46,8 +47,8 @@ def test_penalties_are_their_sums() -> None:
         torch.autograd.grad(got, [hidden, raw]), torch.autograd.grad(expected, [hidden, raw]), strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
-    assert Regularisation(1.0, 1.0).penalty(hidden[:, :1], raw[:, :1]) == hidden[:, :1].float().square().mean()
-    assert Regularisation().penalty(hidden, raw) == 0
+    assert penalty(Regularisation(1.0, 1.0), hidden[:, :1], raw[:, :1]) == hidden[:, :1].float().square().mean()
+    assert penalty(Regularisation(), hidden, raw) == 0
 
 
 def test_a_rate_is_scaled_for_one_step_and_then_the_schedules_again() -> None:

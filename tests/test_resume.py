@@ -17,8 +17,8 @@ import torch
 from conftest import TINY, Run, configure
 from omegaconf import OmegaConf
 
-from lm.errors import UserError
-from lm.resume import merged
+from lm.runs.resumed_config import merged
+from lm.system.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [*TINY, "trainer.max_epochs=3", "trainer.limit_train_batches=7", "callbacks.checkpoint.every_n_windows=2"]
@@ -54,7 +54,7 @@ class CrashAt(pl.Callback):
 
 
 def go_on(folder: Path, *overrides: str) -> Run:
-    from lm.run import train
+    from lm.commands.train import train
 
     train(configure("train", *overrides), folder)
     return Run(folder)
@@ -234,7 +234,7 @@ def test_a_group_younger_than_the_checkpoint_has_its_default(train: Callable[...
             del content["config"][name]
             torch.save(content, file)
     again = go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
-    assert again.result["config"]["init"] == {"_target_": "lm.init.Random"}
+    assert again.result["config"]["init"] == {"_target_": "lm.models.initial.Random"}
     assert again.result["status"] == "completed"
 
 

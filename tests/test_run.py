@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import math
+import pkgutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,13 @@ import pytest
 import torch
 from conftest import TINY, Run
 
-from lm.checkpoint import find, load
-from lm.data.datamodule import CorpusDataModule, synthetic
-from lm.data.vocab import EOS
-from lm.errors import UserError
+from lm.data.datamodule import CorpusDataModule
+from lm.data.sources.markov_chain import synthetic
+from lm.data.tokenisation import EOS
 from lm.evaluation import Score, Static, evaluate
+from lm.runs.checkpoint import find
+from lm.runs.trained import load
+from lm.system.errors import UserError
 
 SHORT = [*TINY, "trainer.limit_train_batches=4"]
 
@@ -35,7 +38,7 @@ def on_text(train: Callable[..., Run], text_file: Path) -> Callable[..., Run]:
 def split_score(run: Run, split: str) -> Score:
     trained = load(run.dir)
     config = {key: value for key, value in trained.config["data"].items() if key != "_target_"}
-    from lm.data.datamodule import text
+    from lm.data.sources import text
 
     data: CorpusDataModule = text(**config)
     return evaluate(Static(100), trained.model, data.ids[split])[0]
@@ -153,7 +156,7 @@ def test_a_failure_is_written_down_and_raised(train: Callable[..., Run], tmp_pat
 def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(
     on_text: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm.models.base.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
+    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
     with pytest.raises(UserError, match=r"window 0 .*lower optim\.lr"):
         on_text()
 
@@ -192,7 +195,13 @@ def test_a_checkpoint_cannot_name_code_to_run(
     whole = torch.load(path)
     odd = tmp_path / "odd.ckpt"
     for part in ("model", "sampler", "callbacks", "optim"):
-        for target in ("os.system", "lm.report.os.system", "lm.run.make_trainer", "lm.build.importlib.import_module"):
+        for target in (
+            "os.system",
+            "lm.system.files.os.system",
+            "lm.commands.train.make_trainer",
+            "lm.config.build.importlib.import_module",
+        ):
+            assert callable(pkgutil.resolve_name(target)), "a name that does not exist would be refused anyway"
             content = copy.deepcopy(whole)
             content["config"][part] = {"_target_": target, "command": "touch hacked"}
             torch.save(content, odd)
@@ -216,7 +225,14 @@ def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
         find(tmp_path / "nowhere")
 
 
-WITHOUT = ["~callbacks.checkpoint", "~callbacks.samples", "~callbacks.progress", "~callbacks", "~logger"]
+WITHOUT = [
+    "~callbacks.checkpoint",
+    "~callbacks.samples",
+    "~callbacks.progress",
+    "~callbacks",
+    "~logger",
+    "free_running=null",
+]
 WITHOUT += ["trainer.limit_val_batches=0", "trainer.limit_test_batches=0", "trainer.check_val_every_n_epoch=2"]
 
 
@@ -224,14 +240,27 @@ WITHOUT += ["trainer.limit_val_batches=0", "trainer.limit_test_batches=0", "trai
 def test_what_stands_beside_training_can_be_left_out(
     without: str, on_text: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = on_text("trainer.max_epochs=3", without).result
-    said = capsys.readouterr().out
-    assert ("speed not measured" in said) == (without in ("~callbacks.progress", "~callbacks"))
+    run = on_text("trainer.max_epochs=3", without)
+    said, result = capsys.readouterr().out, run.result
     assert "no training" not in said
     assert result["status"] == "completed"
+    assert result["tokens_per_second"] > 0
     assert (result["test"].get("perplexity") is None) == ("limit_test" in without)
-    no_valid = ("trainer.limit_val_batches=0", "~callbacks", "~callbacks.checkpoint")
-    assert (result["valid"].get("perplexity") is None) == (without in no_valid)
+    assert (result["valid"].get("perplexity") is None) == ("limit_val" in without)
+    assert ("free_running" in result["test"]) == (without not in ("trainer.limit_test_batches=0", "free_running=null"))
+
+
+def test_no_figure_is_missing_without_a_callback(on_text: Callable[..., Run]) -> None:
+    settings = ["optim=sgd", "optim.lr=20", "trainer.max_epochs=3"]
+    whole = on_text(*settings, name="whole").result
+    bare = on_text(*settings, "~callbacks", name="bare")
+    figures = bare.result
+    assert not list(bare.dir.glob("checkpoints/*"))
+    for key in ("valid", "samples", "vocabulary", "parameters", "training.windows", "training.updates"):
+        part, _, inner = key.partition(".")
+        assert (figures[part][inner] if inner else figures[part]) == (whole[part][inner] if inner else whole[part]), key
+    assert figures["best"] == {"checkpoint": None, "epoch": whole["best"]["epoch"]}
+    assert figures["test"].keys() == whole["test"].keys()
 
 
 def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Callable[..., Run]) -> None:

@@ -10,10 +10,10 @@ import torch
 from conftest import TINY, Run
 from torch import Tensor, nn
 
-from lm.checkpoint import load
-from lm.errors import UserError
-from lm.models.head import SoftmaxHead
-from lm.models.sampled import Sampled, SampledHead
+from lm.models.heads.sampled_softmax import Sampled, SampledHead
+from lm.models.heads.softmax import SoftmaxHead
+from lm.runs.trained import load
+from lm.system.errors import UserError
 
 WORDS, HIDDEN = 40, 8
 FREQUENT = [31, 4, 17, 22, 9]  # the most frequent words, which are not those of the lowest ids

@@ -9,10 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lm.data.vocab import EOS, UNK, Vocab
-from lm.errors import UserError
-from lm.models.lstm import LSTMLanguageModel
-from lm.sampling import Sampler, generate
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.system.errors import UserError
 
 VOCAB = Vocab([EOS, UNK, *map(str, range(2, 50))])
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 3.0, 0.0]])

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from conftest import TINY, Run
 
-from lm.report import write_json
-from lm.sweep import table
+from lm.commands.sweep_table import table
+from lm.system.files import write_json
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,24 +21,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lm.benchmark.sizes import Sizes
-from lm.benchmark.step import BareStep
+from lm.commands.tbptt import tbptt
 from lm.data.streams import Windows
-from lm.errors import UserError
-from lm.forcing import Forcing
-from lm.models.adaptive import Adaptive
-from lm.models.base import LanguageModel, State
-from lm.models.head import SoftmaxHead
-from lm.models.lstm import LSTMLanguageModel
-from lm.module import LanguageModule
-from lm.optim import Adam
-from lm.truncation import memory, suite
-from lm.truncation.equality import Equality, by_definition, compare_gradients, undetached, with_detach
-from lm.truncation.error import attempts
-from lm.truncation.figures import Figures, ModelFigures, Point, Recorded, Stream
-from lm.truncation.findings import not_shown, sentences, versus
-from lm.truncation.graph import draw, picture, record
-from lm.truncation.reach import Reach, gradient_norms, reach
+from lm.models.heads.adaptive import Adaptive
+from lm.models.heads.softmax import SoftmaxHead
+from lm.models.interfaces import LanguageModel, State
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.step import BareStep
+from lm.studies.truncation import memory, suite
+from lm.studies.truncation.equality import Equality, by_definition, compare_gradients, undetached, with_detach
+from lm.studies.truncation.error import attempts
+from lm.studies.truncation.figures import Figures, ModelFigures, Point, Recorded, Stream
+from lm.studies.truncation.findings import not_shown, sentences, versus
+from lm.studies.truncation.graph import draw, picture, record
+from lm.studies.truncation.reach import Reach, gradient_norms, reach
+from lm.system.errors import UserError
+from lm.training.forcing.forcing import Forcing
+from lm.training.module import LanguageModule
+from lm.training.optim.optimisers import Adam
 
 SMALL = Sizes(batch_size=2, window=4, embedding_size=5, hidden_size=6, num_layers=2, vocab_size=11)
 
@@ -295,7 +296,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     monkeypatch.setattr(suite, "seconds_per_update", lambda *a: memory.measure(*a).seconds)
 
     def run(*overrides: str) -> Path:
-        suite.tbptt(configure("tbptt", *QUICK, f"out={tmp_path / 'report'}", *overrides))
+        tbptt(configure("tbptt", *QUICK, f"out={tmp_path / 'report'}", *overrides))
         return tmp_path / "report"
 
     return run
@@ -367,7 +368,7 @@ def test_a_run_with_little_text_is_followed_in_fewer_streams_or_refused(
         ("rounds=0", "rounds must be at least 1; got 0"),
         ("reach=0", "reach must be at least 1"),
         ("seed=-1", "seed must be 0 or more"),
-        ("checkpoint=/nonexistent", "checkpoint: /nonexistent does not exist"),
+        ("checkpoint=no/such/run", "checkpoint: no/such/run does not exist"),
         ("sizes.hidden_size=0", "hidden_size must be at least 1"),
         ("accelerator=mps", "accelerator=mps"),
     ],

@@ -1,1 +1,1 @@
-"""From text to windows of token ids."""
+"""Text to windows: sources, tokens, vocabulary, ids, parallel streams."""

@@ -11,26 +11,36 @@ import warnings
 import zlib
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from lm.data.sources import SPLITS, Source, end_last_line, user_cache
-from lm.data.vocab import SPLITTERS, Vocab
-from lm.errors import UserError
+from lm.data.source import SPLITS, Source, end_last_line
+from lm.data.tokenisation import SPLITTERS
+from lm.data.vocabulary import Vocab
+from lm.system.errors import UserError
+from lm.system.files import user_cache
 
-FORMAT = 2  # raise it when what is written changes: older folders are then left alone
+FORMAT = 3  # raise it when what is written changes: older folders are then left alone
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Encoded:
     """A vocabulary and the ids [N] of each split, in the smallest integer type that holds them."""
 
     vocab: Vocab
     ids: dict[str, np.ndarray]
 
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """CRC-32 of the words, and of each split's ids: equal ones mean the same text under the same vocabulary."""
+        words = zlib.crc32("\n".join(self.vocab.words).encode())
+        sums = {split: zlib.crc32(np.ascontiguousarray(ids).data) for split, ids in self.ids.items()}
+        return {name: f"{number:08x}" for name, number in {"vocabulary": words, **sums}.items()}
 
-def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Corpus:
+
+def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Encoded:
     """Read and number a source's three texts. One pass: words get passing numbers, frequency decides afterwards."""
     split_text = SPLITTERS[unit]
     passing: defaultdict[str, int] = defaultdict()
@@ -47,12 +57,12 @@ def encode(source: Source, unit: str = "word", vocab_size: int | None = None, mi
     for split in SPLITS[1:]:
         parts = [vocab.encode(text) for text in end_last_line(source.pieces(split))]
         ids[split] = np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
-    return Corpus(vocab, ids)
+    return Encoded(vocab, ids)
 
 
 def encode_cached(
     source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1, cache: Path | None = None
-) -> Corpus:
+) -> Encoded:
     """`encode`, remembered in the folder `cache` (None: the user's) under everything that the result depends on.
 
     A folder appears there by a rename, whole or not at all; one that does not read back as written is made anew.
@@ -61,41 +71,37 @@ def encode_cached(
     settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
     key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
     folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
-    corpus = _load(folder)
-    if corpus is None:
-        corpus = encode(source, unit, vocab_size, min_count)
+    encoded = _load(folder)
+    if encoded is None:
+        encoded = encode(source, unit, vocab_size, min_count)
         try:
-            _store(corpus, folder)
+            _store(encoded, folder)
         except OSError as error:
             warnings.warn(f"the encoded text is not kept: {folder.parent}: {error.strerror}", stacklevel=2)
-    return corpus
+    return encoded
 
 
-def _load(folder: Path) -> Corpus | None:
+def _load(folder: Path) -> Encoded | None:
     try:
         stored = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
         vocab = Vocab(stored["words"], stored["unit"])
         ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
-        if all(ids[split].dtype == vocab.dtype and _sum(ids[split]) == stored["sums"][split] for split in SPLITS):
-            return Corpus(vocab, ids)
+        encoded = Encoded(vocab, ids)
+        # Lengths are numpy's own business; a disk that gives back something else is noticed by the checksums.
+        if all(part.dtype == vocab.dtype for part in ids.values()) and encoded.checksums == stored["checksums"]:
+            return encoded
     except (OSError, ValueError, KeyError, TypeError, UserError):
         pass  # nothing there, or damaged: the caller encodes again
     return None
 
 
-def _sum(ids: np.ndarray) -> list[int]:
-    """Length and checksum: a disk that gives back something else is noticed."""
-    return [len(ids), zlib.crc32(np.ascontiguousarray(ids).data)]
-
-
-def _store(corpus: Corpus, folder: Path) -> None:
+def _store(encoded: Encoded, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
-        for split, ids in corpus.ids.items():
+        for split, ids in encoded.ids.items():
             np.save(aside / f"{split}.npy", ids)
-        sums = {split: _sum(ids) for split, ids in corpus.ids.items()}
-        stored = {"words": corpus.vocab.words, "unit": corpus.vocab.unit, "sums": sums}
+        stored = {"words": encoded.vocab.words, "unit": encoded.vocab.unit, "checksums": encoded.checksums}
         (aside / "vocab.json").write_text(json.dumps(stored), encoding="utf-8")
         if folder.exists():  # a damaged one: `_load` refused it
             shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lm.errors import UserError
+from lm.system.errors import UserError
 
 EVAL_WINDOW = 512
 """Tokens that evaluation takes at a time. A bound on memory; no figure depends on it."""

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lm.errors import UserError
-from lm.evaluation.base import AUTO, Evaluator, Reader, Reading, Scored, number, unchanged
+from lm.evaluation.evaluator import AUTO, Evaluator, Reader, number
+from lm.evaluation.reading import Reading, Scored, read_stream, unchanged
 from lm.evaluation.static import Static
-from lm.models.base import LanguageModel
-from lm.progress import bar
+from lm.models.interfaces import LanguageModel
+from lm.system.errors import UserError
+from lm.system.terminal import bar
 
 THETAS = [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]
 WEIGHTS = [0.0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
@@ -73,7 +74,7 @@ class Cache(Evaluator):
         weights = WEIGHTS if ready.weight == AUTO else [number(ready.weight)]
         sums = torch.zeros(len(thetas), len(weights), dtype=torch.float64)
         with unchanged(model), bar("cache, on the validation text", len(ids) - 1) as progress:
-            readings = Static(temperature=ready.temperature).read(model.eval(), ids)
+            readings = read_stream(model.eval(), ids, temperature=number(ready.temperature))
             for reading, found in recalled(readings, thetas, self.window):
                 for i, log_probability in enumerate(found):
                     for j, weight in enumerate(weights):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from lm.data.streams import Window, Windows, one_stream
-from lm.errors import UserError
-from lm.evaluation.base import Reader, Reading, device_of, number, token_nats
-from lm.evaluation.static import Static
-from lm.models.base import LanguageModel, State, detach
-from lm.progress import bar, say
+from lm.evaluation.evaluator import Reader, number
+from lm.evaluation.reading import Reading, device_of, read_stream, token_nats
+from lm.models.interfaces import LanguageModel, State, detach
+from lm.system.errors import UserError
+from lm.system.terminal import bar, say
 
 Weights = list[nn.Parameter]
 
@@ -64,7 +64,7 @@ class Dynamic(Reader):
 
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
         if self.lr == 0:
-            yield from Static(temperature=self.temperature).read(model, ids)
+            yield from read_stream(model, ids, temperature=number(self.temperature))
             return
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         if not weights:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from lm.data.streams import Windows
-from lm.errors import UserError
-from lm.evaluation.base import Evaluator, Scored, device_of, number
-from lm.models.base import LanguageModel
+from lm.evaluation.evaluator import Evaluator, number
+from lm.evaluation.reading import Scored, device_of
+from lm.models.interfaces import LanguageModel
+from lm.system.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 
-from lm.data.streams import EVAL_WINDOW, one_stream
-from lm.errors import UserError
-from lm.evaluation.base import Reader, Reading, device_of, number, token_nats
-from lm.models.base import LanguageModel
+from lm.data.streams import EVAL_WINDOW
+from lm.evaluation.evaluator import Reader, number
+from lm.evaluation.reading import Reading, read_stream
+from lm.models.interfaces import LanguageModel
+from lm.system.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,4 @@ class Static(Reader):
             raise UserError(f"evaluator.window must be at least 1; got {self.window}")
 
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
-        device, state = device_of(model), None
-        for window in one_stream(ids, self.window):
-            with torch.inference_mode():  # not around the yield: the mode would leak into the caller
-                state = state or model.initial_state(1)
-                hidden, state = model(window.inputs.to(device), state)
-                nats = token_nats(model.head, hidden, window.targets.to(device), number(self.temperature))
-            yield Reading(window.targets[0], nats[0], hidden[0])
+        yield from read_stream(model, ids, self.window, number(self.temperature))

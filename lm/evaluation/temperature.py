@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lm.evaluation.static import Static
-from lm.models.base import LanguageModel
-from lm.progress import bar, say
+from lm.evaluation.reading import read_stream
+from lm.models.interfaces import LanguageModel
+from lm.system.terminal import bar, say
 
 TEMPERATURES = [0.02 * k for k in range(40, 66)]
 """What is tried, .80 to 1.30. Melis et al. (2020) multiply logits by .8 to 1, which counters overfitting: 1 to 1.25."""
@@ -18,7 +18,7 @@ def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
     """The temperature in `TEMPERATURES` with the least nats over ids [N], found in one reading with fixed weights."""
     sums = torch.zeros(len(TEMPERATURES), dtype=torch.float64)
     with bar("temperature, on the validation text", len(ids) - 1) as progress:
-        for words, _, hidden in Static().read(model, ids):
+        for words, _, hidden in read_stream(model, ids):
             with torch.inference_mode():
                 logits, targets = model.head.logits(hidden).float(), words.to(hidden.device)  # n, V
                 for k, temperature in enumerate(TEMPERATURES):

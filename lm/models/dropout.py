@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lm.errors import UserError
+from lm.system.errors import UserError
 
 Per = Literal["window", "step"]
 """How long a mask lasts: a whole window (locked, variational), or one time step."""

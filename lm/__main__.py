@@ -1,0 +1,47 @@
+"""Every command from any folder: `python -m lm train +experiment=quickstart`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from lm.cli.command import command
+from lm.config.unknown_key import did_you_mean
+
+COMMANDS = {
+    "train": "train a language model, test it, sample from it",
+    "sample": "text from a trained model",
+    "evaluate": "nats, tokens and perplexity of a text under a trained model",
+    "distance": "how far words lie apart, and which are nearest",
+    "compare": "a report of runs beside one another",
+    "tbptt": "what detaching the state buys, measured and drawn",
+    "benchmark": "how fast, against the plain loop and the floor of bare matrix products",
+}
+
+
+def run(name: str) -> None:
+    """The command `name` with the arguments of this process; ends the process."""
+
+    def task(cfg: Any) -> Any:
+        # Torch and Lightning take seconds to import: --help does without them.
+        return getattr(importlib.import_module(f"lm.commands.{name}"), name)(cfg)
+
+    command(name, task)
+
+
+def main() -> None:
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h"):
+        width = max(map(len, COMMANDS))
+        print("python -m lm COMMAND [settings]; each has its own --help\n")
+        print("\n".join(f"  {one:<{width}}  {about}" for one, about in COMMANDS.items()))
+    elif name in COMMANDS:
+        sys.argv[1:] = rest
+        run(name)
+    else:
+        sys.exit(f"error: {name}: there is no such command. {did_you_mean(name, COMMANDS)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""What happens beside training: progress, checkpoints, what TensorBoard shows."""

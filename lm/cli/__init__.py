@@ -1,0 +1,1 @@
+"""The command line: arguments as people type them, errors as sentences, help."""

@@ -1,0 +1,103 @@
+"""The command line as people type it, made into what Hydra's grammar takes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lm.config.conf_folder import CONF
+from lm.system.errors import UserError
+
+FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
+FREE_TEXT |= {"checkpoint", "weights_from", "data.train", "data.valid", "data.test"}
+FREE_LISTS = {"words", "runs", "prompts", "sampler.bad_words"}
+FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
+
+
+def for_hydra(arguments: list[str], command: str) -> list[str]:
+    """A whole command line as Hydra takes it. Raises UserError for what can be told before Hydra begins."""
+    arguments = keep_record(run_folder(arguments)) if command == "train" else arguments
+    # Hydra's parser takes -m only in front of the settings; people put it anywhere.
+    sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
+    settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    return sweep + [quote(without_group(argument), bool(sweep)) for argument in settings]
+
+
+def without_group(argument: str) -> str:
+    """`logger=null` as Hydra has it: `~logger`. Raises UserError for a group that a run cannot do without."""
+    key, _, value = argument.partition("=")
+    group = key.lstrip("+")
+    if value != "null" or not (CONF / group).is_dir():
+        return argument
+    if group in ("callbacks", "logger"):
+        return f"~{group}"
+    if "/" in group:
+        raise UserError(f"{argument}: null is set with a dot: {group.replace('/', '.')}=null")
+    raise UserError(f"{argument}: one of the group's options is needed; see --help")
+
+
+def run_folder(arguments: list[str]) -> list[str]:
+    """A run that goes on does so in its own folder: `checkpoint=DIR` sets Hydra's folder too.
+
+    Raises UserError for `checkpoint=last` where no folder is named, and for a folder without a checkpoint: before
+    Hydra writes into it.
+    """
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if given.get("hydra.run.dir") == "":
+        raise UserError("hydra.run.dir is empty; name a folder: hydra.run.dir=DIR")
+    checkpoint = given.get("checkpoint", "").strip("'\"")
+    if not checkpoint or "hydra.run.dir" in given or "hydra.sweep.dir" in given:
+        return arguments
+    if checkpoint == "last":
+        raise UserError("checkpoint=last goes on in the folder of the run: name it with hydra.run.dir=DIR")
+    folder = Path(checkpoint).expanduser()
+    if not folder.is_dir():
+        return arguments
+    folder = folder.parent if folder.name == "checkpoints" else folder
+    if not any((folder / "checkpoints").glob("*.ckpt")):
+        raise UserError(f"checkpoint: {folder} holds no checkpoint; name a checkpoint file or the folder of a run")
+    return [*arguments, f"hydra.run.dir={_quoted(str(folder))}"]
+
+
+def keep_record(arguments: list[str]) -> list[str]:
+    """Hydra's record of how a run was started stays in its folder when another command goes on there, or is refused."""
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    folder = given.get("hydra.run.dir", "").strip("'\"")
+    kept = folder and (Path(folder).expanduser() / ".hydra").is_dir() and "hydra.output_subdir" not in given
+    return [*arguments, "hydra.output_subdir=null"] if kept else arguments
+
+
+def quote(argument: str, sweeping: bool = False) -> str:
+    """Quote the value of a free-text setting, so that Hydra's grammar takes it as it was typed.
+
+    `prompt=it's` -> `prompt='it\\'s'`; `words=[n't,<unk>]` -> `words=['n\\'t','<unk>']`. What is already quoted, and
+    every other setting, stays; in a sweep a comma separates values as everywhere.
+    """
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("+")
+    if not equals or not value or _is_quoted(value) or value in ("null", "???"):
+        return argument
+    if sweeping and "," in value and (name in FREE_TEXT or "],[" in value):
+        return argument
+    if name in FREE_TEXT:
+        # OmegaConf would read ${...} as a reference to another setting; in text it is text.
+        text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
+        return f"{key}={_quoted(text)}"
+    if name in FOLDERS and ("=" in value or not value.isascii()):
+        return f"{key}={_quoted(value)}"
+    if name in FREE_LISTS and value.startswith("[") and value.endswith("]"):
+        words = re.findall(r"\s*('[^']*'|\"[^\"]*\"|[^,]+)\s*(?:,|$)", value[1:-1])
+        words = [word.strip() for word in words if word.strip()]
+        return f"{key}=[{','.join(word if _is_quoted(word) else _quoted(word) for word in words)}]"
+    return argument
+
+
+def _is_quoted(value: str) -> bool:
+    return len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+
+
+def _quoted(value: str) -> str:
+    # In Hydra's grammar a backslash is an escape only in front of a quote, and at a value's very end.
+    escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
+    escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
+    return f"'{escaped}'"

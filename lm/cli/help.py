@@ -1,0 +1,109 @@
+"""What `--help` prints: made from conf/ itself, where each option's first line says what it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from lm.cli.program import program
+from lm.config.conf_folder import CONF
+
+EXAMPLES = {
+    "train": """\
+  python train.py                                          the classic exercise on the Penn Treebank
+  python train.py +experiment=quickstart                   a minute of training on text inside Python
+  python train.py +experiment=no_tf                        without teacher forcing, one update a token
+  python train.py data=text data.train=book.txt            any text of yours; one file is split
+  python train.py model.num_layers=2 model.dropout=0.5     a larger model
+  python train.py optim=sgd optim/schedule=epoch_decay     another optimiser, another schedule
+  python train.py tbptt.windows=4                          gradients over four windows, one update for them
+  python train.py -m forcing=teacher,free_running seed=1,2 a sweep: every combination, a table at the end
+  python train.py +sweep=teacher_forcing hydra.sweep.dir=S a prepared sweep; started again, it goes on
+  python train.py checkpoint=runs/2026-01-31/12-00-00      go on where that run stopped""",
+    "sample": """\
+  python scripts/sample.py checkpoint=RUN prompt="the company" sampler=nucleus
+  python scripts/sample.py checkpoint=RUN sampler=greedy sampler.bad_words=[<unk>] prompt_file=-""",
+    "evaluate": """\
+  python scripts/evaluate.py checkpoint=RUN split=valid out=figures.json
+  python scripts/evaluate.py checkpoint=RUN text="the company said"
+  python scripts/evaluate.py checkpoint=RUN evaluator=free_running
+  python scripts/evaluate.py checkpoint=RUN evaluator=cache evaluator.theta=auto
+  python scripts/evaluate.py checkpoint=RUN evaluator=dynamic evaluator.lr=1e-4""",
+    "compare": """\
+  python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
+  python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
+    "benchmark": """\
+  python scripts/benchmark.py                              everything, some twenty minutes; nothing else should run
+  python scripts/benchmark.py sections=[training] rounds=7 out=figures.json
+  python scripts/benchmark.py sections=[sampling] sizes.hidden_size=650 sizes.num_layers=2""",
+    "distance": """\
+  python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
+    "tbptt": """\
+  python scripts/tbptt.py                                  two or three minutes on two cores; a report in ./tbptt-report
+  python scripts/tbptt.py checkpoint=RUN out=answers       how far gradients reach in a trained model too
+  python scripts/tbptt.py windows=[1,2,4] lengths=[30,60] rounds=1 streams=[10,100]
+  python scripts/tbptt.py sizes.embedding_size=128 sizes.hidden_size=1024 sizes.vocab_size=10000 streams=[10,100]""",
+}
+
+
+def help_text(root: str) -> str:
+    """The help of the command whose root file is conf/`root`.yaml."""
+    file = CONF / f"{root}.yaml"
+    defaults = OmegaConf.to_container(OmegaConf.load(file))["defaults"]  # type: ignore[call-overload, index]
+    chosen = {key: value for entry in defaults if isinstance(entry, dict) for key, value in entry.items()}
+    parts = [_about(file), "Groups, chosen with group=option, and their settings, set with group.setting=value:"]
+    parts += [_group(name, option) for name, option in chosen.items() if (CONF / name).is_dir()]
+    if root == "train":
+        parts += [_group(name, None) for name in ("experiment", "sweep")]
+    settings = "\n".join(f"  {line}" for line in _settings(file))
+    typed = "python train.py" if root == "train" else f"python scripts/{root}.py"
+    examples = EXAMPLES[root].replace(typed, program(root))
+    parts += [f"Settings of their own:\n{settings}", f"Examples:\n{examples}"]
+    parts.append("--cfg job prints the configuration without running it; --hydra-help is about Hydra's own options.")
+    return "\n\n".join(parts)
+
+
+def _group(name: str, chosen: str | None) -> str:
+    """A group: its options with the first sentence of what they say, and the settings of the chosen one."""
+    lines = [f"{name}" if chosen else f"+{name}=..."]
+    files = sorted((CONF / name).glob("*.yaml"))
+    width = max(len(file.stem) for file in files)
+    for file in files:
+        mark = "*" if file.stem == chosen else " "
+        lines.append(f"  {mark} {file.stem:<{width}}  {_first_sentence(_about(file))}")
+    for folder in sorted(path for path in (CONF / name).iterdir() if path.is_dir()):
+        options = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        lines.append(f"    {name}/{folder.name}= {options}")
+    if chosen:
+        lines += [f"      {line}" for line in _settings(CONF / name / f"{chosen}.yaml")]
+    return "\n".join(lines)
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<!\bet al)\. ", text, maxsplit=1)[0].rstrip(".")
+
+
+def _about(file: Path) -> str:
+    """The comment at a configuration file's head."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines if not line.startswith("# @package")]
+    comment = []
+    for line in head:
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return " ".join(comment)
+
+
+def _settings(file: Path) -> list[str]:
+    """The lines of a configuration file that set something, comments beside them included."""
+    lines, inside = [], ""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith((" ", "#")):
+            inside = line.split(":")[0]
+        said = line.strip() and not line.startswith("#") and "_target_" not in line
+        if said and inside not in ("defaults", "hydra"):
+            lines.append(line)
+    return lines

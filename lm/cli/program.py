@@ -1,0 +1,13 @@
+"""How a command was called, for sentences that say what to type next."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def program(command: str) -> str:
+    """`python train.py`, `python scripts/sample.py`, or `python -m lm sample` where that is how this program runs."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return f"python -m lm {command}"
+    return "python train.py" if command == "train" else f"python scripts/{command}.py"

@@ -1,0 +1,76 @@
+"""What the scripts read before they begin: a checkpoint, a precision, words and texts as typed or from a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lm.config.unknown_key import did_you_mean
+from lm.data.vocabulary import Vocab
+from lm.runs.trained import Trained, load
+from lm.system.devices import device
+from lm.system.errors import UserError
+from lm.system.files import writable
+
+
+def plain_node(node: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+
+
+def load_trained(cfg: DictConfig) -> Trained:
+    if OmegaConf.is_missing(cfg, "checkpoint"):
+        raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
+    if cfg.checkpoint == "last":
+        raise UserError("checkpoint=last is for train.py; name a checkpoint file or a run's folder: checkpoint=PATH")
+    for name in ("out", "per_token"):
+        if cfg.get(name):
+            writable(cfg[name], name)  # said before the work is done
+    trained = load(cfg.checkpoint, cfg.trust)
+    if "accelerator" in cfg:
+        trained.model.to(device(cfg.accelerator.accelerator))
+    return trained
+
+
+def asked_precision(cfg: DictConfig, *known: str) -> str:
+    """What `accelerator.precision` says; `auto` is exact fp32 here. Raises UserError for what a script cannot do."""
+    precision = str(cfg.accelerator.precision)
+    if precision not in known:
+        raise UserError(f"accelerator.precision={precision}: choose one of {', '.join(known)}")
+    if precision == "int8" and device(cfg.accelerator.accelerator).type != "cpu":
+        raise UserError("accelerator.precision=int8 is for the processor: choose accelerator=cpu as well")
+    return precision
+
+
+def known_word(vocab: Vocab, word: str) -> int:
+    if word not in vocab:
+        raise UserError(
+            f"{word!r} is not among the {len(vocab):,} {vocab.unit}s of this model. {_near(word, vocab)}"
+            + ("Write <unk> for an unknown word" if vocab.unit == "word" else "Leave it out")
+        )
+    return vocab.id(word)
+
+
+def _near(word: str, vocab: Vocab) -> str:
+    hint = did_you_mean(word, vocab.words)
+    return f"{hint} " if hint.startswith("Did") else ""
+
+
+def asked_text(given: str | None, file: str | None, name: str) -> str | None:
+    """Text from the command line, a file, or standard input (`-`)."""
+    if given is not None and file is not None:
+        raise UserError(f"{name} and {name}_file are both given; choose one")
+    if file is None:
+        return given
+    if file == "-" and sys.stdin is None:
+        raise UserError(f"{name}_file=-: standard input is closed; name a file")
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{name}_file: {file} is not UTF-8; convert it first, for example with iconv") from None

@@ -1,0 +1,65 @@
+"""`lm.train([...])`: the command `train` as a function, for a notebook or a program."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from lm.cli.arguments import for_hydra
+from lm.cli.error_sentences import explain
+from lm.commands import train as command
+from lm.config.compose import composed, register
+from lm.runs.result import read_result
+from lm.system.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: its folder, which `lm.load` takes, and what its result.json says."""
+
+    folder: Path
+    result: dict[str, Any]
+
+
+def train(overrides: Sequence[str] = ()) -> Trained:
+    """Train as `python train.py` does with the same settings: `lm.train(["+experiment=quickstart", "seed=1"])`.
+
+    The run goes into the folder that `hydra.run.dir=DIR` names, else into one below runs/. Raises UserError for a
+    mistake, in one sentence.
+    """
+    register()
+    try:
+        settings = for_hydra(list(overrides), "train")
+        if "-m" in settings:
+            raise UserError("lm.train runs one job: leave -m out, and call it once for each setting")
+        cfg = composed("train", settings, with_hydra=True)
+        folder = Path(OmegaConf.to_container(cfg.hydra.run, resolve=True)["dir"]).expanduser().resolve()  # type: ignore[index, call-overload]
+        with open_dict(cfg):
+            del cfg["hydra"]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, "train")) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    with _logged(folder / "train.log"):
+        command.train(cfg, folder, [setting for setting in settings if not setting.startswith("hydra.")])
+    return Trained(folder, read_result(folder))
+
+
+@contextmanager
+def _logged(file: Path) -> Iterator[None]:
+    """While inside, what is said goes into a file too, as Hydra has it for a command."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

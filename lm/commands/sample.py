@@ -1,0 +1,32 @@
+"""`sample.py`: a trained model and a prompt to text on standard output."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from omegaconf import DictConfig
+
+from lm.commands.inputs import asked_precision, asked_text, known_word, load_trained, plain_node
+from lm.config.build import build
+from lm.models.kernels.int8 import int8_weights
+from lm.sampling.generate import generate
+from lm.system.errors import UserError
+
+SEPARATOR = "---"
+
+
+def sample(cfg: DictConfig) -> None:
+    """Print text from a checkpoint to standard output, several sequences with a line `---` between them."""
+    trained = load_trained(cfg)
+    sampler = build(plain_node(cfg.sampler), "sampler")
+    text = asked_text(cfg.prompt, cfg.prompt_file, "prompt")
+    prompt = (
+        None if text is None else [known_word(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
+    )
+    if not 0 <= cfg.seed < 2**63:
+        raise UserError(f"seed must be 0 or more, and fit into 64 bits; got {cfg.seed}")
+    generator = torch.Generator().manual_seed(cfg.seed)
+    with int8_weights(trained.model) if asked_precision(cfg, "auto", "32-true", "int8") == "int8" else nullcontext():
+        ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
+    print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))

@@ -1,0 +1,66 @@
+"""The end of a sweep: one table of all its jobs, best first, and a report. Reads what the jobs wrote."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from lm.config.trust import foreign
+from lm.runs.result import RESULT, read_result, score
+from lm.system.errors import UserError
+
+
+class SweepTable(Callback):
+    """Hydra's hook behind the last job of `--multirun`; `report`: whether the page of compare.py is made, too."""
+
+    def __init__(self, report: bool = True) -> None:
+        self.report = report
+        self.trusted: dict[str, None] = {}  # foreign code that the jobs ran, and so may the report
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        settings: Any = OmegaConf.to_container(config)
+        self.trusted |= dict.fromkeys(foreign({group: node for group, node in settings.items() if group != "hydra"}))
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
+        if self.report:
+            print(f"  report: {_report(folder, tuple(self.trusted))}", flush=True)
+
+
+def _report(folder: Path, trusted: tuple[str, ...]) -> str:
+    """Make the page beside the jobs; its path, or a sentence why there is none: the sweep itself is finished."""
+    from lm.studies.comparison.report import report  # a second of imports, wanted only here
+    from lm.studies.comparison.settings import Settings
+
+    later = f"python scripts/compare.py {shlex.quote(f'runs=[{folder}]')}"
+    try:
+        return str(report([str(folder)], folder / "report", Settings(trust=trusted)))
+    except UserError as error:
+        return f"none: {error}"
+    except Exception as error:  # whatever it is, it must not turn a finished sweep into a failed one
+        return f"none: {type(error).__name__}: {' '.join(str(error).split())}; for the details: {later}"
+
+
+def table(folder: Path) -> str:
+    """The jobs of a sweep's folder: what was set, perplexities, time; failed ones last, with the reason."""
+    jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
+    jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
+    typed = [result.get("overrides") or [] for _, result in jobs]
+    common = [override for override in typed[0] if all(override in other for other in typed)] if typed else []
+    rows = [("job", "valid", "test", "epoch", "time", "settings")]
+    for path, result in jobs:
+        settings = " ".join(override for override in result.get("overrides") or [] if override not in common)
+        if result["status"] == "completed":
+            valid, test = (f"{result[split].get('perplexity') or float('inf'):.2f}" for split in ("valid", "test"))
+            rows.append((path.name, valid, test, str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings))
+        else:
+            rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = ["  " + "  ".join([*map(str.ljust, row[:5], widths), row[5]]) for row in rows]
+    shared = [f"  all with {' '.join(common)}"] if common else []
+    return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])

@@ -1,0 +1,229 @@
+"""`train.py`: from settings to a finished run. `_run` is the list of what happens; the steps stand below it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+
+from lm.cli.program import program
+from lm.config.build import build
+from lm.config.hydra_job import output_folder, sweeping, typed_overrides
+from lm.config.rules_across_groups import check_rules
+from lm.config.schemas import TBPTT, FreeRunningTest
+from lm.config.trust import foreign
+from lm.data.corpus import Corpus
+from lm.data.datamodule import CorpusDataModule
+from lm.models.interfaces import LanguageModel
+from lm.runs import resume
+from lm.runs.checkpoint import Description, load_weights, read
+from lm.runs.provenance import provenance
+from lm.runs.result import Result, score, summary
+from lm.runs.run_folder import RunFolder
+from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start
+from lm.sampling import texts
+from lm.system.devices import device
+from lm.system.errors import UserError
+from lm.system.files import claimed
+from lm.system.memory import keep_freed_memory
+from lm.system.precision import allow_tf32, training_precision
+from lm.system.signals import Interrupted, StopRequest, listening
+from lm.system.terminal import say, show
+from lm.training.free_running_test import free_running
+from lm.training.module import LanguageModule
+from lm.training.run_context import RunContext
+from lm.training.trainer import make_module, make_trainer, quiet_libraries, told
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of, once all of it is there."""
+
+    device: torch.device
+    precision: str | int | None
+    corpus: Corpus
+    model: LanguageModel
+    context: RunContext
+    trainer: pl.Trainer
+    module: LanguageModule
+
+
+def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | None = None) -> float:
+    """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder (Hydra's if None).
+
+    Returns the best validation perplexity, for sweepers. result.json is there from the start, so that a killed run
+    is told from a finished one; a mistake noticed before training begins leaves that of an earlier run alone. A job
+    that a sweep's folder holds finished already is kept as it is. `overrides`: as typed (None: Hydra knows). Raises
+    UserError, also while another process is at work in the folder.
+    """
+    quiet_libraries()
+    path = (run_dir or output_folder()).resolve()
+    with claimed(path):
+        return _run(read_settings(cfg, overrides), RunFolder(path))
+
+
+def _run(asked: Asked, folder: RunFolder) -> float:
+    started, result = time.perf_counter(), Result(asked.config, asked.config.get("seed"), asked.overrides)
+    with recorded(result, folder) as begin:
+        start = choose_start(asked, folder, result)
+        if is_kept(start, folder):
+            return score(folder.earlier)
+        check_rules(start.config, RunContext.names())
+        say_start(start, asked, folder)
+        with listening() as stop:
+            run = prepare(start, folder, stop)
+            begin()
+            fit(run, start, folder)
+            test(run, folder, result)
+            measure_free_running(run, result)
+            collect(run, result)
+            report(run, result, folder, started)
+            stop.obey()  # the run is finished; a sweep is not to go on
+    return score(vars(result))
+
+
+@contextmanager
+def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
+    """While inside, however it ends, result.json says so; yields what is to be called when training begins.
+
+    Until then an earlier run's result.json stays as it is.
+    """
+    started, began = time.perf_counter(), False
+
+    def begin() -> None:
+        nonlocal began
+        began = True
+        result.write(folder.path)
+
+    try:
+        yield begin
+    except Interrupted as interrupted:
+        result.error = str(interrupted)
+        if began and result.status != "completed":
+            result.error += f"; go on with checkpoint={folder.path}"
+            interrupted.add_note(f"go on with: {going_on(folder.path, foreign(result.config))}")
+        raise
+    except BaseException as error:
+        error = told(error)
+        result.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise error from None
+    finally:
+        result.seconds = time.perf_counter() - started
+        if began or not folder.holds_run:
+            result.write(folder.path)
+
+
+def going_on(run_dir: Path, trusted: list[str]) -> str:
+    """What to type to resume a run that was stopped, and has `trusted` parts that conf/ does not know."""
+    if sweeping():
+        return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
+    said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+    return f"{program('train')} {shlex.join(said)}"
+
+
+def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
+    """The device, the text, the model, and Lightning's part. Nothing in the run's folder changes."""
+    config = start.config
+    on = device(config["accelerator"]["accelerator"])  # said before anything is read or built
+    precision, line = training_precision(
+        on.type, config["accelerator"]["precision"], config["forcing"].get("update", "window")
+    )
+    say(line)
+    allow_tf32(precision != "32-true")
+    keep_freed_memory()
+    pl.seed_everything(config["seed"], verbose=False)
+    corpus: Corpus = build(config["data"], "data")
+    if TBPTT(**config["tbptt"]).random_length:
+        corpus.randomise_windows(config["seed"])
+    model = make_model(start, corpus)
+    sampler = build(config["sampler"], "sampler")
+    sampler.banned(corpus.vocab)  # a word that it cannot ban is told now, not after an epoch
+    about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.checksums))
+    swept, path = typed_overrides() if sweeping() else [], str(folder.path)
+    context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
+    trainer = make_trainer(config, context, precision)
+    return Run(on, precision, corpus, model, context, trainer, make_module(config, corpus, model, trainer))
+
+
+def make_model(start: Start, corpus: Corpus) -> LanguageModel:
+    """The model with its first weights: a checkpoint's, another run's, or its own. Raises UserError for a misfit."""
+    config, ids = start.config, corpus.ids["train"]
+    model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
+    model.head.prepare(torch.from_numpy(np.bincount(ids, minlength=len(corpus.vocab))))
+    if start.file is not None:
+        resume.same_text(start.saved, corpus.vocab, corpus.tokens, start.file)
+        load_weights(model, start.saved, start.file)  # Lightning does it again; here a misfit gets a sentence
+    elif config.get("weights_from"):
+        resume.take_weights(model, config["weights_from"], corpus.vocab)
+    else:
+        build(config["init"], "init").apply(model, ids)
+    return model
+
+
+def fit(run: Run, start: Start, folder: RunFolder) -> None:
+    """Train, from a folder that is as the checkpoint left it."""
+    if start.file is not None and not start.here:
+        folder.bring_along(start.file)
+    if start.here or folder.earlier:
+        folder.cut_curves(start.saved["events"] if start.here else {})
+    run.trainer.fit(run.module, datamodule=CorpusDataModule(run.corpus), ckpt_path=start.file, weights_only=True)
+
+
+def test(run: Run, folder: RunFolder, result: Result) -> None:
+    """The best checkpoint on the test text; where none was kept, the last weights, and that is said."""
+    best, module = folder.best(), run.module
+    if best is not None:
+        load_weights(module.model, read(best), best)
+    elif module.best_epoch not in (None, run.trainer.current_epoch):
+        say(f"no checkpoint was kept: the test is of the last weights, not of epoch {module.best_epoch}, the best one")
+    run.trainer.test(module, datamodule=CorpusDataModule(run.corpus), verbose=False)
+    run.model.to(run.device)  # Lightning has taken it back to the processor
+    result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}
+    result.valid = dict(module.best_score)
+    result.test = module.scores["test"].as_dict() if "test" in module.scores else {}
+    for split, figures in (("valid", result.valid), ("test", result.test)):
+        if figures and (own := run.corpus.source_perplexity(split)) is not None:
+            figures["source"] = own
+
+
+def measure_free_running(run: Run, result: Result) -> None:
+    settings, trainer = run.context.config.get("free_running"), run.trainer
+    if not settings:
+        return
+    limits = {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}
+    found = free_running(run.model, run.corpus, FreeRunningTest(**settings), limits, run.context.stop)
+    for split, figures in found.items():
+        (result.valid if split == "valid" else result.test)["free_running"] = figures
+        for logger in trainer.loggers:
+            perplexity = {f"{split}/free_running_perplexity": figures["perplexity"]}
+            logger.log_metrics(perplexity, step=run.module.windows)
+
+
+def collect(run: Run, result: Result) -> None:
+    """What else the result says: samples, counts, speed, where its figures come from."""
+    module, context = run.module, run.context
+    result.samples = texts(run.model, context.sampler, context.vocab, context.seed)
+    result.vocabulary = len(context.vocab)
+    result.parameters = sum(weight.numel() for weight in run.model.parameters())
+    result.precision = run.precision
+    result.training = {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")}
+    result.tokens_per_second = module.tokens_per_second
+    result.provenance = context.description.provenance
+
+
+def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
+    """The end of the curves, and the table for the person."""
+    for logger in run.trainer.loggers:
+        if run.module.best_epoch:
+            logger.log_metrics({"best/valid_perplexity": run.module.best}, step=run.module.windows)
+        logger.finalize("success")
+    result.status, result.error, result.seconds = "completed", None, time.perf_counter() - started
+    show(summary(result, folder.path), folder.path)

@@ -1,0 +1,1 @@
+"""conf/ on the side of the code: schemas, rules, objects from settings, trust."""

@@ -1,0 +1,166 @@
+"""From a piece of configuration to the object it describes, its keys and values checked on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, Union
+
+from lm.config.conf_folder import CONF
+from lm.config.unknown_key import chosen_with_slash, unknown_setting
+from lm.system.errors import UserError
+
+TARGET = "_target_"
+MISSING = "???"
+
+
+def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None) -> Any:
+    """Call the class or function that `node["_target_"]` names with the node's other keys.
+
+    `path` is where the node stands in the configuration, for messages. `available` holds objects of the running
+    program (a vocabulary's size, a folder), handed to targets that take an argument of that name. A key that the
+    target does not take, and a value that does not fit its annotation, raise UserError. Before a configuration out of a
+    checkpoint comes here, see `lm.config.trust`.
+    """
+    target, settings, extra = _resolved(node, path, available or {})
+    hints = _hints(target)
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and TARGET in value:
+            settings[key] = build(value, f"{path}.{key}", available)
+            if not fits(settings[key], hints.get(key, Any)):
+                raise UserError(f"{path}.{key}.{TARGET}: {value[TARGET]} makes no {describe(hints[key])}")
+    return target(**settings, **extra)
+
+
+def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> None:
+    """All that `build` would find wrong with a configuration, without calling anything.
+
+    `available` names the objects that will be at hand. For mistakes that are better told before a long wait.
+    """
+    _, settings, _ = _resolved(node, path, dict.fromkeys(available))
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and TARGET in value:
+            check(value, f"{path}.{key}", available)
+
+
+def _resolved(
+    node: Mapping[str, Any], path: str, available: Mapping[str, Any]
+) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+    """The target of a node, its settings, and what of `available` it takes; nested nodes are left as they are."""
+    if not isinstance(node, Mapping) or TARGET not in node:
+        raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
+    target = _find(str(node[TARGET]), path)
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)  # no settings: nothing names them
+    signature, hints = inspect.signature(target), _hints(target)
+    parameters = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind not in variadic}
+    settings = {str(key): value for key, value in node.items() if key != TARGET}
+    for key, value in settings.items():
+        if key not in parameters:
+            known = [name for name in parameters if name not in available]
+            raise UserError(unknown_setting(path, key, known))
+        if value == MISSING:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+        settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")
+    extra = {name: thing for name, thing in available.items() if name in parameters and name not in settings}
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in settings and key not in extra:
+            raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
+    return target, settings, extra
+
+
+def _value(value: Any, hint: Any, path: str) -> Any:
+    if isinstance(value, Mapping) and TARGET in value:
+        return value
+    if not fits(value, hint):
+        *group, last = path.split(".")
+        if isinstance(value, str) and (CONF / "/".join(group) / last).is_dir():
+            raise UserError(chosen_with_slash(path, value))
+        raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise UserError(f"{path} must be a finite number; got {number}")
+        if isinstance(number, int) and abs(number) >= 2**63:
+            raise UserError(f"{path} must fit into 64 bits; got {number}")
+    if typing.get_origin(hint) is tuple:  # YAML knows lists only
+        return tuple(value)
+    return float(value) if hint is float else value
+
+
+def _find(name: str, path: str) -> Callable[..., Any]:
+    module_name, _, attribute = name.rpartition(".")
+    unknown = UserError(f"{path}.{TARGET}: there is no {name}; name a class or function as package.module.Name")
+    try:
+        target = getattr(importlib.import_module(module_name), attribute)
+    except (AttributeError, ValueError):
+        raise unknown from None
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise unknown from None
+        raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
+    if inspect.isabstract(target):
+        lacking = ", ".join(sorted(target.__abstractmethods__))
+        raise UserError(f"{path}.{TARGET}: {name} cannot be built: it does not define {lacking}")
+    if not callable(target):
+        raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
+    return target
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    # A dataclass's fields may come from a base in another module, whose names its own __init__ does not know.
+    by_init = inspect.isclass(target) and not dataclasses.is_dataclass(target)
+    function = target.__init__ if by_init else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):
+        return {}  # annotations that cannot be read are not checked
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value from YAML suits an annotation. Annotations beyond YAML's types are taken on trust."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is Literal:
+        return any(value == argument and type(value) is type(argument) for argument in arguments)
+    if origin in (list, tuple, Sequence):
+        if not isinstance(value, (list, tuple)):
+            return False
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            return len(value) == len(arguments) and all(map(fits, value, arguments))
+        return all(fits(item, arguments[0]) for item in value) if arguments else True
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if hint in (None, types.NoneType):
+        return value is None
+    if origin in (dict, Mapping):
+        return isinstance(value, Mapping)
+    # Library classes, as in Lightning's signatures: no value out of YAML is one. What is no class is not checked.
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
+
+
+def describe(hint: Any) -> str:
+    """An annotation in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(argument) for argument in arguments)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+        return f"a list of {len(arguments)}: {', '.join(map(describe, arguments))}"
+    if origin in (list, tuple, Sequence):
+        return f"a list of {describe(arguments[0])}" if arguments else "a list"
+    names: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    names |= {types.NoneType: "null", None: "null", timedelta: "a time as DD:HH:MM:SS"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))

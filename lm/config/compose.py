@@ -1,0 +1,50 @@
+"""What conf/ and a command line give together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from lm.config.conf_folder import CONF
+from lm.config.schemas import (
+    BenchmarkConfig,
+    CompareConfig,
+    DistanceConfig,
+    EvaluateConfig,
+    SampleConfig,
+    TBPTTReportConfig,
+    TrainConfig,
+)
+
+
+def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+    """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors.
+
+    `with_hydra`: Hydra's own settings, such as the folder of a run, are there too.
+    """
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(root, overrides=list(overrides), return_hydra_config=with_hydra)
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def register() -> None:
+    """Make the schemas known to Hydra under the names that the root files of conf/ list first."""
+    store = ConfigStore.instance()
+    for name, node in (
+        ("train_schema", TrainConfig),
+        ("sample_schema", SampleConfig),
+        ("evaluate_schema", EvaluateConfig),
+        ("distance_schema", DistanceConfig),
+        ("compare_schema", CompareConfig),
+        ("benchmark_schema", BenchmarkConfig),
+        ("tbptt_schema", TBPTTReportConfig),
+    ):
+        store.store(name=name, node=node)

@@ -1,0 +1,30 @@
+"""What Hydra says of the job at hand, where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain containers; a group that was taken out (`~logger`) is an empty one."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
+
+
+def sweeping() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def typed_overrides() -> list[str]:
+    """The settings of this job as typed, in a sweep its own share of them."""
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def output_folder() -> Path:
+    """Where this job is to leave its files."""
+    return Path(HydraConfig.get().runtime.output_dir)

@@ -1,0 +1,109 @@
+"""Rules that span several groups of a training configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from omegaconf import MISSING
+
+from lm.config.build import TARGET, check
+from lm.config.schemas import PROFILE, TBPTT, FreeRunningTest, Regularisation, TrainConfig, without_profile
+from lm.config.unknown_key import unknown_top
+from lm.system.errors import UserError
+
+RANDOM = "lm.models.initial.Random"
+
+UNSUPPORTED = {
+    "val_check_interval": "validation stands at the end of an epoch; see trainer.check_val_every_n_epoch",
+    "num_sanity_val_steps": "a validation before training would count as the first one",
+    "gradient_clip_val": "set optim.clip",
+    "accumulate_grad_batches": "see tbptt.windows for one update over several windows",
+    "max_steps": "set trainer.max_epochs and trainer.limit_train_batches",
+}
+"""Settings of Lightning's Trainer that would mean something else here, and what to do instead."""
+
+
+def check_rules(config: Mapping[str, Any], available: Iterable[str]) -> None:
+    """Raise UserError for the first rule that a training configuration breaks.
+
+    `available` names the objects that callbacks and loggers may ask for beside their settings.
+    """
+    every_part_is_known_and_there(config)
+    token_updates_stand_alone(config)
+    seed_fits_every_generator(config["seed"])
+    weights_come_from_one_place(config)
+    trainer_is_one_that_is_supported(config)
+    if config.get("free_running"):
+        FreeRunningTest(**config["free_running"])
+    for group in ("data", "model", "init", "forcing", "optim", "sampler"):
+        check(config[group], group, ["vocab_size"])
+    for group in ("callbacks", "logger"):
+        for name, node in config[group].items():
+            if node is not None:
+                check(node, f"{group}.{name}", available)
+    trainer = ("callbacks", "logger", "default_root_dir", "enable_progress_bar")
+    check(without_profile(config["trainer"]), "trainer", trainer)
+
+
+def every_part_is_known_and_there(config: Mapping[str, Any]) -> None:
+    known = [*TrainConfig.__dataclass_fields__]
+    for key in config:
+        if key not in known:
+            raise UserError(unknown_top(key, known))
+    for key in ("data", "model", "init", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
+        if config.get(key) in (None, MISSING):
+            raise UserError(f"{key} is missing; leave it as it is by default, or choose: python train.py --help")
+
+
+def token_updates_stand_alone(config: Mapping[str, Any]) -> None:
+    """With an update a token there is no window's loss for other settings to act on."""
+    tbptt, regularisation = TBPTT(**config["tbptt"]), Regularisation(**config.get("regularisation", {}))
+    if config["forcing"].get("update") != "token":
+        return
+    for off, said in (
+        (tbptt.windows == 1, f"tbptt.windows={tbptt.windows} keeps gradients over several windows"),
+        (not tbptt.random_length, "tbptt.random_length=true sets a window's rate by its length"),
+        (regularisation == Regularisation(), "regularisation looks at the outputs of a whole window"),
+    ):
+        if not off:
+            raise UserError(
+                f"{said}, forcing.update=token updates at each token: choose forcing.update=window, or leave the "
+                "other one out"
+            )
+
+
+def seed_fits_every_generator(seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed must be between 0 and {2**32 - 1}; got {seed}")
+
+
+def weights_come_from_one_place(config: Mapping[str, Any]) -> None:
+    if config.get("weights_from") == "":  # not `???`, which leaves the null of conf/train.yaml in force
+        raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
+    if config.get("weights_from") and config["init"].get(TARGET) != RANDOM:
+        raise UserError("weights_from brings all weights along, nothing is left for init to set: choose init=random")
+
+
+def trainer_is_one_that_is_supported(config: Mapping[str, Any]) -> None:
+    trainer = config["trainer"]
+    for key, remedy in UNSUPPORTED.items():
+        if key in trainer:
+            raise UserError(f"trainer.{key} is not supported here: {remedy}")
+    devices = {"accelerator.devices": config["accelerator"].get("devices")}
+    for key, value in {**devices, "trainer.num_nodes": trainer.get("num_nodes", 1)}.items():
+        if str(value) != "1":
+            raise UserError(
+                f"{key} must be 1; got {value}: a run uses one device. CUDA_VISIBLE_DEVICES=1 in front of the command "
+                "chooses the second card"
+            )
+    if trainer.get("limit_train_batches") == 0:
+        raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
+    if trainer.get("max_epochs") is None:
+        raise UserError("trainer.max_epochs must be a number, schedules go by it; trainer.max_time may end it earlier")
+    for key in ("max_epochs", "log_every_n_steps", "check_val_every_n_epoch"):
+        value = trainer.get(key)
+        if isinstance(value, int) and value < 1:
+            raise UserError(f"trainer.{key} must be at least 1; got {value}")
+    if not isinstance(trainer.get(PROFILE, False), bool):
+        raise UserError(f"trainer.{PROFILE} must be true or false; got {trainer[PROFILE]!r}")

@@ -1,0 +1,180 @@
+"""The top level of each command's configuration: which settings there are, of which type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from lm.system.errors import UserError
+
+PROFILE = "profile"
+"""The one setting of the group `trainer` that Lightning's Trainer does not know."""
+
+
+@dataclass
+class TBPTT:
+    """Truncated back-propagation through time: how many windows gradients reach back over, and how windows are cut."""
+
+    windows: int = 1
+    random_length: bool = False
+    reset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.windows < 1:
+            raise UserError(f"tbptt.windows must be at least 1; got {self.windows}")
+        if not 0 <= self.reset <= 1:
+            raise UserError(f"tbptt.reset is a probability, between 0 and 1; got {self.reset}")
+
+
+@dataclass
+class Regularisation:
+    """Activation regularisation (Merity et al. 2017): weights of two means of squares that join the training loss.
+
+    `activation` (alpha): of the last layer's output as dropout leaves it. `temporal` (beta): of that output's change
+    from one time step to the next, before dropout.
+    """
+
+    activation: float = 0.0
+    temporal: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("activation", "temporal"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"regularisation.{name} must be finite and not negative; got {getattr(self, name)}")
+
+
+@dataclass
+class FreeRunningTest:
+    """Free-running perplexity of the best checkpoint: `streams` read side by side, the first `limit` windows of each
+    split (None: all)."""
+
+    streams: int = 20
+    limit: int | None = 1000
+
+    def __post_init__(self) -> None:
+        if self.streams < 1:
+            raise UserError(f"free_running.streams must be at least 1; got {self.streams}")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"free_running.limit must be at least 1, or null (all windows); got {self.limit}")
+
+
+@dataclass
+class TrainConfig:
+    """`train.py`: a dictionary for each group of conf/, and the settings that belong to none."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    init: Any = MISSING
+    forcing: Any = MISSING
+    optim: Any = MISSING
+    sampler: Any = MISSING
+    trainer: Any = MISSING
+    accelerator: Any = MISSING
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    tbptt: TBPTT = field(default_factory=TBPTT)
+    regularisation: Regularisation = field(default_factory=Regularisation)
+    free_running: FreeRunningTest | None = field(default_factory=FreeRunningTest)
+    seed: int = 0
+    checkpoint: str | None = None
+    weights_from: str | None = None
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SampleConfig:
+    """`scripts/sample.py`."""
+
+    checkpoint: str = MISSING
+    sampler: Any = MISSING
+    prompt: str | None = None
+    prompt_file: str | None = None
+    accelerator: Any = MISSING
+    seed: int = 0
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class EvaluateConfig:
+    """`scripts/evaluate.py`."""
+
+    checkpoint: str = MISSING
+    evaluator: Any = MISSING
+    split: str = "test"
+    text: str | None = None
+    text_file: str | None = None
+    per_token: str | None = None
+    out: str | None = None
+    accelerator: Any = MISSING
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DistanceConfig:
+    """`scripts/distance.py`."""
+
+    checkpoint: str = MISSING
+    words: list[str] = MISSING
+    words_file: str | None = None
+    neighbours: int = 5
+    out: str | None = None
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CompareConfig:
+    """`scripts/compare.py`."""
+
+    runs: list[str] = MISSING
+    out: str = "comparison"
+    words: list[str] | None = None
+    prompts: list[str] | None = None
+    perplexities: list[float] | None = None
+    confidence: float = 0.95
+    resamples: int = 4000
+    sequences: int = 20
+    sample_words: int = 100
+    frequent: int = 1000
+    neighbours: int = 10
+    accelerator: Any = MISSING
+    seed: int = 0
+    trust: list[str] = field(default_factory=list)
+
+
+@dataclass
+class BenchmarkConfig:
+    """`scripts/benchmark.py`."""
+
+    sections: list[str] = MISSING
+    rounds: int = 5
+    windows: int = 4
+    words: int = 50
+    sizes: Any = MISSING
+    out: str | None = None
+
+
+def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that Lightning's Trainer knows."""
+    return {key: value for key, value in trainer.items() if key != PROFILE}
+
+
+@dataclass
+class TBPTTReportConfig:
+    """`scripts/tbptt.py`."""
+
+    out: str = MISSING
+    checkpoint: str | None = None
+    windows: list[int] = MISSING
+    lengths: list[int] = MISSING
+    streams: list[int] = MISSING
+    updates: int = 4
+    rounds: int = 3
+    reach: int = 120
+    places: int = 8
+    seed: int = 0
+    sizes: Any = MISSING
+    accelerator: Any = MISSING
+    trust: list[str] = field(default_factory=list)

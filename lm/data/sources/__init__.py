@@ -1,0 +1,17 @@
+"""Sources of text, one a file, each with the function that the `data` group names."""
+
+from lm.data.sources.markov_chain import MarkovSource, synthetic
+from lm.data.sources.penn_treebank import PennTreebank, ptb
+from lm.data.sources.pydoc_topics import PydocTopics, pydoc
+from lm.data.sources.text_files import TextFiles, text
+
+__all__ = [
+    "MarkovSource",
+    "PennTreebank",
+    "PydocTopics",
+    "TextFiles",
+    "ptb",
+    "pydoc",
+    "synthetic",
+    "text",
+]

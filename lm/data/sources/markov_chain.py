@@ -1,0 +1,77 @@
+"""Text from a Markov chain, whose entropy is known: what a model can reach at best."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from lm.data.corpus import Corpus
+from lm.data.source import SPLITS, Source
+from lm.data.streams import EVAL_WINDOW
+from lm.data.tokenisation import EOS
+from lm.system.errors import UserError
+
+
+class MarkovSource(Source):
+    """A first-order chain over `words` states, one of them the line's end; rows drawn from a Dirichlet(`alpha`).
+
+    `tokens` is the length of the training text in words; valid and test have a tenth of it each.
+    """
+
+    knows_nats = True
+
+    def __init__(self, words: int = 50, tokens: int = 100_000, alpha: float = 0.1, seed: int = 0) -> None:
+        if words < 2 or tokens < 100 or not 0 < alpha < float("inf") or seed < 0:
+            raise UserError(
+                "data=synthetic needs words >= 2, tokens >= 100, alpha > 0 and source_seed >= 0; "
+                f"got {words}, {tokens}, {alpha} and {seed}"
+            )
+        self.tokens, self.alpha, self.seed = tokens, alpha, seed
+        self.words = [EOS, *(f"w{i}" for i in range(1, words))]
+        rows = np.random.default_rng(seed).dirichlet(np.full(words, alpha), size=words)
+        # A little of the uniform distribution in each row: no transition is impossible, no state a trap.
+        self.transitions = 0.98 * rows + 0.02 / words
+        self._index = {word: i for i, word in enumerate(self.words)}
+
+    def fingerprint(self) -> dict[str, object]:
+        return {"markov": [len(self.words), self.tokens, self.alpha, self.seed]}
+
+    def pieces(self, split: str) -> Iterator[str]:
+        number = SPLITS.index(split)
+        rng = np.random.default_rng([self.seed, number + 1])
+        total = self.tokens // (1 if split == "train" else 10)
+        cumulative = [list(row) for row in np.cumsum(self.transitions, axis=1)]
+        last = len(self.words) - 1
+        state, tokens = 0, []
+        for uniform in rng.random(total).tolist():
+            state = min(bisect(cumulative[state], uniform), last)
+            tokens.append("\n" if state == 0 else self.words[state])
+        yield " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
+
+    def nats(self, words: Sequence[str]) -> np.ndarray | None:
+        if not self._index.keys() >= set(words):  # rare ones were replaced
+            return None
+        states = np.array([self._index[word] for word in words])
+        return -np.log(self.transitions[states[:-1], states[1:]])
+
+    def entropy_rate(self) -> float:
+        """Nats a token of the stationary chain: no model does better in the long run."""
+        values, vectors = np.linalg.eig(self.transitions.T)
+        stationary = np.real(vectors[:, np.argmax(np.real(values))])
+        stationary /= stationary.sum()
+        return float(-(stationary[:, None] * self.transitions * np.log(self.transitions)).sum())
+
+
+def synthetic(
+    batch_size: int,
+    window: int,
+    words: int = 50,
+    tokens: int = 100_000,
+    alpha: float = 0.1,
+    source_seed: int = 0,
+    eval_window: int = EVAL_WINDOW,
+) -> Corpus:
+    """A Markov chain of known entropy over `words` words, for tests and for checks of a model's honesty."""
+    return Corpus(MarkovSource(words, tokens, alpha, source_seed), batch_size, window, eval_window)

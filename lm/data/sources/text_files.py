@@ -1,0 +1,120 @@
+"""Where text comes from: files, the Penn Treebank, Python's own documentation, or a Markov chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from lm.data.corpus import Corpus
+from lm.data.source import SPLITS, Source
+from lm.data.streams import EVAL_WINDOW
+from lm.system.errors import UserError
+
+PIECE_BYTES = 1 << 24  # text is read and encoded 16 MB at a time, so that memory stays flat
+
+
+class TextFiles(Source):
+    """Plain UTF-8 files: three, used as they are, or one, split at line ends into contiguous parts.
+
+    `fractions` are the shares of train, valid and test of a single file. Raises UserError for a missing, empty,
+    binary or non-UTF-8 file.
+    """
+
+    def __init__(
+        self,
+        train: str | Path,
+        valid: str | Path | None = None,
+        test: str | Path | None = None,
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    ) -> None:
+        if (valid is None) != (test is None):
+            given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
+            raise UserError(f"{given} is given and {missing} is not: give data.train alone (it is split), or all three")
+        if valid is None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
+            raise UserError(f"data.fractions must be three positive numbers that add up to 1; got {list(fractions)}")
+        self.fractions = tuple(fractions)
+        single = valid is None or test is None
+        paths = [train] * 3 if single else [train, valid, test]
+        self.paths = {split: Path(str(path)).expanduser().resolve() for split, path in zip(SPLITS, paths, strict=True)}
+        self.single = single
+        for split, path in self.paths.items():
+            if not path.is_file():
+                what = "is a folder" if path.is_dir() else "does not exist"
+                raise UserError(f"data.{split}: {path} {what}; name a text file")
+            if path.stat().st_size == 0:
+                raise UserError(f"data.{split}: {path} is empty; name a file with text in it")
+
+    def fingerprint(self) -> dict[str, object]:
+        stats = {split: path.stat() for split, path in self.paths.items()}
+        files = {
+            split: [str(path), stats[split].st_size, stats[split].st_mtime_ns] for split, path in self.paths.items()
+        }
+        return {"files": files, "fractions": self.fractions if self.single else None}
+
+    def pieces(self, split: str) -> Iterator[str]:
+        path = self.paths[split]
+        start, end = self._span(split)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                while (at := file.tell()) < end:
+                    data = file.read(min(PIECE_BYTES, end - at))
+                    if file.tell() < end:
+                        data += file.readline()
+                    yield _decode(data, path, at)
+        except OSError as error:
+            raise UserError(
+                f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights"
+            ) from None
+
+    def _span(self, split: str) -> tuple[int, int]:
+        """First and last-plus-one byte of a split; a cut stands behind a line's end."""
+        path = self.paths[split]
+        size = path.stat().st_size
+        if not self.single:
+            return 0, size
+        cuts = [0]
+        with path.open("rb") as file:
+            for share in (self.fractions[0], self.fractions[0] + self.fractions[1]):
+                file.seek(int(size * share))
+                file.readline()
+                cuts.append(min(file.tell(), size))
+        cuts.append(size)
+        number = SPLITS.index(split)
+        if cuts[number] >= cuts[number + 1]:
+            raise UserError(
+                f"{path} has too few lines to be split into train, valid and test; "
+                "break it into lines, or give data.train, data.valid and data.test"
+            )
+        return cuts[number], cuts[number + 1]
+
+
+def _decode(data: bytes, path: Path, at: int) -> str:
+    if b"\0" in data:
+        raise UserError(f"{path} is not text (byte {at + data.index(0)} is zero); name a plain UTF-8 text file")
+    try:
+        # A byte-order mark is not a word; Windows line ends are line ends.
+        return data.decode("utf-8-sig" if at == 0 else "utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not UTF-8 (byte {at + error.start} is 0x{data[error.start]:02x}); "
+            "convert it first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
+        ) from None
+
+
+def text(
+    train: str,
+    batch_size: int,
+    window: int,
+    valid: str | None = None,
+    test: str | None = None,
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    unit: Literal["word", "character"] = "word",
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    eval_window: int = EVAL_WINDOW,
+) -> Corpus:
+    """Any UTF-8 text: one file, split at line ends by `fractions`, or three, used as they are."""
+    files = TextFiles(train, valid, test, fractions)
+    return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)

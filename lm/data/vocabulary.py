@@ -1,0 +1,124 @@
+"""Words and their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from lm.data.tokenisation import EOS, SPLITTERS
+from lm.system.errors import UserError
+
+UNK = "<unk>"
+
+
+class _Index(dict[str, int]):
+    """word -> id; an unknown word gets the id of `<unk>`. Keeps encoding inside C: `map(index.__getitem__, words)`."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        super().__init__((word, i) for i, word in enumerate(words))
+        self.unknown = self[UNK]
+
+    def __missing__(self, word: str) -> int:
+        return self.unknown
+
+
+class Vocab:
+    """An immutable list of words, `<eos>` and `<unk>` among them; a word's place is its id.
+
+    `unit` is "word" or "character": what a token of this vocabulary is, hence how text is split and joined.
+    Raises UserError for a list with repeated words or without the two special ones.
+    """
+
+    def __init__(self, words: Sequence[str], unit: str = "word") -> None:
+        if unit not in SPLITTERS:
+            raise UserError(f"data.unit must be one of {', '.join(SPLITTERS)}; got {unit!r}")
+        self.words = tuple(words)
+        self.unit = unit
+        missing = {EOS, UNK} - set(self.words)
+        if missing or len(set(self.words)) != len(self.words):
+            raise UserError(f"a vocabulary needs each word once, {EOS} and {UNK} among them; this one does not")
+        self._index = _Index(self.words)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[str, int], unit: str = "word", max_size: int | None = None, min_count: int = 1
+    ) -> Vocab:
+        """Number the tokens of a training text; `counts` lists them in order of first appearance, which ids follow.
+
+        `max_size` counts `<eos>` and `<unk>` as well. Rarer tokens become `<unk>`, which takes its id at the place
+        where the first `<unk>`, literal or not, stands; a special word that never occurs comes last.
+        """
+        special = {EOS, UNK}
+        if len(special | counts.keys()) < 4:
+            raise UserError(
+                f"the training text has {len(counts.keys() - special)} different word(s); a language model needs two. "
+                "Is it the right file, with white space between words? (data.unit=character for text without)"
+            )
+        kept = {word for word, count in counts.items() if count >= min_count} | special
+        if len(kept) < 4:
+            raise UserError(
+                f"fewer than two words of the training text occur {min_count} times or more: lower data.min_count"
+            )
+        if max_size is not None and len(kept) > max_size:
+            # The sort is stable: among equally frequent words the one met first stays.
+            ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])
+            kept = set(ranked[: max_size - len(special)]) | special
+        numbered = dict.fromkeys(word if word in kept else UNK for word in counts)
+        return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], unit)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocab) and (self.words, self.unit) == (other.words, other.unit)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def eos(self) -> int:
+        return self._index[EOS]
+
+    @property
+    def unk(self) -> int:
+        return self._index.unknown
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest unsigned integer type that holds every id."""
+        return np.min_scalar_type(len(self) - 1)
+
+    def id(self, word: str) -> int:
+        """The word's id; that of `<unk>` for a word that is not in the vocabulary."""
+        return self._index[word]
+
+    def split(self, text: str) -> list[str]:
+        """Text to tokens, not yet checked against the vocabulary; a newline is `<eos>`."""
+        return SPLITTERS[self.unit](text)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Text to ids [N]; a newline is `<eos>`, a word outside the vocabulary `<unk>`."""
+        tokens = self.split(text)
+        return np.fromiter(map(self._index.__getitem__, tokens), dtype=self.dtype, count=len(tokens))
+
+    def sentence(self, text: str) -> np.ndarray:
+        """`<eos>` and the text's ids [N + 1]: read so, a text is scored from its first word on."""
+        return np.concatenate([[self.eos], self.encode(text)]).astype(self.dtype)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids to text; `<eos>` is a line break."""
+        joiner = " " if self.unit == "word" else ""
+        return "\n".join(joiner.join(line) for line in self._lines(ids))
+
+    def _lines(self, ids: Iterable[int]) -> Iterator[list[str]]:
+        line: list[str] = []
+        for i in ids:
+            if i == self.eos:
+                yield line
+                line = []
+            else:
+                line.append(self.words[i])
+        yield line

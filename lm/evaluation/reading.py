@@ -1,0 +1,70 @@
+"""One unbroken stream through a model: what was read, and the nats paid for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm.data.streams import EVAL_WINDOW, one_stream
+from lm.models.interfaces import Head, LanguageModel
+
+
+class Scored(NamedTuple):
+    """A stretch of text as an evaluator scored it: word ids [n] and the nats paid for each, float32 [n]."""
+
+    words: Tensor
+    nats: Tensor
+
+
+class Reading(NamedTuple):
+    """A stretch of text as a model read it: word ids [n], nats [n], and the hidden vector before each word [n, H]."""
+
+    words: Tensor
+    nats: Tensor
+    hidden: Tensor
+
+
+@contextmanager
+def unchanged(model: nn.Module, weights: bool = False) -> Iterator[None]:
+    """However the context ends, the model's modes, and with `weights` its parameters too, are then what they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    saved = [(weight, weight.detach().clone()) for weight in model.parameters()] if weights else []
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, before in saved:
+                weight.copy_(before)
+        for module, training in modes:
+            module.training = training
+
+
+def token_nats(head: Head, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Nats of each target, its logits divided by `temperature`: hidden [..., H], targets [...] -> float32 [...]."""
+    if temperature == 1:
+        return head.nll(hidden, targets)
+    logits = head.logits(hidden).flatten(0, -2).float() / temperature
+    return F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def read_stream(
+    model: LanguageModel, ids: np.ndarray, window: int = EVAL_WINDOW, temperature: float = 1.0
+) -> Iterator[Reading]:
+    """Ids [N] as one unbroken stream from a zero state, fixed weights: ids[1:] in order, `window` of them at a time."""
+    device, state = device_of(model), None
+    for piece in one_stream(ids, window):
+        with torch.inference_mode():  # not around the yield: the mode would leak into the caller
+            state = state or model.initial_state(1)
+            hidden, state = model(piece.inputs.to(device), state)
+            nats = token_nats(model.head, hidden, piece.targets.to(device), temperature)
+        yield Reading(piece.targets[0], nats[0], hidden[0])

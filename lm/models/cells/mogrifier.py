@@ -1,0 +1,112 @@
+"""The Mogrifier: an LSTM whose input and state gate each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lm.models.cells.cell import Cell, Memory, RecurrentLayer
+from lm.models.dropout import Dropout, check_rates
+from lm.models.initial.drawn import open_forget_gate_, truncated_normal_
+from lm.models.kernels.linear import Repeated, linear
+from lm.system.errors import UserError
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Mogrifier(Cell):
+    """An LSTM whose input x and state h gate each other before each step (Melis, Kocisky & Blunsom 2020).
+
+    In `rounds` turns x becomes 2 * sigmoid(Q h) * x, then h becomes 2 * sigmoid(R x) * h, and so on; Q and R are
+    products of two matrices of rank `rank` (null: one full matrix). `coupled` caps the input gate: i = min(i, 1 - f).
+    `state_dropout` drops units of h before each step, the same ones for all of a window. `forget_bias` is where the
+    forget gate's bias starts. Matrices start from a truncated normal distribution of variance 1 / fan-in, the fan-in of
+    x and of h each their own; the factors of low rank from one that has this variance before it is cut, as theirs do.
+    """
+
+    rounds: int = 5
+    rank: int | None = 84
+    coupled: bool = True
+    state_dropout: float = 0.0
+    forget_bias: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0:
+            raise UserError(f"model.cell.rounds must be 0 or more; got {self.rounds}")
+        if self.rank is not None and self.rank < 1:
+            raise UserError(f"model.cell.rank must be at least 1, or null for full matrices; got {self.rank}")
+        check_rates({"cell.state_dropout": self.state_dropout})
+
+    def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
+        return MogrifierLayer(input_size, hidden_size, self)
+
+
+class MogrifierLayer(RecurrentLayer):
+    """See `Mogrifier`. Gates stand in torch's order: input, forget, candidate, output."""
+
+    def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
+        super().__init__()
+        self.hidden_size, self.coupled, self.forget_bias = hidden_size, cell.coupled, cell.forget_bias
+        self.weight = nn.Parameter(torch.empty(4 * hidden_size, input_size + hidden_size))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
+        self.gates = nn.ModuleList()
+        for turn in range(cell.rounds):
+            into, out = (hidden_size, input_size) if turn % 2 == 0 else (input_size, hidden_size)
+            sizes = [(into, out)] if cell.rank is None else [(into, cell.rank), (cell.rank, out)]
+            self.gates.append(nn.ParameterList(torch.empty(rows, columns) for columns, rows in sizes))
+        self.state_dropout = Dropout(cell.state_dropout, per="window")
+        truncated_normal_(self.weight[:, :input_size])
+        truncated_normal_(self.weight[:, input_size:])
+        for factor in self.gates.parameters():
+            truncated_normal_(factor, variance_before=cell.rank is not None)
+        self.open_forget_gates()
+
+    def open_forget_gates(self) -> None:
+        open_forget_gate_(self.bias, self.forget_bias)
+
+    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        outputs = []
+        # In mixed precision autocast casts for `linear`, and would not for the gradient of all steps.
+        apart = not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
+        rows, steps = x.shape[:2]
+        maps = self._maps(linear_map if apart else lambda weight, bias: Repeated(weight, bias, steps, rows))
+        for one in x.unbind(1):  # what is read depends on the state, so that no product can be taken out of the loop
+            memory = self._step(one, memory, *maps)
+            outputs.append(memory[0])
+        return torch.stack(outputs, dim=1), memory
+
+    def step(self, x: Tensor, memory: Memory) -> Memory:
+        return self._step(x, memory, *self._maps(linear_map))
+
+    def _maps(self, make: Callable[[Tensor, Tensor | None], Map]) -> tuple[list[list[Map]], Map]:
+        """The gates of each round, a map a matrix, and the map to the LSTM's own gates."""
+        rounds: Any = self.gates
+        return [[make(matrix, None) for matrix in turn] for turn in rounds], make(self.weight, self.bias)
+
+    def _step(self, x: Tensor, memory: Memory, gates: list[list[Map]], lstm_gates: Map) -> Memory:
+        h, c = memory
+        h = self.state_dropout(h)
+        for turn, maps in enumerate(gates):
+            gate = x if turn % 2 else h
+            for into in maps:
+                gate = into(gate)
+            gate = 2 * gate.sigmoid()
+            if turn % 2:
+                h = gate * h
+            else:
+                x = gate * x
+        i, f, g, o = lstm_gates(torch.cat([x, h], dim=-1)).chunk(4, dim=-1)  # B, H each
+        f = f.sigmoid()
+        i = torch.minimum(i.sigmoid(), 1 - f) if self.coupled else i.sigmoid()
+        c = f * c + i * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+def linear_map(weight: Tensor, bias: Tensor | None) -> Map:
+    return partial(linear, weight=weight, bias=bias)

@@ -1,0 +1,13 @@
+"""Output layers, one a file: what `model/head` chooses."""
+
+from lm.models.heads.adaptive import Adaptive
+from lm.models.heads.mixture_of_softmaxes import Mixture
+from lm.models.heads.sampled_softmax import Sampled
+from lm.models.heads.softmax import Softmax
+
+__all__ = [
+    "Adaptive",
+    "Mixture",
+    "Sampled",
+    "Softmax",
+]

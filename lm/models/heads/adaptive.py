@@ -1,0 +1,77 @@
+"""An output layer for large vocabularies: frequent words at full size, rare ones in small clusters of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from lm.models.interfaces import Head, HeadFactory
+from lm.models.kernels.full_precision import full_precision
+from lm.models.kernels.linear import linear
+from lm.system.errors import UserError
+
+
+class AdaptiveHead(Head):
+    """torch's adaptive softmax (Grave et al. 2017) over words ordered by their frequency in the training text.
+
+    Until `prepare` has seen the counts the order is that of the ids. The order is saved with the weights.
+    """
+
+    rank: Tensor
+
+    def __init__(self, hidden_size: int, vocab_size: int, cutoffs: Sequence[int], div_value: float) -> None:
+        super().__init__()
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, vocab_size, list(cutoffs), div_value)
+        self.register_buffer("rank", torch.arange(vocab_size))  # of each word, the most frequent one's being 0
+
+    def prepare(self, counts: Tensor) -> None:
+        self.rank[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts))
+
+    def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        with full_precision(hidden.flatten(0, -2)) as (rows,):  # torch's own stumbles over the types of autocast
+            found = self.softmax(rows, self.rank[targets.flatten()])
+        return -found.output.float().view(targets.shape)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden [..., H] to log-probabilities [..., V]: all words are worked out, nothing is saved here."""
+        # As torch's own `log_prob`, by the products of `linear`: few rows are faster so, and 8-bit weights are used.
+        frequent = self.softmax.shortlist_size
+        with full_precision(hidden.flatten(0, -2)) as (rows,):
+            head = linear(rows, self.softmax.head.weight, self.softmax.head.bias).log_softmax(dim=-1)
+            parts, tails = [head[:, :frequent]], cast(Iterable[Iterable[nn.Linear]], self.softmax.tail)
+            for cluster, (narrow, words) in enumerate(tails, start=frequent):
+                within = linear(linear(rows, narrow.weight), words.weight).log_softmax(dim=-1)
+                parts.append(within + head[:, cluster : cluster + 1])
+            ordered = torch.cat(parts, dim=-1)
+        return ordered[:, self.rank].view(*hidden.shape[:-1], -1)
+
+
+@dataclass(frozen=True)
+class Adaptive(HeadFactory):
+    """An adaptive softmax: words ranked below `cutoffs[0]` cost a full row each; each further cluster, up to the next
+    cutoff and at last to the vocabulary's end, has `div_value` times fewer units than the one before.
+    """
+
+    cutoffs: Sequence[int] = (2000,)
+    div_value: float = 4.0
+
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        vocab_size = embedding.num_embeddings
+        if tied:
+            raise UserError("model.head=adaptive has no single output matrix to share: set model.tied=false")
+        cutoffs = list(self.cutoffs)
+        if not cutoffs or cutoffs != sorted(set(cutoffs)) or cutoffs[0] < 1 or cutoffs[-1] >= vocab_size:
+            raise UserError(
+                f"model.head.cutoffs must be rising ranks between 1 and {vocab_size - 1} "
+                f"(the vocabulary has {vocab_size} words); got {cutoffs}"
+            )
+        if self.div_value < 1 or hidden_size // self.div_value ** len(cutoffs) < 1:
+            raise UserError(
+                f"model.head.div_value must be at least 1 and leave each of {len(cutoffs)} clusters a unit of the "
+                f"{hidden_size} there are; got {self.div_value}"
+            )
+        return AdaptiveHead(hidden_size, vocab_size, cutoffs, self.div_value)

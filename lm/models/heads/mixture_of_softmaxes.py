@@ -1,0 +1,77 @@
+"""Mixture of softmaxes: more than one softmax can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm.models.dropout import Dropout, check_rates
+from lm.models.initial.drawn import shared_output_
+from lm.models.interfaces import Head, HeadFactory
+from lm.models.kernels.linear import linear
+from lm.system.errors import UserError
+
+
+class MixtureHead(Head):
+    """`experts` softmaxes over the vocabulary with one matrix [V, E], mixed by weights that depend on the context.
+
+    An expert k reads z_k = tanh(A_k h + a_k), [E]; the weights are a softmax of a linear map of h. `latent_dropout`
+    drops units of the z_k, the same ones for all of a window. All probabilities stay logarithms.
+    """
+
+    def __init__(
+        self, hidden_size: int, embedding: nn.Embedding, tied: bool, experts: int, latent_dropout: float
+    ) -> None:
+        super().__init__()
+        self.experts = experts
+        self.latent = nn.Linear(hidden_size, experts * embedding.embedding_dim)
+        self.prior = nn.Linear(hidden_size, experts, bias=False)
+        self.decoder = nn.Linear(embedding.embedding_dim, embedding.num_embeddings)
+        self.latent_dropout = Dropout(latent_dropout, per="window")
+        if tied:
+            self.decoder.weight = embedding.weight
+            shared_output_(self.decoder.bias)
+
+    @property
+    def output(self) -> nn.Linear:
+        return self.decoder
+
+    def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden [..., H] to the experts' log-weights [..., K] and their logits [..., K, V], both float32 or wider."""
+        latent = linear(hidden, self.latent.weight, self.latent.bias).tanh()
+        latent = self.latent_dropout(latent).unflatten(-1, (self.experts, -1))  # ..., K, E
+        logits = linear(latent.flatten(0, -2), self.decoder.weight, self.decoder.bias).view(*latent.shape[:-1], -1)
+        prior = linear(hidden, self.prior.weight)
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        return prior.to(wide).log_softmax(dim=-1), logits.to(wide)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden [..., H] to log-probabilities [..., V]."""
+        prior, logits = self._mixture(hidden)
+        return torch.logsumexp(prior.unsqueeze(-1) + logits.log_softmax(dim=-1), dim=-2)
+
+    def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Nats of each target; only its own probabilities are mixed, not the whole vocabulary's."""
+        prior, logits = self._mixture(hidden)
+        repeated = targets.unsqueeze(-1).expand(prior.shape)  # ..., K
+        nats = F.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none").view(prior.shape)
+        return -torch.logsumexp(prior - nats, dim=-1)
+
+
+@dataclass(frozen=True)
+class Mixture(HeadFactory):
+    """A mixture of `experts` softmaxes (Yang et al. 2018); the size of the last layer is free also where tied."""
+
+    experts: int = 15
+    latent_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.experts < 1:
+            raise UserError(f"model.head.experts must be at least 1; got {self.experts}")
+        check_rates({"head.latent_dropout": self.latent_dropout})
+
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        return MixtureHead(hidden_size, embedding, tied, self.experts, self.latent_dropout)

@@ -1,0 +1,79 @@
+"""A softmax that is trained on a sample of the words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lm.models.heads.softmax import Softmax, SoftmaxHead
+from lm.models.interfaces import Head
+from lm.system.errors import UserError
+
+
+class SampledHead(SoftmaxHead):
+    """A softmax over the vocabulary, estimated in training: see `Sampled`. Evaluation is always exact.
+
+    Until `prepare` has seen the counts the words of the lowest ids are taken for the frequent ones. Which they are the
+    training text says; it is not saved, so that weights fit a whole softmax and another number of words too.
+    """
+
+    always: Tensor
+
+    def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None, frequent: int, sampled: int) -> None:
+        super().__init__(hidden_size, vocab_size, tied_to)
+        self.frequent, self.sampled = frequent, sampled
+        self.register_buffer("always", torch.arange(vocab_size) < frequent, persistent=False)  # V
+
+    def prepare(self, counts: Tensor) -> None:
+        self.always.zero_()
+        self.always[counts.argsort(descending=True, stable=True)[: self.frequent]] = True
+
+    def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        if not self.training:
+            return super().nll(hidden, targets)
+        words, shift, place = self._draw(targets)
+        weight, bias = self.linear.weight.index_select(0, words), self.linear.bias.index_select(0, words)
+        logits = F.linear(hidden.flatten(0, -2), weight, bias + shift.to(bias)).float()
+        return F.cross_entropy(logits, place[targets.flatten()], reduction="none").view(targets.shape)
+
+    def _draw(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The words [n] to work out, what is added to the logit of each [n], and each word's place among them [V].
+
+        A sampled word stands for `others / sampled` of its kind: so the sum under the softmax is right on average.
+        """
+        sure = self.always.clone()
+        sure[targets.flatten()] = True
+        others = (~sure).nonzero().squeeze(1)
+        drawn = others[torch.randperm(len(others), device=others.device)[: self.sampled]]
+        words = torch.cat([sure.nonzero().squeeze(1), drawn])
+        shift = torch.zeros(len(words), device=words.device)
+        if len(drawn) > 0:
+            shift[-len(drawn) :] = math.log(len(others) / len(drawn))
+        place = torch.zeros_like(sure, dtype=torch.long)
+        place[words] = torch.arange(len(words), device=words.device)
+        return words, shift, place
+
+
+@dataclass(frozen=True)
+class Sampled(Softmax):
+    """A softmax whose training sees only some words: the `frequent` ones, a window's targets, `sampled` of the others.
+
+    The others' share of the sum under the softmax is estimated without bias from those drawn, after Jean et al. (2015).
+    Training's nats are therefore an estimate; validation, test and sampling are exact. Only windows of true words are
+    trained on so: where a model reads its own words, or is updated at each token (`forcing`), all words are worked out.
+    Raises UserError for sizes that make no sample, and as `Softmax` does.
+    """
+
+    frequent: int = 1000
+    sampled: int = 1000
+
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        for name, lowest in (("frequent", 0), ("sampled", 1)):
+            if getattr(self, name) < lowest:
+                raise UserError(f"model.head.{name} must be at least {lowest}; got {getattr(self, name)}")
+        tied_to = self.matrix(hidden_size, embedding, tied)
+        return SampledHead(hidden_size, embedding.num_embeddings, tied_to, self.frequent, self.sampled)

@@ -1,0 +1,48 @@
+"""One softmax over the whole vocabulary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from lm.models.initial.drawn import shared_output_
+from lm.models.interfaces import Head, HeadFactory
+from lm.models.kernels.linear import linear
+from lm.system.errors import UserError
+
+
+class SoftmaxHead(Head):
+    """A linear layer and a softmax over the whole vocabulary; `tied_to` shares the embedding's matrix [V, H]."""
+
+    def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None = None) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, vocab_size)
+        if tied_to is not None:
+            self.linear.weight = tied_to
+            shared_output_(self.linear.bias)
+
+    @property
+    def output(self) -> nn.Linear:
+        return self.linear
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return linear(hidden, self.linear.weight, self.linear.bias)
+
+
+@dataclass(frozen=True)
+class Softmax(HeadFactory):
+    """One softmax over the whole vocabulary. Tied, hidden and embedding vectors must have one size: UserError."""
+
+    def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
+        return SoftmaxHead(hidden_size, embedding.num_embeddings, self.matrix(hidden_size, embedding, tied))
+
+    def matrix(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Tensor | None:
+        """The embedding's matrix [V, H], to be shared; None where the head gets one of its own."""
+        if tied and embedding.embedding_dim != hidden_size:
+            raise UserError(
+                "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "
+                f"(model.hidden_size, or model.last_size where there is one) must be equal; "
+                f"got {embedding.embedding_dim} and {hidden_size}"
+            )
+        return embedding.weight if tied else None

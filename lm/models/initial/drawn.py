@@ -1,0 +1,59 @@
+"""The first value of every weight, as it is drawn; what the training text then changes is in `from_text`.
+
+Weights that nothing here names start as torch draws them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+LEFT_BY_CUT = 0.8796
+"""The share of a normal distribution's standard deviation that is left where it is cut at two deviations."""
+
+
+@torch.no_grad()
+def truncated_normal_(matrix: Tensor, variance_before: bool = False) -> None:
+    """Fill a matrix [rows, fan-in] from a normal distribution cut at two deviations, of variance 1 / fan-in.
+
+    `variance_before`: that is the variance before the cut.
+    """
+    deviation = math.sqrt(1 / matrix.shape[-1]) / (1 if variance_before else LEFT_BY_CUT)
+    nn.init.trunc_normal_(matrix, std=deviation, a=-2 * deviation, b=2 * deviation)
+
+
+def shared_embedding_(matrix: Tensor) -> None:
+    """An embedding [V, E] that is an output matrix too: N(0, 1) would start far from a uniform distribution."""
+    nn.init.uniform_(matrix, -0.1, 0.1)
+
+
+def shared_output_(bias: Tensor) -> None:
+    """The bias [V] of an output layer that shares the embedding's matrix."""
+    nn.init.zeros_(bias)
+
+
+@torch.no_grad()
+def open_forget_gate_(bias: Tensor, amount: float) -> None:
+    """Add to the forget gate's part of an LSTM's bias [4 H], gates in torch's order i, f, g, o."""
+    hidden = len(bias) // 4
+    bias[hidden : 2 * hidden] += amount
+
+
+def uniform_(weights: Iterable[Tensor], scale: float) -> None:
+    """Every weight uniform within +- `scale` (Zaremba et al. 2014)."""
+    for weight in weights:
+        nn.init.uniform_(weight, -scale, scale)
+
+
+def embedding_and_output_(embedding: Tensor, output: nn.Linear | None, scale: float | None) -> None:
+    """Embedding [V, E] and output matrix uniform within +- `scale` (None: truncated normal), the output bias at 0."""
+    for matrix in [embedding] if output is None else [embedding, output.weight]:
+        if scale is None:
+            truncated_normal_(matrix)
+        else:
+            nn.init.uniform_(matrix, -scale, scale)
+    if output is not None:
+        nn.init.zeros_(output.bias)

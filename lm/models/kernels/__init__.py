@@ -1,0 +1,1 @@
+"""Fast paths: the same products, done faster."""

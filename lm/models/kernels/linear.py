@@ -1,0 +1,106 @@
+"""Linear maps of a few rows, one token a sequence: where reading and writing the weights takes the time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+FEW_ROWS = 64
+"""Up to here oneDNN is faster than the library behind torch's matrix products; with a window's 600 rows it is not."""
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]; F.linear, by the faster product for few rows.
+
+    Weights that `lm.models.kernels.int8.int8_weights` has packed are used in 8 bits where no gradient is asked for.
+    """
+    packed = getattr(weight, "packed_int8", None)
+    if packed is not None and not torch.is_grad_enabled():
+        reduce_range = torch.backends.quantized.engine != "qnnpack"  # which has no need of it, and says so each time
+        product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduce_range)
+        return product if bias is None else product.add_(bias)
+    if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.dim() != 2:
+        return F.linear(x, weight, bias)
+    if len(x) > FEW_ROWS or torch.is_autocast_enabled("cpu") or _product is None:
+        return F.linear(x, weight, bias)
+    return _FewRows.apply(x, weight, bias) if torch.is_grad_enabled() else _onednn(x, weight, bias)
+
+
+class Repeated:
+    """`linear` for each step of a window in turn, the weight's gradient taken as one product over all steps.
+
+    Autograd would write a gradient of the weight's size at every step. To be called `steps` times with x [rows, K].
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
+        self._weight = weight.detach()
+        self._read: list[Tensor] = []  # what each step read: [rows, K]
+        self._added = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        step = len(self._read)
+        self._read.append(x.detach())
+        return linear(x, self._weight) + self._added[step]
+
+
+class _Added(torch.autograd.Function):
+    """What each step adds to its product, [steps, rows, N]: the bias, or nothing. Its gradient is that of the product,
+    and so leads to the weight's, by what the steps have `read` until then."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, read: list[Tensor], steps: int, rows: int) -> Tensor:
+        ctx.read = read
+        added = weight.new_zeros(weight.shape[0]) if bias is None else bias.clone()
+        return added.expand(steps, rows, -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradients[0].flatten(0, 1)  # steps * rows, N
+        to_weight, to_bias, *_ = ctx.needs_input_grad
+        return (
+            gradient.t() @ torch.cat(ctx.read) if to_weight else None,
+            gradient.sum(0) if to_bias else None,
+            None,
+            None,
+            None,
+        )
+
+
+# Tried and left: weights packed for oneDNN beforehand, a tenth faster at 64 rows but a second copy of them.
+# Inductor's own way to oneDNN; there is no public one for fp32. Where it is missing F.linear does the same, slower.
+_product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return _product(x, weight, bias, "none", [], "")
+
+
+class _FewRows(torch.autograd.Function):
+    """Forward through oneDNN, and with several threads the gradient of x too; with one that takes a quarter longer (5.7
+    for 4.4 ms at 20 x 4096 x 1024). The weight's gradient, an outer product, is as fast either way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _onednn(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients  # B, N
+        x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        into_x: Tensor | None = None
+        if to_x:
+            alone = torch.get_num_threads() == 1
+            into_x = gradient @ weight if alone else _onednn(gradient.contiguous(), weight.t(), None)
+        return (
+            into_x,
+            gradient.t() @ x if to_weight else None,
+            gradient.sum(0) if to_bias else None,
+        )

@@ -1,0 +1,131 @@
+"""Stacked recurrent layers with dropout in every place that the published recipes know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lm.models.cells.cell import Cell, RecurrentLayer
+from lm.models.cells.lstm import LSTM
+from lm.models.dropout import Dropout, Per, RowDropout, check_rates
+from lm.models.heads.softmax import Softmax
+from lm.models.initial.drawn import embedding_and_output_, uniform_
+from lm.models.interfaces import HeadFactory, LanguageModel, State
+from lm.system.errors import UserError
+
+SOFTMAX, PLAIN = Softmax(), LSTM()
+
+
+class StackedLanguageModel(LanguageModel):
+    """Embedding, stacked layers of one `cell`, a head: AWD-LSTM (Merity et al. 2018), Zaremba et al. (2014), Mogrifier.
+
+    Sizes are numbers of units: the last layer has `last_size` of them (None: `embedding_size` where `tied`), the others
+    `hidden_size`. Dropout: `embedding_dropout` of whole words in a window, `input_dropout` of embedded words,
+    `layer_dropout` between layers, `output_dropout` before the head; the last three with one mask a sequence and
+    window, or one a step (`dropout_per`). `sum_layers`: the output is the sum of all layers' outputs. `init_scale`:
+    every weight starts uniform within +- that (Zaremba), a cell's `forget_bias` on top; else cells start in their own
+    way, the embedding uniform within +- `embedding_init` (None: truncated normal of variance 1 / embedding_size), and
+    so does an output matrix of its own, its bias at 0. Raises UserError for sizes or scales that make no model.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int = 400,
+        hidden_size: int = 1150,
+        last_size: int | None = None,
+        num_layers: int = 3,
+        tied: bool = True,
+        cell: Cell = PLAIN,
+        head: HeadFactory = SOFTMAX,
+        embedding_dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        layer_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        dropout_per: Per = "window",
+        sum_layers: bool = False,
+        init_scale: float | None = None,
+        embedding_init: float | None = 0.1,
+    ) -> None:
+        super().__init__()
+        last_size = (embedding_size if tied else hidden_size) if last_size is None else last_size
+        named = {"embedding_size": embedding_size, "hidden_size": hidden_size, "last_size": last_size}
+        for name, number in {**named, "num_layers": num_layers}.items():
+            if number < 1:
+                raise UserError(f"model.{name} must be at least 1; got {number}")
+        for name, scale in {"init_scale": init_scale, "embedding_init": embedding_init}.items():
+            if scale is not None and not scale > 0:
+                raise UserError(f"model.{name} must be above 0, or null; got {scale}")
+        check_rates(
+            {
+                "embedding_dropout": embedding_dropout,
+                "input_dropout": input_dropout,
+                "layer_dropout": layer_dropout,
+                "output_dropout": output_dropout,
+            }
+        )
+        sizes = [embedding_size, *[hidden_size] * (num_layers - 1), last_size]
+        if sum_layers and len(set(sizes[1:])) > 1:
+            raise UserError(
+                "model.sum_layers=true adds the layers' outputs, so all must have one size; "
+                f"got model.hidden_size={hidden_size} and a last layer of {last_size}"
+            )
+        self.vocab_size = vocab_size
+        self.sum_layers = sum_layers
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.layers = nn.ModuleList(cell.layer(into, out) for into, out in pairwise(sizes))
+        self.embedding_dropout = RowDropout(embedding_dropout)
+        self.input_dropout = Dropout(input_dropout, dropout_per)
+        # One part a place: each holds a mask of its own.
+        self.layer_dropouts = nn.ModuleList(Dropout(layer_dropout, dropout_per) for _ in range(num_layers - 1))
+        self.output_dropout = Dropout(output_dropout, dropout_per)
+        self.head = head.head(last_size, self.embedding, tied)
+        self._initialise(init_scale, embedding_init)
+
+    def _initialise(self, scale: float | None, embedding_scale: float | None) -> None:
+        if scale is None:
+            embedding_and_output_(self.embedding.weight, self.head.output, embedding_scale)
+            return
+        uniform_(self.parameters(), scale)
+        for layer, _ in self.cells:
+            layer.open_forget_gates()
+
+    @property
+    def cells(self) -> Iterator[tuple[RecurrentLayer, Dropout | None]]:
+        """Each layer, and the dropout behind it; behind the last one stands `output_dropout`."""
+        return zip(self.layers, [*self.layer_dropouts, None], strict=True)  # type: ignore[arg-type]
+
+    def initial_state(self, batch_size: int) -> State:
+        zeros = self.embedding.weight.new_zeros
+        return [tuple(zeros(batch_size, layer.hidden_size) for _ in ("h", "c")) for layer, _ in self.cells]
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        x: Tensor = self.embedding_dropout(self.embedding(tokens), tokens, self.vocab_size)
+        x = self.input_dropout(x)
+        return x
+
+    def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        x = self._embedded(tokens)  # B, T, E
+        after: State = []
+        outputs = []
+        for (layer, dropout), memory in zip(self.cells, state, strict=True):
+            out, memory = layer.window(x, memory)  # B, T, H
+            after.append(memory)
+            outputs.append(out)
+            x = out if dropout is None else dropout(out)
+        return self._joined(outputs), after
+
+    def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        x = self._embedded(tokens)  # B, E
+        after: State = []
+        for (layer, dropout), memory in zip(self.cells, state, strict=True):
+            memory = layer.step(x, memory)
+            after.append(memory)
+            x = memory[0] if dropout is None else dropout(memory[0])
+        return self._joined([memory[0] for memory in after]), after
+
+    def _joined(self, outputs: list[Tensor]) -> Tensor:
+        return torch.stack(outputs).sum(0) if self.sum_layers else outputs[-1]

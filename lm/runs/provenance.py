@@ -1,0 +1,59 @@
+"""Where a figure comes from: versions, machine, data."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import lm
+from lm.config.conf_folder import ROOT
+
+PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy")
+
+
+def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any]:
+    """Versions of the project, its libraries and Python, a clone's commit, the machine, the data's checksums."""
+    return {
+        "recurrent-lm": lm.__version__,
+        "commit": commit(ROOT),
+        **{package: _version(package) for package in PACKAGES},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "threads": torch.get_num_threads(),
+        "data": checksums,
+    }
+
+
+def commit(folder: Path) -> str | None:
+    """The commit of a clone's top folder, with `-dirty` where tracked files differ from it; None outside a clone."""
+    if not (folder / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git, or a folder that it does not trust
+        return None
+    return said.stdout.strip() or None
+
+
+def processor() -> str:
+    """The processor's name as its maker has it, else its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

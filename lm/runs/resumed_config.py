@@ -1,0 +1,75 @@
+"""The configuration of a resumed run: the checkpoint's, changed where the command line says so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from lm.config.trust import refuse_foreign
+from lm.system.errors import UserError
+
+FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust")
+"""Parts of a configuration that a run may change when it resumes; the others are what the saved state stands for."""
+
+
+def merged(
+    saved: dict[str, Any],
+    typed: dict[str, Any],
+    default: dict[str, Any],
+    explicit: Iterable[str],
+    where: Path,
+    trusted: Collection[str] = (),
+) -> dict[str, Any]:
+    """The checkpoint's configuration, changed where the command line says so.
+
+    Said is what differs from the default configuration, and all below the names in `explicit`. Raises UserError where
+    the result would no longer be the run that was saved, or would run code that is neither `trusted` nor typed.
+    """
+    saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups younger than it
+    explicit = {name.replace("/", ".") for name in explicit}
+    typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
+    for key in {*typed_flat, *default_flat}:
+        free = key.split(".")[0] in FREE
+        if key not in typed_flat:
+            if free:
+                result.pop(key, None)
+        elif (
+            any(f"{key}.".startswith(f"{name}.") for name in explicit)
+            or key not in default_flat
+            or typed_flat[key] != default_flat[key]
+        ):
+            if not free and result.get(key) != typed_flat[key]:
+                raise UserError(
+                    f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave that "
+                    "setting out to go on, or leave checkpoint= out to start afresh"
+                )
+            # A setting takes the place of all below it (callbacks.samples=null), and of one above it.
+            result = {other: value for other, value in result.items() if not f"{other}.".startswith(f"{key}.")}
+            result = {other: value for other, value in result.items() if not f"{key}.".startswith(f"{other}.")}
+            result[key] = typed_flat[key]
+    config = nested(result)
+    for part, node in config.items():
+        refuse_foreign(node, part, trusted, typed.get(part))
+    return config
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Dotted names as nested settings: the inverse of `flat`."""
+    config: dict[str, Any] = {}
+    for key, value in settings.items():
+        *parents, last = key.split(".")
+        node = config
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return config
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,91 @@
+"""Where a run starts: afresh or from a checkpoint, and with which settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig
+
+from lm.config.compose import composed
+from lm.config.hydra_job import plain, sweeping, typed_overrides
+from lm.data.source import SPLITS
+from lm.runs import resume
+from lm.runs.checkpoint import read_to_resume
+from lm.runs.result import Result
+from lm.runs.resumed_config import merged
+from lm.runs.run_folder import RunFolder
+from lm.system.terminal import say
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for: the configuration, and what is no part of a run's own."""
+
+    config: dict[str, Any]
+    checkpoint: str | None
+    trusted: list[str]
+    overrides: list[str]  # as typed
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, and with which configuration: afresh (`file` is None), or from what a checkpoint `saved`."""
+
+    config: dict[str, Any]
+    file: Path | None = None
+    saved: dict[str, Any] = field(default_factory=dict)
+    here: bool = False  # the checkpoint is one of this folder's
+
+
+def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
+    """The configuration as plain containers, its paths absolute: a checkpoint is used from other folders too."""
+    config = plain(cfg)
+    checkpoint, trusted = config.pop("checkpoint", None), config.pop("trust", [])
+    data = config["data"] if isinstance(config["data"], dict) else {}
+    for split in SPLITS:
+        if data.get(split) not in (None, MISSING):
+            data[split] = str(Path(str(data[split])).expanduser().resolve())
+    if config.get("weights_from"):
+        config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
+    return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides)
+
+
+def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
+    """Afresh, or from which checkpoint; what that says of the run goes into the result."""
+    file = folder.starting_point(asked.checkpoint, sweeping())
+    if file is None:
+        return Start(asked.config)
+    saved, here = read_to_resume(file), folder.holds(file)
+    explicit = [override.partition("=")[0].lstrip("+~") for override in asked.overrides]
+    config = merged(saved["config"], asked.config, plain(composed("train")), explicit, file, asked.trusted)
+    before = folder.earlier.get("resumed_at", []) if here else []
+    result.config, result.seed, result.resumed_at = config, config["seed"], [*before, saved["global_step"]]
+    result.overrides = folder.overrides(asked.overrides, here)
+    return Start(config, file, saved, here)
+
+
+def is_kept(start: Start, folder: RunFolder) -> bool:
+    """Whether a sweep finds this job finished. Raises UserError where another run is in its folder."""
+    if not (sweeping() and folder.finished):
+        return False
+    if folder.earlier["config"] != start.config:
+        if start.file is None:
+            raise folder.taken()
+        return False
+    say(f"kept: {folder.path} is finished already")
+    return True
+
+
+def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
+    """Where the run begins, in words. Raises UserError if it has had all of its time."""
+    if start.file is None:
+        if asked.checkpoint == "last":
+            say(f"{folder.path} holds no checkpoint yet: starting afresh")
+        return
+    resume.refuse_spent_time(start.config["trainer"].get("max_time"), start.saved, start.file)
+    say(f"going on from {start.file} at window {start.saved['training']['windows']:,}")
+    epochs, before = (one["trainer"].get("max_epochs") for one in (start.config, start.saved["config"]))
+    if epochs != before:
+        say(f"trainer.max_epochs is {epochs}, no longer {before}: a rate that goes by it is worked out anew")

@@ -1,0 +1,82 @@
+"""A trained model as its checkpoint gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lm.config.build import build
+from lm.config.trust import refuse_foreign
+from lm.data.corpus import Corpus
+from lm.data.vocabulary import Vocab
+from lm.models.initial import Random
+from lm.models.interfaces import LanguageModel
+from lm.runs.checkpoint import find, load_weights, read, vocabulary
+from lm.system.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a checkpoint holds: the model in evaluation mode, its vocabulary, and the run's whole configuration."""
+
+    model: LanguageModel
+    vocab: Vocab
+    config: dict[str, Any]
+    path: Path
+    trusted: tuple[str, ...] = ()
+
+    def untrained(self) -> LanguageModel:
+        """The same model as its training found it, in evaluation mode; of a run with `weights_from`, as it was drawn.
+
+        What counts (`init`) reads the training text again. Raises UserError if that has changed.
+        """
+        init: Random = _build(self.config, "init", self.trusted) if "init" in self.config else Random()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config["seed"])
+            model = _model(self.config, self.vocab, self.trusted)
+            if init != Random():
+                init.apply(model, corpus(self).ids["train"])
+            return model.eval()
+
+
+def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
+    """Rebuild the model of a checkpoint (see `find` for what `path` may be).
+
+    `trusted` names classes and functions that it may run beside this project's own, as `package.module.Name`. Raises
+    UserError.
+    """
+    file = find(path)
+    content = read(file)
+    vocab = vocabulary(content)
+    trusted = tuple(trusted)
+    model = _model(content["config"], vocab, trusted)
+    load_weights(model, content, file)
+    model.eval()
+    return Trained(model, vocab, content["config"], file, trusted)
+
+
+def corpus(trained: Trained) -> Corpus:
+    """The texts that a checkpoint was trained on: `vocab`, and `ids` of each split. UserError if they changed."""
+    data: Corpus = _build(trained.config, "data", trained.trusted)
+    if data.vocab != trained.vocab:
+        raise UserError(
+            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
+            "Restore the files, or score a text with text_file=FILE"
+        )
+    return data
+
+
+def _model(config: dict[str, Any], vocab: Vocab, trusted: Collection[str]) -> LanguageModel:
+    model: LanguageModel = _build(config, "model", trusted, {"vocab_size": len(vocab)})
+    return model
+
+
+def _build(
+    config: dict[str, Any], group: str, trusted: Collection[str], available: dict[str, Any] | None = None
+) -> Any:
+    refuse_foreign(config[group], group, trusted)
+    return build(config[group], group, available)

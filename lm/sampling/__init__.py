@@ -1,0 +1,11 @@
+"""From a model and a prompt to text."""
+
+from lm.sampling.generate import generate, texts
+from lm.sampling.sampler import Sampler, draw
+
+__all__ = [
+    "Sampler",
+    "draw",
+    "generate",
+    "texts",
+]

@@ -1,0 +1,1 @@
+"""Measured answers as pages: comparison, truncation, benchmark."""

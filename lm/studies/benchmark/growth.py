@@ -1,0 +1,85 @@
+"""How time and memory grow with the model, the window, the vocabulary, the stream and the text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lm.data.encoding import encode
+from lm.data.sources.text_files import TextFiles
+from lm.studies.benchmark.processes import Apart
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.text import TEXT_TOKENS, zipf_text
+from lm.studies.benchmark.timing import seconds
+from lm.studies.benchmark.training import StepRival
+
+WINDOWS = 1  # counted windows of a call
+CALLS = 3  # of each training rival
+
+
+def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
+    """A row for each size: seconds a window, tokens a second, the most memory held; then for each length of text."""
+    rows = []
+    for what, one, windows in variants(sizes):
+        print(f"growth: {what} ...", file=sys.stderr)
+        with Apart(StepRival, one, windows, precision) as rival:
+            seconds, held = [rival() for _ in range(CALLS)], rival.peak_memory()
+        rows.append(row_of(what, seconds, one.batch_size * one.window, held) | {"sizes": asdict(one)})
+    for times in (1, 10, 100):
+        print(f"growth: reading the text {times} times ...", file=sys.stderr)
+        with Apart(ReadingRival, times, scratch) as rival:
+            rows.append(row_of(f"reading, text x {times}", [rival()], times * TEXT_TOKENS, rival.peak_memory()))
+    return rows
+
+
+def row_of(what: str, seconds: list[float], tokens: int, held: int) -> dict[str, Any]:
+    """What `tokens` took in each of several calls: the median, and the range."""
+    middle, ends = median(seconds), [min(seconds), max(seconds)]
+    return {"what": what, "seconds": middle, "range": ends, "tokens_per_second": tokens / middle, "bytes": held}
+
+
+def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
+    """Name, sizes and number of windows: one thing is changed at a time."""
+    yield "the baseline", sizes, WINDOWS
+    yield "2 x 650", replace(sizes, embedding_size=650, hidden_size=650, num_layers=2), WINDOWS
+    yield "3 x 1150", replace(sizes, embedding_size=400, hidden_size=1150, num_layers=3), WINDOWS
+    for window in (60, 120, 240):
+        yield f"window {window}", replace(sizes, window=window), WINDOWS
+    for vocab in (30_000, 100_000, 250_000):
+        yield f"{vocab:,} words", replace(sizes, vocab_size=vocab), WINDOWS
+        adaptive = replace(sizes, vocab_size=vocab, cutoffs=(2000, 20_000))
+        yield f"{vocab:,} words, adaptive", adaptive, WINDOWS
+    for windows in (10, 40):
+        yield f"a stream of {windows} windows", sizes, windows
+
+
+class ReadingRival:
+    """Reads a text of the Penn Treebank's length, put together `times` times. Calls return seconds."""
+
+    def __init__(self, times: int, scratch: Path) -> None:
+        folder = scratch / f"text{times}"
+        folder.mkdir()
+        train, rest = folder / "train.txt", folder / "rest.txt"
+        text = zipf_text(TEXT_TOKENS)
+        with train.open("w", encoding="utf-8") as file:
+            for _ in range(times):
+                file.write(text)
+        rest.write_text("a few words\n", encoding="utf-8")
+        self.files = TextFiles(train, rest, rest)
+
+    def __call__(self) -> float:
+        return seconds(lambda: encode(self.files))
+
+
+def growth_table(rows: list[dict[str, Any]]) -> str:
+    """The rows for the eye."""
+    lines = [f"{'how it grows':<28}{'seconds':>10}{'lowest':>10}{'highest':>10}{'tokens/s':>12}{'memory':>12}"]
+    for row in rows:
+        taken = "".join(f"{seconds:>10.3f}" for seconds in (row["seconds"], *row["range"]))
+        speed, megabytes = row["tokens_per_second"], row["bytes"] / 2**20
+        lines.append(f"{row['what']:<28}{taken}{speed:>12,.0f}{megabytes:>9,.0f} MB")
+    return "\n".join(lines)

@@ -1,0 +1,114 @@
+"""What is measured against what: a section a function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from lm.data.encoding import encode, encode_cached
+from lm.data.sources.text_files import TextFiles
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.models.kernels.int8 import int8_weights
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.studies.benchmark.floor import FloorRival
+from lm.studies.benchmark.plain import PlainModel, plain_reading, plain_sampling
+from lm.studies.benchmark.processes import Apart
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.text import TEXT_TOKENS, zipf_text
+from lm.studies.benchmark.timing import Timing, interleaved
+from lm.studies.benchmark.training import LightningRival, PlainRival, StepRival
+from lm.training.forcing.forcing import Forcing
+
+TOKEN_WINDOWS = 1  # a window is 30 updates
+
+
+def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: Path) -> dict[str, Timing]:
+    """Seconds a window, teacher forcing, one update each."""
+    with ExitStack() as stack:
+        rivals = {
+            "plain": stack.enter_context(Apart(PlainRival, sizes, windows)),
+            "train": stack.enter_context(Apart(LightningRival, sizes, windows, precision, scratch / "train")),
+            "step": stack.enter_context(Apart(StepRival, sizes, windows, precision)),
+            "floor": stack.enter_context(Apart(FloorRival, sizes, windows, precision)),
+        }
+        if precision != "32-true":
+            exact = Apart(LightningRival, sizes, windows, "32-true", scratch / "train_fp32")
+            rivals["train_fp32"] = stack.enter_context(exact)
+        found = interleaved(rivals, rounds)
+    return {"train_fp32": found["train"], **found}
+
+
+def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
+    """Seconds a window, free running, one update a token."""
+    forcing = Forcing(feedback="argmax", update="token")
+    with ExitStack() as stack:
+        ours = Apart(LightningRival, sizes, TOKEN_WINDOWS, "32-true", scratch / "tokens", forcing)
+        rivals = {
+            "plain_token": stack.enter_context(Apart(PlainRival, sizes, TOKEN_WINDOWS, "token")),
+            "train_token": stack.enter_context(ours),
+        }
+        return interleaved(rivals, rounds)
+
+
+def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
+    """Seconds a word: the exercise's loop; ours with weights of 8 bits; ours in exact fp32."""
+    plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
+    exact, rounded = sizes.model(), sizes.model()
+    vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
+
+    def ours(model: LSTMLanguageModel, sequences: int) -> Callable[[], object]:
+        return lambda: generate(model, Sampler(max_new_tokens=words, num_return_sequences=sequences), vocab)
+
+    with int8_weights(rounded):
+        found = interleaved(
+            {
+                "sample_plain": lambda: plain_sampling(plain, words),
+                "sample_1": ours(rounded, 1),
+                "sample_64": ours(rounded, 64),
+                "sample_1_fp32": ours(exact, 1),
+                "sample_64_fp32": ours(exact, 64),
+            },
+            rounds,
+        )
+    counts = {name: words * (64 if "64" in name else 1) for name in found}
+    return {name: timing.per(counts[name]) for name, timing in found.items()}
+
+
+def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
+    """Seconds for a training text of the Penn Treebank's size: the exercise's reader, ours, and ours from its cache."""
+    train, rest = scratch / "train.txt", scratch / "rest.txt"
+    train.write_text(zipf_text(TEXT_TOKENS))
+    rest.write_text("a few words\n")
+    files = TextFiles(train, rest, rest)
+    return interleaved(
+        {
+            "read_plain": lambda: plain_reading(train),
+            "encode": lambda: encode(files),
+            # The user's own cache is not to keep a text that is soon gone.
+            "encode_cached": lambda: encode_cached(files, cache=scratch),
+        },
+        rounds,
+    )
+
+
+def startup(rounds: int) -> dict[str, Timing]:
+    """Seconds of whole processes: `--help`, the imports behind sampling and training, and those of Lightning alone."""
+
+    def process(*arguments: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+    return interleaved(
+        {
+            "help": process("-m", "lm", "train", "--help"),
+            "import_sampling": process("-c", "import lm.commands.sample"),
+            "import_training": process("-c", "import lm.commands.train"),
+            "import_lightning": process("-c", "import pytorch_lightning"),
+        },
+        rounds,
+    )

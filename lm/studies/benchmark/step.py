@@ -1,0 +1,33 @@
+"""The training step of LanguageModule in a bare loop, for measurements that leave Lightning out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from lm.data.streams import Window
+from lm.models.interfaces import LanguageModel, State, detach
+from lm.training.optim.gradient_clipping import clip_gradients
+from lm.training.optim.optimisers import Adam
+
+
+class BareStep:
+    """One update for the mean loss of several windows, the state detached before the first. `bf16`: mixed precision."""
+
+    def __init__(self, model: LanguageModel, device: str = "cpu", bf16: bool = False) -> None:
+        self.model, self.device, self.bf16, self.optim = model, device, bf16, Adam(lr=0.002)
+        self.optimizer = self.optim.optimizer(model.parameters())
+
+    def update(self, windows: Iterable[Window], state: State) -> State:
+        """Train on `windows` [B, T] each, from `state` on; the state behind them."""
+        state, losses = detach(state), []
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            for window in windows:
+                hidden, state = self.model(window.inputs.to(self.device), state)
+                losses.append(self.model.head.nll(hidden, window.targets.to(self.device)).mean())
+        self.optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        clip_gradients(self.model.parameters(), self.optim.clip)
+        self.optimizer.step()
+        return state

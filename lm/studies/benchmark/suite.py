@@ -1,0 +1,93 @@
+"""The benchmark: sections of rivals, a table for the eye, ratios for the record."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lm.studies.benchmark import sections as measure
+from lm.studies.benchmark.growth import growth, growth_table
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.timing import Timing, ratio
+from lm.studies.benchmark.training import quiet
+from lm.system.errors import UserError
+from lm.system.precision import best_precision
+
+SECTIONS = ("training", "tokens", "sampling", "reading", "startup", "growth")
+RATIOS = {
+    "train_vs_plain": ("plain", "train", 2.0),
+    "train_vs_plain_fp32": ("plain", "train_fp32", 1.05),
+    "step_vs_floor": ("floor", "step", 0.82),
+    "train_vs_step": ("step", "train", 0.97),
+    "train_token_vs_plain": ("plain_token", "train_token", None),
+    "sample_1_vs_plain": ("sample_plain", "sample_1", 2.5),
+    "sample_64_vs_plain": ("sample_plain", "sample_64", 30.0),
+    "sample_1_fp32_vs_plain": ("sample_plain", "sample_1_fp32", None),
+    "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
+    "encode_vs_plain": ("read_plain", "encode", 5.0),
+    "imports_vs_lightning": ("import_lightning", "import_training", None),
+}
+"""Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
+
+
+def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
+    """Measure the named sections; medians in seconds, ratios larger = faster. UserError for unknown sections."""
+    if unknown := [name for name in sections if name not in SECTIONS]:
+        raise UserError(f"sections: there is no {unknown[0]}; there is: {', '.join(SECTIONS)}")
+    if not sections:
+        raise UserError(f"sections is empty; there is: {', '.join(SECTIONS)}")
+    for name, value in {"rounds": rounds, "windows": windows, "words": words}.items():
+        if value < 1:
+            raise UserError(f"{name} must be at least 1; got {value}")
+    quiet()
+    timings: dict[str, Timing] = {}
+    precision = best_precision("cpu")
+    grown: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        if "training" in sections:
+            timings |= measure.training(sizes, rounds, windows, precision, scratch)
+        if "tokens" in sections:
+            timings |= measure.tokens(sizes, rounds, scratch)
+        if "sampling" in sections:
+            timings |= measure.sampling(sizes, rounds, words)
+        if "reading" in sections:
+            timings |= measure.reading(rounds, scratch)
+        if "startup" in sections:
+            timings |= measure.startup(rounds)
+        if "growth" in sections:
+            grown = growth(sizes, precision, scratch)
+    return {
+        "precision": precision,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "medians": {name: timing.median for name, timing in timings.items()},
+        "ranges": {name: [min(timing.rounds), max(timing.rounds)] for name, timing in timings.items()},
+        "ratios": {
+            name: ratio(timings[slow], timings[fast])
+            for name, (slow, fast, _) in RATIOS.items()
+            if slow in timings and fast in timings
+        },
+        "growth": grown,
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures for the eye."""
+    lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
+    if result["medians"]:
+        lines += ["", f"{'':<18}{'median':>12}{'lowest':>12}{'highest':>12}"]
+    for name, seconds in result["medians"].items():
+        low, high = result["ranges"][name]
+        lines.append(f"{name:<18}" + "".join(f"{1000 * value:>9.3f} ms" for value in (seconds, low, high)))
+    if result["ratios"]:
+        lines += ["", f"{'ratio (times as fast)':<26}{'here':>8}{'goal':>8}"]
+    for name, value in result["ratios"].items():
+        goal = RATIOS[name][2]
+        lines.append(f"{name:<26}{value:>8.2f}" + (f"{goal:>8.2f}" if goal else ""))
+    if result["growth"]:
+        lines += ["", growth_table(result["growth"])]
+    return "\n".join(lines)

@@ -1,0 +1,131 @@
+"""One training step, four ways: the plain loop, this project through Lightning, without it, and bare products."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from lm.data.streams import Window, Windows
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.runs.checkpoint import Description
+from lm.studies.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.step import BareStep
+from lm.studies.benchmark.timing import seconds
+from lm.system.memory import keep_freed_memory
+from lm.system.signals import StopRequest
+from lm.training.callbacks.progress import Progress
+from lm.training.callbacks.save_checkpoints import Checkpoint
+from lm.training.curves import write_by, write_point
+from lm.training.forcing.forcing import Forcing
+from lm.training.module import LanguageModule
+from lm.training.optim.optimisers import Adam
+
+WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
+
+
+class PlainRival:
+    """The exercise's loops, with an update a `window` or a `token`. Calls return seconds a window."""
+
+    def __init__(self, sizes: Sizes, count: int, update: str = "window") -> None:
+        model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
+        loop = PlainTokenTraining if update == "token" else PlainTraining
+        self.training = loop(model, sizes.batch_size)
+        self.windows = list(sizes.windows(WARM_UP + count))
+
+    def __call__(self) -> float:
+        return timed_windows(self.windows, lambda window: self.training.step(window.inputs, window.targets))
+
+
+class StepRival:
+    """This project's model, optimiser and clipping in a bare loop."""
+
+    def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
+        keep_freed_memory()
+        self.model, self.windows = sizes.model(), list(sizes.windows(WARM_UP + count))
+        self.training = BareStep(self.model, bf16=precision.startswith("bf16"))
+        self.state = self.model.initial_state(sizes.batch_size)
+
+    def step(self, window: Window) -> None:
+        self.state = self.training.update([window], self.state)
+
+    def __call__(self) -> float:
+        return timed_windows(self.windows, self.step)
+
+
+class LightningRival:
+    """The path that `train.py` takes, with progress, curves and checkpoints; what the last two take at their windows is
+    shared out evenly over all."""
+
+    def __init__(self, sizes: Sizes, count: int, precision: str, folder: Path, forcing: Forcing | None = None) -> None:
+        quiet()
+        keep_freed_memory()
+        self.sizes, self.count, self.precision, self.folder = sizes, count, precision, folder
+        forcing, optim = forcing or Forcing(), Adam(lr=0.002)
+        self.module = LanguageModule(sizes.model(), forcing, optim, updates_per_epoch=1000, total_updates=1000)
+        vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
+        self.about = Description(vocab, config={}, tokens={}, provenance={})
+
+    def __call__(self) -> float:
+        data = _Data(self.sizes, WARM_UP + self.count)
+        clock, checkpoint = _Clock(), Checkpoint(str(self.folder), self.about, StopRequest())
+        logger = pl.loggers.TensorBoardLogger(str(self.folder), name="", version="", default_hp_metric=False)
+        trainer = pl.Trainer(
+            max_epochs=1, limit_val_batches=0, accelerator="cpu", devices=1, precision=self.precision,  # type: ignore[arg-type]
+            logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
+            enable_model_summary=False, log_every_n_steps=100, num_sanity_val_steps=0,
+        )  # fmt: skip
+        with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
+            trainer.fit(self.module, datamodule=data)
+        module, every = self.module, checkpoint.every_n_windows
+        saving = seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
+        scalars = dict.fromkeys(("loss", "perplexity", "lr", "truth_share", "tokens_per_second", "seconds"), 1.0)
+        point = seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
+        point += seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
+        return clock.seconds / self.count + saving + point / trainer.log_every_n_steps  # type: ignore[attr-defined]
+
+
+class _Data(pl.LightningDataModule):
+    def __init__(self, sizes: Sizes, count: int) -> None:
+        super().__init__()
+        self.windows = sizes.windows(count)
+
+    def train_dataloader(self) -> Windows:
+        return self.windows
+
+
+class _Clock(pl.Callback):
+    """Seconds from the first counted window's start to the last one's end. Stands last among the callbacks."""
+
+    def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx == WARM_UP:
+            self.start = time.perf_counter()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.seconds = time.perf_counter() - getattr(self, "start", time.perf_counter())
+
+
+def quiet() -> None:
+    """Without what Lightning says of itself."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+
+
+def timed_windows(windows: list[Any], step: Callable[[Any], None]) -> float:
+    """Seconds a window, the first ones not counted."""
+    for window in windows[:WARM_UP]:
+        step(window)
+    start = time.perf_counter()
+    for window in windows[WARM_UP:]:
+        step(window)
+    return (time.perf_counter() - start) / (len(windows) - WARM_UP)

@@ -1,0 +1,124 @@
+"""What is measured anew on a run's best checkpoint: nats of the test text, samples, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lm.data.vocabulary import Vocab
+from lm.evaluation import Static, evaluate
+from lm.evaluation.reading import device_of
+from lm.runs.run_folder import INITIAL
+from lm.runs.trained import Trained
+from lm.sampling.generate import generate
+from lm.sampling.sampler import Sampler
+from lm.studies.comparison import vectors
+from lm.studies.comparison.quality import pieces, quality
+from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.texts import Text
+from lm.system.errors import UserError
+from lm.system.files import whole
+
+WORDS = ("army", "taxpayer")
+SAMPLERS: dict[str, dict[str, Any]] = {"greedy": {"do_sample": False}, "random": {"do_sample": True}}
+
+
+def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:
+    """Nats of the first `tokens` predictions of the test text: [tokens]. `kept` remembers them from one report to the
+    next, as long as the checkpoint and the type of device are the same."""
+    stat, device = trained.path.stat(), device_of(trained.model).type
+    sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens} {device}"
+    try:
+        with np.load(kept) as found:
+            if str(found["sign"]) == sign:
+                earlier: np.ndarray = found["nats"]
+                return earlier
+    except (OSError, ValueError, KeyError):
+        pass
+    _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1])
+    nats: np.ndarray = scored.nats.double().numpy()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with whole(kept, "free some space") as aside, aside.open("wb") as file:
+        np.savez_compressed(file, sign=sign, nats=nats)
+    return nats
+
+
+def initial_embedding(folder: Path) -> Tensor | None:
+    """What the run's embedding was before any training; None where that was not kept."""
+    file = folder / INITIAL
+    try:
+        found: Tensor = torch.load(file, map_location="cpu", weights_only=True)["embedding"].float()
+        return found
+    except FileNotFoundError:
+        return None
+    except Exception:  # whatever a damaged file makes torch's reader stumble over
+        raise UserError(f"{file} cannot be read: damaged, or cut short") from None
+
+
+def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[dict[str, Any]]:
+    """Each prompt continued by each sampler, from a random seed of its own, the same one for every run; null where the
+    vocabulary lacks a word."""
+    rows = []
+    for number, prompt in enumerate(prompts):
+        words = trained.vocab.split(prompt)
+        lacking = [word for word in words if word not in trained.vocab]
+        row: dict[str, Any] = {"prompt": prompt, **dict.fromkeys(SAMPLERS), "lacking": lacking}
+        for name, fields in SAMPLERS.items() if not lacking else ():
+            sampler = Sampler(**fields, max_new_tokens=min(50, settings.sample_words))
+            generator = torch.Generator().manual_seed(settings.seed + number)
+            ids = generate(trained.model, sampler, trained.vocab, [trained.vocab.id(w) for w in words], generator)
+            row[name] = trained.vocab.decode(ids[0].tolist())
+        rows.append(row)
+    return rows
+
+
+def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> dict[str, Any]:
+    """Figures of `sequences` texts of `sample_words` words by each sampler; their first words are drawn uniformly."""
+    found = {}
+    for name, fields in SAMPLERS.items():
+        sampler = Sampler(**fields, max_new_tokens=settings.sample_words, num_return_sequences=settings.sequences)
+        generator = torch.Generator().manual_seed(settings.seed)
+        ids = generate(trained.model, sampler, trained.vocab, generator=generator)
+        found[name] = quality(ids.numpy(), trained.vocab.unk, text.judge if text else None)
+    return found
+
+
+def real_quality(text: Text, settings: Settings) -> dict[str, Any] | None:
+    """The same figures of as much of the test text; None where it is too short."""
+    rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
+    return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
+
+
+def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[tuple[str, str], tuple[int, int]]:
+    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long ones.
+
+    Raises UserError for a given word that the vocabulary lacks.
+    """
+    if words is None and all(word in vocab for word in WORDS):
+        words = WORDS
+    if words is None:
+        ranked = [vocab.words[i] for i in text.frequent(len(vocab)).tolist()]
+        long = [word for word in ranked if word.isalpha() and len(word) > 4]
+        words = tuple((long if len(long) > 1 else ranked)[:2])
+    if lacking := [word for word in words if word not in vocab]:
+        raise UserError(f"{lacking[0]!r} is not among its {len(vocab):,} words")
+    return {(a, b): (vocab.id(a), vocab.id(b)) for a, b in combinations(dict.fromkeys(words), 2)}
+
+
+def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> dict[str, Any]:
+    """What the run's embedding says. Raises UserError for words that it lacks."""
+    pairs = word_pairs(trained.vocab, text, settings.words)
+    found = vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent))
+    for pair in found["pairs"]:
+        pair["counts"] = [int(text.counts[trained.vocab.id(word)]) for word in pair["words"]]
+    return found
+
+
+def word_vectors(trained: Trained) -> Tensor:
+    return trained.model.embedding.weight.detach().float().cpu()

@@ -1,0 +1,185 @@
+"""Whether groups of runs differ by more than chance, and how alike their embeddings are."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from lm.studies.comparison import vectors
+from lm.studies.comparison.groups import Group
+from lm.studies.comparison.measuring import Known, Refusal
+from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.statistics import Interval, between_seeds, paired_bootstrap, segment_length
+from lm.studies.comparison.texts import vocab_key
+
+FIGURE = "the difference on the test text"
+ALL_PAIRS = 8
+"""Groups up to which every pair is compared; of more, each with the best."""
+
+
+def pairs_of(groups: list[Group]) -> list[tuple[Group, Group]]:
+    """The pairs of groups to compare."""
+    if len(groups) <= ALL_PAIRS:
+        return list(combinations(groups, 2))
+    best = min(groups, key=_mean_test)
+    return [(best, group) for group in groups if group is not best]
+
+
+def _mean_test(group: Group) -> float:
+    """Over the seeds, as the report has it; infinite for a group without."""
+    found = [run.result["test"].get("perplexity") for run in group.runs]
+    known = [value for value in found if value is not None]
+    return float(np.mean(known)) if known else math.inf
+
+
+def differences(
+    groups: list[Group], known: dict[str, Known], refused: list[dict[str, Any]], settings: Settings
+) -> list[dict[str, Any]]:
+    """Nats a token on the shared test text, each pair of groups: the second's minus the first's.
+
+    The intervals of all pairs of one text hold together with the confidence asked for: over the text by Bonferroni's
+    rule, over seeds by Tukey's. Groups that read other texts have no part in them.
+    """
+    nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
+    by_text: dict[str | None, list[tuple[str, str]]] = {}
+    for a, b in pairs_of(groups):
+        refusal = Refusal(refused, a.name, b.name)
+        if not nats[a.name] or not nats[b.name]:
+            refusal.note(FIGURE, "the nats of the test text of one of them are not known")
+        elif reason := different_text([known[run.name] for group in (a, b) for run in group.runs]):
+            refusal.note(FIGURE, reason)
+        else:
+            text = known[a.runs[0].name].text
+            by_text.setdefault(text.key if text else None, []).append((a.name, b.name))
+    return [row for pairs in by_text.values() for row in _of_one_text(pairs, nats, settings)]
+
+
+def _of_one_text(
+    pairs: list[tuple[str, str]], nats: dict[str, list[np.ndarray]], settings: Settings
+) -> list[dict[str, Any]]:
+    """The rows of `differences` for pairs of groups that read the same text."""
+    each = 1 - (1 - settings.confidence) / len(pairs)
+    involved = list(dict.fromkeys(name for pair in pairs for name in pair))
+    shared = min(len(values) for name in involved for values in nats[name])
+    seeds = between_seeds([[float(v[:shared].mean()) for v in nats[name]] for name in involved], settings.confidence)
+    found = []
+    for a_name, b_name in pairs:
+        first, second = (np.mean([values[:shared] for values in nats[name]], axis=0) for name in (a_name, b_name))
+        text = paired_bootstrap(first, second, each, settings.resamples, settings.seed)
+        over_seeds = pick(seeds, involved.index(a_name), involved.index(b_name))
+        found.append(
+            {
+                "groups": [a_name, b_name],
+                "nats": text.mean,
+                "over_text": text._asdict(),
+                "over_seeds": over_seeds._asdict(),
+                "tokens": shared,
+                "segment_tokens": segment_length(shared),
+                "confidence_of_each": each,
+                "confidence_of_all": settings.confidence,
+                "shown": _shown(text, over_seeds),
+            }
+        )
+    return found
+
+
+def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval:
+    """The interval of the difference j minus i, whichever way round it was made."""
+    if (i, j) in intervals:
+        return intervals[i, j]
+    mean, low, high, over = intervals[j, i]
+    return Interval(-mean, None if high is None else -high, None if low is None else -low, over)
+
+
+def _shown(text: Interval, seeds: Interval) -> bool:
+    """Whether a difference is beyond chance: of the text, and of the seeds where there are several."""
+    return text.excludes(0) and (seeds.low is None or seeds.excludes(0))
+
+
+def different_text(ones: list[Known]) -> str | None:
+    """Why figures of a text must not be compared between these runs; None if they may."""
+    vocabs = {vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}
+    if len(vocabs) > 1:
+        sizes = " and ".join(f"{size:,}" for size in vocabs.values())
+        return f"their vocabularies differ ({sizes} words), so that a token of one is not a token of the other"
+    if any(one.text is None for one in ones) and any(one.text is not None for one in ones):
+        return "the text that one of them was trained on is not known (see what is missing of it)"
+    if len({one.text.key if one.text else None for one in ones}) > 1:
+        return "they were trained or tested on different texts"
+    return None
+
+
+def agreement(
+    groups: list[Group], known: dict[str, Known], refused: list[dict[str, Any]], settings: Settings
+) -> list[dict[str, Any]]:
+    """How alike the embeddings of two runs are: two seeds of each group, and the first runs of two groups."""
+    pairs = [(group.runs[0], group.runs[1]) for group in groups if len(group.runs) > 1]
+    pairs += [(a.runs[0], b.runs[0]) for a, b in pairs_of(groups)]
+    found = []
+    for a, b in pairs:
+        x, y = known[a.name], known[b.name]
+        refusal = Refusal(refused, a.name, b.name)
+        if x.embedding is None or y.embedding is None or x.text is None or y.text is None:
+            continue
+        if vocab_key(x.text.vocab) != vocab_key(y.text.vocab):
+            refusal.note("agreement of the embeddings", different_text([x, y]) or "")
+            continue
+        frequent = x.text.frequent(settings.frequent)
+        count = min(settings.neighbours, len(frequent) - 1)
+        at_start = None
+        if x.initial is not None and y.initial is not None:
+            at_start = vectors.agreement(x.initial, y.initial, frequent, count)
+        found.append(
+            {
+                "runs": [a.name, b.name],
+                "same_group": any(a in group.runs and b in group.runs for group in groups),
+                "trained": vectors.agreement(x.embedding, y.embedding, frequent, count),
+                "initial": at_start,
+                "neighbours_by_chance": count / (len(frequent) - 1),
+                "neighbours": count,
+                "words": len(frequent),
+            }
+        )
+    return found
+
+
+def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
+    """How the distances of the words asked for differ between two groups: the second's minus the first's.
+
+    The intervals are over seeds and of what training changed, so that where seeds begin does not blur it (of the
+    distances themselves where a run did not keep its beginning). They hold together with the confidence asked for:
+    Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the vectors' size and
+    are compared between equal sizes only.
+    """
+    measured = {row["name"]: row["embeddings"] for row in rows if row["embeddings"]}
+    families: dict[tuple[tuple[str, ...], str, int], dict[str, list[dict[str, float]]]] = {}
+    for group in groups:
+        for own in (measured[run.name] for run in group.runs if run.name in measured):
+            for pair in own["pairs"]:
+                for kind in ("euclidean", "cosine"):
+                    family = tuple(pair["words"]), kind, own["size"] if kind == "euclidean" else 0
+                    families.setdefault(family, {}).setdefault(group.name, []).append(pair[kind])
+    each = 1 - (1 - confidence) / max(1, len(families))
+    found = []
+    for (words, kind, _), values in families.items():
+        started = all("initial" in value for side in values.values() for value in side)
+        sides = [[v["trained"] - (v["initial"] if started else 0) for v in side] for side in values.values()]
+        names, seeds = list(values), between_seeds(sides, each)
+        for a, b in pairs_of(groups):
+            if a.name in values and b.name in values:
+                at = names.index(a.name), names.index(b.name)
+                found.append(
+                    {
+                        "words": list(words),
+                        "kind": kind,
+                        "groups": [a.name, b.name],
+                        "means": [float(np.mean([v["trained"] for v in values[group.name]])) for group in (a, b)],
+                        "changes": [float(np.mean(sides[i])) for i in at] if started else None,
+                        "over_seeds": pick(seeds, *at)._asdict(),
+                        "confidence_of_all": confidence,
+                    }
+                )
+    return found

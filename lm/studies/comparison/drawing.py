@@ -1,0 +1,178 @@
+"""The plots of a comparison, each from what report.json holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from lm.studies.comparison.sections.shared import texts
+from lm.studies.page import Picture
+from lm.studies.plots import PALETTE, figure, image, legend, line, styled
+
+AXES = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
+GREY = "#888888"
+
+
+@styled
+def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | None:
+    """`training` loss or `validation` perplexity over tokens, updates and seconds, of the runs on one text; a colour a
+    group."""
+    runs = [run for run in report["runs"] if run["curves"][which] and run["text"] == text]
+    if not runs:
+        return None
+    drawn, panels = figure(columns=3, width=12, height=4.4)
+    names = [group["name"] for group in report["groups"]]
+    for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
+        for run in runs:
+            curve, number = run["curves"][which], names.index(run["group"])
+            if curve[axis] is None:
+                continue
+            unbroken = which == "training" and len(curve["values"]) > 1  # a single point needs its marker
+            look = line(number) | ({"marker": ""} if unbroken else {})
+            again = run["group"] in panel.get_legend_handles_labels()[1]
+            label_of = "_" if again else run["group"]
+            panel.plot(curve[axis], curve["values"], **look, alpha=0.85, linewidth=1.4, label=label_of)
+        panel.set_xlabel(label)
+        panel.xaxis.set_major_formatter(FuncFormatter(_short))
+        panel.locator_params(axis="x", nbins=5)
+        if not panel.lines:
+            panel.text(0.5, 0.5, "not logged", ha="center", va="center", color=GREY, transform=panel.transAxes)
+    for panel in panels[1:]:
+        panel.sharey(panels[0])
+        panel.tick_params(labelleft=False, which="both")
+    if which == "validation":
+        _log_scale(panels[0], [value for run in runs for value in run["curves"][which]["values"]])
+    what = "training loss, nats a token" if which == "training" else "validation perplexity (log scale)"
+    panels[0].set_ylabel(what)
+    legend(drawn, panels[0], columns=_columns(names))
+    return Picture(
+        _file(which, report, text), image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds"
+    )
+
+
+@styled
+def differences(report: dict[str, Any]) -> Picture | None:
+    """Each pair's difference in nats a token on the test text, with its intervals over text and over seeds."""
+    rows = [row for row in report["differences"] if row["over_text"]["low"] is not None]
+    if not rows:
+        return None
+    drawn, (panel,) = figure(width=10, height=1.5 + 0.5 * len(rows))
+    spans = {"over segments of the text": ("over_text", -0.12, 0), "over seeds": ("over_seeds", 0.12, 1)}
+    for label, (key, shift, colour) in spans.items():
+        known = [(at, row[key]) for at, row in enumerate(rows) if row[key]["low"] is not None]
+        if known:
+            middle = [part["mean"] for _, part in known]
+            ends = [
+                [part["mean"] - part["low"] for _, part in known],
+                [part["high"] - part["mean"] for _, part in known],
+            ]
+            look: dict[str, Any] = {"color": PALETTE[colour], "marker": "os"[colour], "linestyle": "none", "capsize": 4}
+            panel.errorbar(middle, [at + shift for at, _ in known], xerr=ends, label=label, **look)
+    panel.axvline(0, color="black", linewidth=1)
+    panel.set_yticks(range(len(rows)), [f"{row['groups'][1]}\nminus {row['groups'][0]}" for row in rows])
+    panel.tick_params(axis="y", labelsize=9)
+    panel.set_ylim(len(rows) - 0.5, -0.5)
+    panel.set_xlabel("nats a token more (right) or fewer (left)")
+    legend(drawn, panel)
+    return Picture("differences.png", image(drawn), "Differences in nats a token on the test text, with intervals")
+
+
+@styled
+def quality(report: dict[str, Any], text: str | None) -> Picture | None:
+    """Variety against likeness to the training text: a point each run and sampler, and real text."""
+    runs = [run for run in report["runs"] if run["text"] == text and run["quality"]]
+    runs = [run for run in runs if run["quality"]["greedy"]["ngram_nats"] is not None]
+    if not runs:
+        return None
+    drawn, (panel,) = figure(width=8.5, height=5)
+    names = [group["name"] for group in report["groups"]]
+    for sampler, marker in (("random", "o"), ("greedy", "X")):
+        for run in runs:
+            figures, colour = run["quality"][sampler], PALETTE[names.index(run["group"]) % len(PALETTE)]
+            label = f"{run['group']}, {sampler}"
+            again = label in panel.get_legend_handles_labels()[1]
+            place = (figures["distinct_2"], figures["ngram_nats"])
+            panel.scatter(*place, color=colour, marker=marker, s=70, alpha=0.8, label="_" if again else label)
+    for real in report["real_text"]:
+        if real.get("ngram_nats") is not None and runs[0]["name"] in real["runs"]:
+            panel.scatter(
+                real["distinct_2"], real["ngram_nats"], marker="*", s=260, color="black", label="real test text"
+            )
+    panel.set_xlabel("distinct-2: share of different word pairs")
+    panel.set_ylabel("nats a word under the n-gram model")
+    legend(drawn, panel, columns=_columns(panel.get_legend_handles_labels()[1]))
+    return Picture(
+        _file("quality", report, text), image(drawn), "Variety of generated text against its nats under an n-gram model"
+    )
+
+
+@styled
+def distances(report: dict[str, Any], at: int) -> Picture | None:
+    """The at-th pair's distances in every run: before and after training, and the range of frequent pairs.
+
+    Runs on other words have other pairs, which then stand beside the runs' names.
+    """
+    runs = [run for run in report["runs"] if run["embeddings"] and len(run["embeddings"]["pairs"]) > at]
+    if not runs:
+        return None
+    pairs = [" - ".join(run["embeddings"]["pairs"][at]["words"]) for run in runs]
+    alike = len(set(pairs)) == 1
+    labels = [run["label"] if alike else f"{run['label']}\n{pair}" for run, pair in zip(runs, pairs, strict=True)]
+    drawn, panels = figure(columns=2, width=12, height=1.7 + (0.42 if alike else 0.6) * len(runs))
+    for panel, kind in zip(panels, ("euclidean", "cosine"), strict=True):
+        for y, run in enumerate(runs):
+            pair, frequent = run["embeddings"]["pairs"][at][kind], run["embeddings"]["frequent_pairs"][kind]
+            _range(panel, frequent.get("initial"), y - 0.13, GREY, "95% of frequent pairs, before training")
+            _range(panel, frequent["trained"], y + 0.13, PALETTE[4], "95% of frequent pairs, trained")
+            if "initial" in pair:
+                label = "this pair, before training" if y == 0 else "_"
+                panel.plot(pair["initial"], y - 0.13, "o", color="white", mec="black", ms=6, label=label)
+            label = "this pair, trained" if y == 0 else "_"
+            panel.plot(pair["trained"], y + 0.13, "D", color=PALETTE[1], ms=6, label=label)
+        panel.set_yticks(range(len(runs)), labels)
+        panel.tick_params(axis="y", labelsize=9)
+        panel.set_ylim(len(runs) - 0.5, -0.5)
+        panel.set_xlabel(f"{kind} distance")
+    panels[1].tick_params(labelleft=False)
+    words = pairs[0] if alike else "a pair of each run's own words"
+    drawn.suptitle(words, x=0.01, ha="left")
+    legend(drawn, panels[0])
+    return Picture(
+        f"distances-{at + 1}.png", image(drawn), f"Distances of {words} in every run, before and after training"
+    )
+
+
+def _range(panel: Axes, span: dict[str, float] | None, y: float, colour: str, label: str) -> None:
+    if span is None:
+        return
+    again = label in panel.get_legend_handles_labels()[1]
+    panel.plot([span["low"], span["high"]], [y, y], color=colour, linewidth=5, alpha=0.6, label="_" if again else label)
+
+
+def _log_scale(panel: Axes, values: list[float]) -> None:
+    panel.set_yscale("log")
+    narrow = max(values) < 20 * min(values)  # then powers of ten alone would leave the axis without a number
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
+    panel.yaxis.set_major_formatter(FuncFormatter(_short))
+    panel.yaxis.set_minor_locator(NullLocator())
+
+
+def _file(name: str, report: dict[str, Any], text: str | None) -> str:
+    """A picture's name, with a number where there is one for each of several texts."""
+    several = texts(report)
+    return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
+
+
+def _short(value: float, _: Any = None) -> str:
+    """1200000 as 1.2M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            size = 1e3 if letter == "k" else size
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def _columns(names: list[str]) -> int:
+    return max(1, min(len(names), 110 // (max(map(len, names), default=1) + 8)))

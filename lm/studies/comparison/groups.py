@@ -1,0 +1,59 @@
+"""Runs that differ in nothing but their seed belong together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from lm.studies.comparison.reading import Run
+
+BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
+"""Parts of a configuration that leave the trained model as it is, and the seed."""
+LONGEST_NAME = 48
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one setting with different seeds."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+
+def grouped(runs: list[Run]) -> list[Group]:
+    """Runs by their settings, in order of appearance. A seed stands once in a group: a repeated run is no new seed."""
+    groups: list[list[Run]] = []
+    for run in runs:
+        fitting = (g for g in groups if _settings(g[0]) == _settings(run) and run.seed not in {r.seed for r in g})
+        home = next(fitting, None)
+        if home is None:
+            groups.append([run])
+        else:
+            home.append(run)
+    names = _names(groups)
+    return [Group(name, tuple(members)) for name, members in zip(names, groups, strict=True)]
+
+
+def _settings(run: Run) -> str:
+    config: dict[str, Any] = {key: value for key, value in run.config.items() if key not in BESIDE}
+    config["accelerator"] = config.get("accelerator", {}).get("precision")
+    config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
+    return json.dumps(config, sort_keys=True)
+
+
+def _names(groups: list[list[Run]]) -> list[str]:
+    """What was typed for each group and not for all, as short as it is clear; else the folders' names."""
+    typed = [[o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
+    own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
+    # `forcing=teacher forcing.update=token` is long in every sentence; `teacher token` says it, where all differ so.
+    for names in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
+        if len(groups) > 1 and len(set(names)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in names):
+            return names
+    return [group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more" for group in groups]
+
+
+def _value(override: str) -> str:
+    """`forcing.update=token` as `token`; a number, a switch or a list keeps its key's last part: `lr=0.1`."""
+    key, _, value = override.partition("=")
+    return value if value[:1].isalpha() and value not in ("true", "false", "null") else f"{key.split('.')[-1]}={value}"

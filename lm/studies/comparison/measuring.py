@@ -1,0 +1,108 @@
+"""What is measured anew of every run, and what cannot be had, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lm.data.vocabulary import Vocab
+from lm.runs.trained import Trained, load
+from lm.studies.comparison.checkpoint_measures import (
+    continuations,
+    embeddings,
+    initial_embedding,
+    nats_of_test,
+    sample_quality,
+    word_vectors,
+)
+from lm.studies.comparison.reading import Run
+from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.texts import Library, Text
+from lm.system.errors import UserError
+
+TOLERANCE = 0.02
+"""Nats a token that another device or precision may make of the same model."""
+
+
+@dataclass
+class Known:
+    """What is held of a run until all are measured."""
+
+    run: Run
+    vocab: Vocab | None = None
+    text: Text | None = None
+    nats: np.ndarray | None = None
+    embedding: Tensor | None = None
+    initial: Tensor | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Refusal:
+    """Runs a measurement; where it cannot be had, notes the figure, the run and the reason, and gives None."""
+
+    def __init__(self, refused: list[dict[str, Any]], *runs: str) -> None:
+        self.refused, self.runs = refused, list(runs)
+
+    def __call__(self, figure: str, measurement: Callable[[], Any]) -> Any:
+        try:
+            return measurement()
+        except UserError as error:
+            self.note(figure, str(error))
+            return None
+
+    def note(self, figure: str, reason: str) -> None:
+        self.refused.append({"figure": figure, "runs": self.runs, "reason": reason})
+
+
+def look(known: Iterable[Known], refused: list[dict[str, Any]], settings: Settings) -> list[str]:
+    """Find each run's vocabulary and text; the prompts that all can be given."""
+    library, known = Library(), list(known)
+    for one in known:
+        with_reason = Refusal(refused, one.run.name)
+        trained: Trained | None = with_reason(
+            "all that needs its weights", partial(load, one.run.folder, settings.trust)
+        )
+        if trained is not None:
+            one.vocab = trained.vocab
+            one.text = with_reason("all that needs its text", partial(library.text, trained))
+    text = next((one.text for one in known if one.text), None)
+    if settings.prompts is not None:
+        return list(settings.prompts)
+    return text.prompts([one.vocab for one in known if one.vocab]) if text else []
+
+
+def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, Any]], settings: Settings) -> None:
+    if one.vocab is None:
+        return
+    refusal, text = Refusal(refused, one.run.name), one.text
+    trained = load(one.run.folder, settings.trust)
+    one.embedding = word_vectors(trained)
+    one.initial = refusal("the embedding at initialisation", lambda: initial_embedding(one.run.folder))
+    if one.initial is None:
+        refusal.note("the embedding at initialisation", "the run did not keep it (callbacks.initial_embedding)")
+    trained.model.to(settings.device)
+    one.figures["checkpoint"] = str(trained.path)
+    one.figures["samples"] = refusal("samples", lambda: continuations(trained, prompts, settings))
+    one.figures["quality"] = refusal("sample quality", lambda: sample_quality(trained, text, settings))
+    if text is None:
+        return
+    one.figures["embeddings"] = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
+    tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
+    if not tokens:
+        refusal.note("the difference on the test text", "the run did not test")
+        return
+    one.nats = refusal("nats of the test text", lambda: nats_of_test(trained, text, int(tokens), kept))
+    said = one.run.result["test"]["nats"] / tokens
+    if one.nats is not None and abs(float(one.nats.mean()) - said) > TOLERANCE:
+        reason = f"its best checkpoint pays {one.nats.mean():.4f} nats a token where its result.json says {said:.4f}"
+        refusal.note("the difference on the test text", reason)
+        one.nats = None
+    if one.nats is not None:
+        one.figures["nats_file"] = str(kept)
+        one.figures["nats_per_token"] = float(one.nats.mean())

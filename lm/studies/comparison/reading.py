@@ -1,0 +1,126 @@
+"""What runs wrote: folders to runs with their results and curves. Nothing is computed anew here."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lm.runs.checkpoint import FOLDER
+from lm.runs.result import RESULT, read_result
+from lm.runs.run_folder import EVENTS
+from lm.system.errors import UserError
+
+
+class LeftOut(NamedTuple):
+    """A run that cannot be compared, and why."""
+
+    folder: str
+    reason: str
+
+
+class Curve(NamedTuple):
+    """A TensorBoard tag: x-axis [n] and values [n], in float64."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its result.json, its curves by tag."""
+
+    folder: Path
+    result: dict[str, Any]
+    name: str
+    curves: dict[str, Curve] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.result["config"]
+        return config
+
+    @property
+    def seed(self) -> int:
+        return int(self.config["seed"])
+
+
+def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
+    """The finished runs in `folders`, a sweep's folder standing for its jobs; and what is left out.
+
+    Raises UserError for an empty list, a folder that does not exist or holds no run, and where no finished run is left.
+    """
+    jobs = [job for folder in folders for job in _jobs(Path(folder).expanduser())]
+    if not jobs:
+        raise UserError("runs is empty; name folders of runs, or of a sweep: runs=[DIR,DIR]")
+    runs, left_out = [], []
+    for folder in jobs:
+        result = read_result(folder)
+        if reason := _flaw(result):
+            left_out.append(LeftOut(str(folder), reason))
+        else:
+            runs.append(Run(folder, result, "", read_curves(folder)))
+    if not runs:
+        raise UserError("no finished run to compare: " + "; ".join(f"{job.folder}: {job.reason}" for job in left_out))
+    return [replace(run, name=name) for run, name in zip(runs, _names(runs), strict=True)], left_out
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """All scalars among a run's events, each step once; empty where there are none."""
+    if not any(folder.glob(EVENTS)):
+        return {}
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # else a line for each file, in a sweep's log
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 1}).Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        points = events.Scalars(tag)
+        curves[tag] = Curve(np.array([p.step for p in points], float), np.array([p.value for p in points], float))
+    return curves
+
+
+def _jobs(folder: Path) -> list[Path]:
+    """A run's folder alone, or the jobs of a sweep's."""
+    if not folder.is_dir():
+        raise UserError(f"runs: {folder} {'is a file' if folder.exists() else 'does not exist'}; name a run's folder")
+    if _is_run(folder):
+        return [folder.resolve()]
+    jobs = sorted((path for path in folder.iterdir() if path.is_dir() and _is_run(path)), key=lambda p: p.name.zfill(9))
+    if not jobs:
+        raise UserError(f"runs: {folder} holds neither a run nor the jobs of a sweep; name a run's folder")
+    return [job.resolve() for job in jobs]
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / RESULT).is_file() or any((folder / sign).is_dir() for sign in (FOLDER, ".hydra"))
+
+
+def _flaw(result: dict[str, Any]) -> str | None:
+    """Why a run cannot be compared; None if it can."""
+    if not result:
+        return f"{RESULT} is missing or cannot be read: the run was cut short before it wrote anything"
+    if result.get("status") != "completed":
+        return f"it failed: {result.get('error') or 'no reason was written'}"
+    missing = [key for key in ("config", "valid", "test", "best") if not isinstance(result.get(key), dict)]
+    return f"its {RESULT} lacks {', '.join(missing)}" if missing else None
+
+
+def _names(runs: list[Run]) -> list[str]:
+    """The shortest ends of the folders that tell the runs apart; a number behind a folder named twice."""
+    folders = list(dict.fromkeys(run.folder for run in runs))
+    for depth in range(1, max(len(folder.parts) for folder in folders) + 1):
+        short = {folder: "/".join(folder.parts[-depth:]) for folder in folders}
+        if len(set(short.values())) == len(folders):
+            break
+    seen: Counter[Path] = Counter()
+    names = []
+    for run in runs:
+        seen[run.folder] += 1
+        again = f" ({seen[run.folder]})" if seen[run.folder] > 1 else ""
+        names.append(short[run.folder] + again)
+    return names

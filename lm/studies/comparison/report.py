@@ -1,0 +1,27 @@
+"""`scripts/compare.py`, and the report behind a sweep: runs in, report.html, report.md and report.json out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lm.studies.comparison.document import document
+from lm.studies.comparison.figures import figures
+from lm.studies.comparison.reading import read_runs
+from lm.studies.comparison.settings import Settings
+from lm.studies.page import write
+from lm.system.files import report_folder, write_json
+from lm.system.terminal import say
+
+
+def report(folders: Sequence[str], out: str | Path, settings: Settings) -> Path:
+    """Write the report of the runs in `folders` into `out`; the page's path. Raises UserError."""
+    runs, left_out = read_runs(folders)
+    for job in left_out:
+        say(f"left out: {job.folder}: {job.reason}")
+    out = report_folder(out)
+    found = figures(runs, left_out, out, settings)
+    title, blocks = document(found)
+    page = write(out, title, blocks)
+    write_json(out / "report.json", found)
+    return page

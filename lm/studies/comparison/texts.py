@@ -1,0 +1,82 @@
+"""The texts that runs were trained on, read once for all runs that share them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lm.data.vocabulary import Vocab
+from lm.runs.trained import Trained, corpus
+from lm.studies.comparison.ngram import TrigramModel
+
+PROMPT_TOKENS = {"word": 2, "character": 12}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A corpus as ids, with its vocabulary; `key` is equal for equal ones."""
+
+    vocab: Vocab
+    ids: dict[str, np.ndarray]
+
+    @cached_property
+    def key(self) -> str:
+        digest = hashlib.sha256(vocab_key(self.vocab).encode())
+        for split in sorted(self.ids):
+            digest.update(self.ids[split].tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def judge(self) -> TrigramModel:
+        """An n-gram model of the training text."""
+        return TrigramModel(self.ids["train"], len(self.vocab))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each word stands in the training text: [V]."""
+        return np.bincount(self.ids["train"], minlength=len(self.vocab))
+
+    def frequent(self, count: int) -> np.ndarray:
+        """The ids of the most frequent words, `<eos>` and `<unk>` left out: at most `count` of those that occur."""
+        order = np.argsort(-self.counts, kind="stable")
+        words = [i for i in order.tolist() if i not in (self.vocab.eos, self.vocab.unk) and self.counts[i] > 0]
+        return np.array(words[:count])
+
+    def prompts(self, vocabs: list[Vocab], count: int = 3) -> list[str]:
+        """Beginnings of sentences of the test text, spread evenly over it, of words that every vocabulary has."""
+        tokens = PROMPT_TOKENS[self.vocab.unit]
+        ids = self.ids["test"]
+        starts = np.flatnonzero(ids[: -tokens - 1] == self.vocab.eos) + 1
+        found = []
+        for part in np.array_split(starts, count):
+            for start in part.tolist():
+                words = ids[start : start + tokens].tolist()
+                known = all(self.vocab.words[i] in vocab for vocab in vocabs for i in words)
+                if known and not {self.vocab.eos, self.vocab.unk} & set(words):
+                    found.append(self.vocab.decode(words))
+                    break
+        return list(dict.fromkeys(found))
+
+
+def vocab_key(vocab: Vocab) -> str:
+    """Equal for equal vocabularies."""
+    return hashlib.sha256(json.dumps([vocab.unit, *vocab.words]).encode()).hexdigest()
+
+
+class Library:
+    """Texts by the configuration that finds them."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, Text] = {}
+
+    def text(self, trained: Trained) -> Text:
+        """The text that a checkpoint was trained on. Raises UserError where it is gone or has changed."""
+        key = json.dumps(trained.config["data"], sort_keys=True)
+        if key not in self._texts or self._texts[key].vocab != trained.vocab:
+            data = corpus(trained)
+            self._texts[key] = Text(data.vocab, data.ids)
+        return self._texts[key]

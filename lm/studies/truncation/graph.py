@@ -1,0 +1,169 @@
+"""The autograd graph of a few small windows, walked from their losses and drawn, with and without detach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import graphviz
+import torch
+
+from lm.models.interfaces import detach
+from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.studies.plots import PALETTE
+
+WINDOWS = 3
+TOKENS = 2
+FONT = {"fontname": "Helvetica", "fontsize": "14"}
+NO_DOT = (
+    "the graphs are not drawn: Graphviz's program dot is not installed (apt-get install graphviz, "
+    "brew install graphviz). Their source is written, graph-*.dot, and everything else is there"
+)
+
+
+RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack")
+"""Operations that only look at the same numbers differently: recorded by torch, left out of the drawing."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operation of the graph: its name, the window that made it (from 1), the weights it reads, what it makes."""
+
+    operation: str
+    window: int
+    weights: tuple[str, ...] = ()
+    makes: str = ""  # loss, h or c: what is kept of a window
+
+    @property
+    def only_reshapes(self) -> bool:
+        return not self.makes and self.operation.startswith(RESHAPES)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes by number, and edges (from, to) as gradients flow: from a loss towards what it was made of."""
+
+    nodes: dict[int, Node]
+    edges: list[tuple[int, int]]
+
+    @property
+    def crossing(self) -> list[tuple[int, int]]:
+        """The edges on which a window's gradient leaves it for an earlier window."""
+        return [(a, b) for a, b in self.edges if self.nodes[a].window != self.nodes[b].window]
+
+    def behind(self, start: int) -> set[int]:
+        """The windows that the gradient from a node gets to."""
+        seen, waiting = {start}, [start]
+        while waiting:
+            at = waiting.pop()
+            ahead = {b for a, b in self.edges if a == at} - seen
+            seen |= ahead
+            waiting += ahead
+        return {self.nodes[i].window for i in seen}
+
+    def find(self, makes: str, window: int) -> int:
+        """The node that makes a window's `loss`, `h` or `c`."""
+        return next(i for i, node in self.nodes.items() if node.makes == makes and node.window == window)
+
+    def without_reshapes(self) -> Graph:
+        """The same ways, shorter: what only reshapes is taken out, its weights given to what reads it."""
+        nodes, edges = dict(self.nodes), list(self.edges)
+        for i in [i for i, node in nodes.items() if node.only_reshapes]:
+            readers, read = [a for a, b in edges if b == i], [b for a, b in edges if a == i]
+            for reader in readers:
+                nodes[reader] = replace(nodes[reader], weights=nodes[reader].weights + nodes[i].weights)
+            edges = [edge for edge in edges if i not in edge] + [(a, b) for a in readers for b in read]
+            del nodes[i]
+        return Graph(nodes, edges)
+
+
+def record(detached: bool) -> Graph:
+    """The graph that torch records for the losses and states of three windows of two tokens."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LSTMLanguageModel(vocab_size=7, embedding_size=2, hidden_size=3)
+        words = torch.randint(7, (1, WINDOWS * TOKENS + 1))  # B, N
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    state, kept = model.initial_state(1), []
+    for k in range(WINDOWS):
+        piece = words[:, k * TOKENS : (k + 1) * TOKENS + 1]
+        hidden, state = model(piece[:, :-1], detach(state) if detached else state)
+        ((h, c),) = state
+        kept.append({"loss": model.head.nll(hidden, piece[:, 1:]).mean(), "h": h, "c": c})
+    return _walk([{name: made.grad_fn for name, made in window.items()} for window in kept], names)
+
+
+def _walk(kept: list[dict[str, Any]], names: dict[int, str]) -> Graph:
+    """What is met for the first time from a window's loss and state was made by that window."""
+    numbers: dict[Any, int] = {}
+    nodes: dict[int, Node] = {}
+    edges: list[tuple[int, int]] = []
+
+    def visit(operation: Any, window: int, makes: str = "") -> int:
+        if operation in numbers:
+            return numbers[operation]
+        number = numbers[operation] = len(numbers)
+        name = operation.name().partition("Backward")[0]
+        leaves = [below.variable for below, _ in operation.next_functions if hasattr(below, "variable")]
+        nodes[number] = Node(name, window, tuple(names[id(leaf)] for leaf in leaves), makes)
+        for below, _ in operation.next_functions:
+            if below is not None and not hasattr(below, "variable"):
+                edges.append((number, visit(below, window)))
+        return number
+
+    for window, roots in enumerate(kept, 1):
+        for makes, operation in roots.items():
+            visit(operation, window, makes)
+    return Graph(nodes, edges)
+
+
+def draw(graph: Graph) -> graphviz.Digraph:
+    """Windows side by side, time running to the right; edges by which gradients leave a window are thick."""
+    graph = graph.without_reshapes()
+    drawn = graphviz.Digraph(
+        graph_attr={"dpi": "110", "nodesep": "0.4", "ranksep": "0.35", **FONT},
+        node_attr={"shape": "box", "style": "rounded,filled", "fillcolor": "white", "height": "0.35", **FONT},
+        edge_attr={"color": "#555555", "arrowsize": "0.8", **FONT},
+    )
+    for window in range(1, WINDOWS + 1):
+        with drawn.subgraph(name=f"cluster_{window}") as cluster:
+            cluster.attr(
+                label=f"window {window}", margin="16", style="filled,rounded", color="#bbbbbb", fillcolor="#f2f6fa"
+            )
+            for i, node in graph.nodes.items():
+                if node.window == window:
+                    _draw_node(cluster, i, node)
+            if window > 1 and graph.behind(graph.find("loss", window)) == {window}:
+                _draw_cut(cluster, graph, window)
+    crossing = set(graph.crossing)
+    for a, b in graph.edges:
+        look = {"color": PALETTE[1], "penwidth": "3.5", "constraint": "false"} if (a, b) in crossing else {}
+        drawn.edge(str(a), str(b), **look)
+    return drawn
+
+
+def _draw_node(cluster: graphviz.Digraph, i: int, node: Node) -> None:
+    looks = {"loss": "#fde3c8", "h": "#dcebf7", "c": "#dcebf7"}
+    label = f"{node.makes} of window {node.window}" if node.makes else node.operation
+    cluster.node(str(i), label, fillcolor=looks.get(node.makes, "white"))
+    if node.weights:
+        cluster.node(f"weights{i}", "\n".join(node.weights), shape="note", style="filled", fillcolor="#e3f1ea")
+        cluster.edge(str(i), f"weights{i}")
+
+
+def _draw_cut(cluster: graphviz.Digraph, graph: Graph, window: int) -> None:
+    """What a detached window reads of the one before: numbers that no graph holds on to."""
+    reader = max(
+        (i for i, node in graph.nodes.items() if node.window == window), key=lambda i: len(graph.nodes[i].weights)
+    )
+    look = {"color": PALETTE[0], "fontcolor": PALETTE[0], "style": "dashed"}
+    cluster.node(f"cut{window}", f"h, c of window {window - 1}\ndetached: numbers only", **look)
+    cluster.edge(str(reader), f"cut{window}", arrowhead="none", **look)
+
+
+def picture(drawn: graphviz.Digraph) -> bytes | None:
+    """The drawing as a PNG; None where the system has no `dot`."""
+    try:
+        return bytes(drawn.pipe(format="png"))
+    except graphviz.ExecutableNotFound:
+        return None

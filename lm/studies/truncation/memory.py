@@ -1,0 +1,121 @@
+"""Peak memory and seconds of training with `tbptt.windows=k`, each measurement in a process of its own.
+
+In one process the second measurement would find memory that the first one left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from typing import NamedTuple
+
+import torch
+
+from lm.config.conf_folder import ROOT
+from lm.data.streams import Window
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.step import BareStep
+from lm.system.errors import UserError
+from lm.system.memory import peak, reset_peak, resident
+
+EXACT = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}
+"""glibc then takes each tensor from the system and gives it back: the peak counts what lives, not what the heap keeps.
+
+It costs page faults, so what is timed runs without it.
+"""
+
+
+class Measurement(NamedTuple):
+    """Peak bytes above what the idle model and its optimiser take, and seconds an update (the median of several)."""
+
+    bytes: int
+    seconds: float
+
+
+def peak_bytes(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> int:
+    """Peak of `updates` updates over k windows each, above the idle model and its optimiser. UserError if it fails."""
+    return _apart(sizes, tbptt_windows, updates, device, EXACT).bytes
+
+
+def seconds_per_update(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> float:
+    """The median of `updates` updates over k windows each, the first not counted. Raises UserError if it fails."""
+    return _apart(sizes, tbptt_windows, updates, device, {}).seconds
+
+
+def _apart(sizes: Sizes, tbptt_windows: int, updates: int, device: str, settings: dict[str, str]) -> Measurement:
+    """`measure` in a fresh process."""
+    request = {"sizes": asdict(sizes), "tbptt_windows": tbptt_windows, "updates": updates, "device": device}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "lm.studies.truncation.memory", json.dumps(request)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings, "PYTHONPATH": path},
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        why = said[-1] if said else f"exit code {done.returncode}, as when memory does not suffice"
+        raise UserError(
+            f"{tbptt_windows} windows of {sizes.window} tokens between two updates could not be measured: {why}; "
+            "lower windows, lengths or sizes"
+        )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Measurement(found["bytes"], found["seconds"])
+
+
+def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> Measurement:
+    """Train for `updates` updates over k windows each, as LanguageModule does, and see what it takes.
+
+    The first update is not timed where there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
+    """
+    model = sizes.model().to(device)
+    training = BareStep(model, device)
+    data = sizes.windows(tbptt_windows * updates)
+    # One token in one stream: gradients, Adam's moments and torch's own buffers are there before the count begins.
+    one = data[0]
+    training.update([Window(one.inputs[:1, :1], one.targets[:1, :1], True)], model.initial_state(1))
+    memory = _Memory(device)
+    windows, state, seconds = iter(data), model.initial_state(sizes.batch_size), []
+    for _ in range(updates):
+        _wait(device)
+        start = time.perf_counter()
+        state = training.update((next(windows) for _ in range(tbptt_windows)), state)
+        _wait(device)
+        seconds.append(time.perf_counter() - start)
+    return Measurement(memory.peak(), statistics.median(seconds[1:] or seconds))
+
+
+class _Memory:
+    """The peak since this was made, above what was in use then: bytes."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.before = torch.cuda.memory_allocated()
+        else:
+            reset_peak()
+            self.before = resident()
+
+    def peak(self) -> int:
+        now = torch.cuda.max_memory_allocated() if self.device == "cuda" else peak()
+        return max(0, now - self.before)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    try:
+        result = measure(Sizes(**asked["sizes"]), asked["tbptt_windows"], asked["updates"], asked["device"])
+    except (UserError, RuntimeError, MemoryError) as failure:
+        sys.exit(str(failure).splitlines()[0])
+    print(json.dumps(result._asdict()))

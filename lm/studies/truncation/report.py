@@ -1,0 +1,148 @@
+"""The figures as a table for the eye, and as the blocks of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.page import Block, Heading, Picture, Statements, Table, Text
+from lm.studies.truncation import plots
+from lm.studies.truncation.figures import Figures
+from lm.studies.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
+from lm.studies.truncation.graph import NO_DOT
+
+TITLE = "What does detaching the state buy?"
+
+
+def points_table(found: Figures) -> Table:
+    """A row for each way of training: how far gradients reach, memory, time."""
+    points = dict.fromkeys(found.by_windows + found.by_length)
+    return Table(
+        ("tbptt.windows", "window", "tokens", "peak memory", "an update", "a window", "lowest", "highest"),
+        [
+            (
+                str(p.windows), str(p.length), str(p.tokens), megabytes(p.bytes), milliseconds(p.seconds),
+                milliseconds(p.per_window), milliseconds(p.low / p.windows), milliseconds(p.high / p.windows),
+            )
+            for p in points
+        ],
+    )  # fmt: skip
+
+
+def reach_table(found: Figures) -> Table:
+    """How the norm falls, for each model: as a share of the norm at k = 0."""
+    followed = len(next(iter(found.models.values())).reach.mean) - 1
+    steps = [k for k in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480) if k <= followed]
+    rows = [
+        (name, *(percent(model.reach.share_at(k)) for k in steps), percent(model.reach.share_cut(found.window)))
+        for name, model in found.models.items()
+    ]
+    return Table(("model", *(f"k = {k}" for k in steps), f"cut off at {found.window}"), rows)
+
+
+def stream_table(found: Figures) -> Table:
+    return Table(
+        ("windows in the stream", "peak memory"), [(f"{s.windows:,}", megabytes(s.bytes)) for s in found.streams]
+    )
+
+
+def text(found: Figures) -> str:
+    """What goes to standard output."""
+    tables = [points_table(found), stream_table(found), reach_table(found)]
+    said = [f"- {sentence}" for sentence in sentences(found)]
+    unshown = [f"- {sentence}" for sentence in not_shown(found)]
+    return "\n\n".join(
+        [
+            *map(_columns, tables),
+            "\n".join(said),
+            "What the classic exercise's answers did not show:",
+            "\n".join(unshown),
+        ]
+    )
+
+
+def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
+    """The whole report. `graphs` holds the drawings by name, none where they could not be drawn."""
+    return [
+        Text(
+            "Truncated back-propagation through time carries the state from window to window and detaches it before "
+            f"each. Memory and time are those of a model with {_of(found.sizes)}, measured on {found.device}, threads: "
+            f"{found.threads}, torch {found.torch}, float32."
+        ),
+        Statements(sentences(found)),
+        Heading("What the classic exercise's published answers did not show"),
+        Statements(not_shown(found)),
+        Heading("Without it: the error"),
+        _attempts(found),
+        Heading("The recorded graph"),
+        *_graphs(graphs),
+        Heading("Memory"),
+        *_shown("memory.png", plots.memory(found), "Peak above the idle model, its gradients and Adam's moments."),
+        points_table(found),
+        stream_table(found),
+        Text(
+            "Each measurement is a process of its own. On a CPU memory is resident memory, tensors given back to the "
+            "system at once (a process as usual keeps some of what it freed); on a GPU the allocator's. 'Lowest' and "
+            "'highest' are of a window, over the processes that time it."
+        ),
+        Heading("Time"),
+        *_shown("seconds.png", plots.seconds(found), "Medians of processes; bars from the fastest to the slowest."),
+        Heading("How far gradients reach"),
+        *_shown(
+            "reach.png", plots.reach(found),
+            "Mean over places and streams; the band holds the middle 80%; a mean above it comes of few places. "
+            "Weights and states in float64, no dropout. k = 0 is the hidden vector that the loss is computed from.",
+        ),
+        reach_table(found),
+        Text(
+            f"'Cut off': the share of the summed norms that a detach before every {found.window} tokens drops, "
+            "averaged over the window's tokens, of which the first reaches one state back and the last a whole window."
+        ),
+    ]  # fmt: skip
+
+
+def _of(sizes: Sizes) -> str:
+    return (
+        f"an embedding of {sizes.embedding_size}, {sizes.num_layers} x {sizes.hidden_size} units and a vocabulary of "
+        f"{sizes.vocab_size:,}, reading {sizes.batch_size} streams"
+    )
+
+
+def _attempts(found: Figures) -> Table:
+    rows = [
+        (
+            f"The exercise's loop {attempt.changed}: "
+            + ("runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"),
+            f"RuntimeError: {attempt.message}" if attempt.message else "no error",
+        )
+        for attempt in found.attempts
+    ]
+    return Table(("what was run", "what torch says"), rows, verbatim=True)
+
+
+def _graphs(graphs: dict[str, bytes]) -> list[Block]:
+    if not graphs:
+        return [Text(NO_DOT + ".")]
+    shown: list[Block] = [
+        Text(
+            "What torch recorded for three windows of two tokens, from each loss in the direction that gradients flow. "
+            "Reshapings are left out; weights (green) are the same ones in all windows, drawn once in each."
+        )
+    ]
+    captions = {
+        "without": "Without detach: thick edges carry the gradient into earlier windows: all are kept.",
+        "with": "With detach: the state's numbers come across, its graph does not: it goes after the update.",
+    }
+    for name, drawn in graphs.items():
+        shown += _shown(f"graph-{name}-detach.png", drawn, captions[name])
+    return shown
+
+
+def _shown(name: str, content: bytes, caption: str) -> list[Block]:
+    return [Picture(name, content, caption), Text(caption)]
+
+
+def _columns(table: Table) -> str:
+    rows: list[Sequence[str]] = [table.header, *table.rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

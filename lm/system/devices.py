@@ -1,0 +1,21 @@
+"""Which device a name of the `accelerator` group stands for."""
+
+from __future__ import annotations
+
+import torch
+
+from lm.system.errors import UserError
+
+
+def device(name: str) -> torch.device:
+    """The torch device behind cpu, gpu, mps or auto. Raises UserError for one that this machine lacks."""
+    found = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name in ("cuda", "gpu") and not found["gpu"]:
+        why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no card"
+        raise UserError(f"accelerator={name}: {why} ({torch.__version__}); choose accelerator=cpu or accelerator=auto")
+    if name == "auto":
+        name = next(kind for kind in ("gpu", "mps", "cpu") if found[kind])
+    if not found.get("gpu" if name == "cuda" else name):
+        there = ", ".join(["auto", *(kind for kind, is_there in found.items() if is_there)])
+        raise UserError(f"accelerator={name}: this machine has none; choose one of {there}")
+    return torch.device("cuda" if name in ("gpu", "cuda") else name)

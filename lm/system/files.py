@@ -1,0 +1,118 @@
+"""Files that are whole whenever somebody reads them, and a folder to put them into."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lm.system.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone, made where it is missing. Raises UserError while another one holds it.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run is at work in {folder}: wait for it, or choose another folder with hydra.run.dir=DIR"
+            ) from None
+        except OSError:
+            pass  # a file system that knows no locks
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def whole(path: Path, hint: str) -> Iterator[Path]:
+    """The path beside `path` to write to: renamed to `path` at the end, and gone if anything fails on the way.
+
+    A link is followed; what is no file, as /dev/null, is written to itself. An error of the disk becomes a UserError
+    that ends in `hint`: what to do about it.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.writing")
+    try:
+        yield aside
+        os.replace(aside, path)
+    except (OSError, RuntimeError) as error:  # torch's own writer tells of a full disk by a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"cannot write {path}: {reason}; {hint}") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def report_folder(name: str | Path) -> Path:
+    """The folder that `out` names, made where it is missing. Raises UserError if nothing can be written there."""
+    folder = Path(name).expanduser()
+    if folder.is_file():
+        raise UserError(f"out: {folder} is a file; name a folder for the report")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise UserError(f"out: cannot write into {folder}: {error.strerror}; choose another folder") from None
+    return folder.resolve()
+
+
+def writable(file: str | Path, name: str) -> Path:
+    """The path of a file that `whole` can write. Nothing is touched. Raises UserError, which begins with the setting's
+    `name`."""
+    path = Path(file).expanduser()
+    if path.is_dir():
+        raise UserError(f"{name}: {path} is a folder; name a file")
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if nearest != path and not nearest.is_dir():
+        raise UserError(f"{name}: cannot write {path}: {os.strerror(errno.ENOTDIR)}; choose another file")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"{name}: cannot write {path}: {os.strerror(errno.EACCES)}; choose another file")
+    return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write aside and rename: whoever reads the file finds it whole. Figures that are not finite become null."""
+    with whole(path, "free some space or choose another folder") as aside:
+        aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def user_cache() -> Path:
+    """The per-user folder for downloads and encoded text: `$LM_CACHE_DIR`, else the system's cache folder."""
+    if override := os.environ.get("LM_CACHE_DIR"):
+        return Path(override)
+    from pooch import os_cache  # costs 50 ms, wanted only where no folder was named
+
+    return Path(os_cache("recurrent-lm"))

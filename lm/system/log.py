@@ -1,0 +1,52 @@
+"""One log: what a program says goes to the terminal, above its progress bars, and into the log file where there is one.
+
+The file is Hydra's (`train.log` in a run's folder): a handler of the root logger. Warnings take the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+LOG = logging.getLogger("lm")
+OURS = str(Path(__file__).resolve().parent.parent)
+
+
+class AboveBars(logging.Handler):
+    """Writes each message as a line of standard error that leaves progress bars whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "shown", False):  # on standard output already
+            return
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except Exception:
+            self.handleError(record)
+
+
+LOG.setLevel(logging.INFO)
+if not any(isinstance(handler, AboveBars) for handler in LOG.handlers):
+    LOG.addHandler(AboveBars())
+
+
+def log_warnings() -> None:
+    """From here on Python's warnings are lines of the log."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        where = "" if filename.startswith(OURS) else f" ({category.__name__}, {filename}:{lineno})"
+        LOG.warning("warning: %s%s", " ".join(str(message).split()), where)
+
+    handler: Any = show
+    warnings.showwarning = handler

@@ -1,0 +1,1 @@
+"""The step, the validation loop, forcing, optimisers, callbacks, the trainer."""

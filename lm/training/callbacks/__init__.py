@@ -1,0 +1,1 @@
+"""What happens beside training; no figure depends on one."""

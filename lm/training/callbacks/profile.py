@@ -1,0 +1,103 @@
+"""Where the time of a training step goes: `trainer.profile=true`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from lm.system.terminal import say
+
+KINDS = {
+    "LSTM kernel": ("rnn_layer", "_cudnn_rnn", "thnn_fused_lstm"),
+    "matrix products": ("mm", "linear_pointwise", "gemm", "gemv", "bmm"),
+    "softmax and loss": ("softmax", "nll_loss", "logsumexp", "cross_entropy"),
+    "optimiser": ("adam", "sgd", "foreach", "lerp", "addcdiv", "addcmul"),
+    "clipping": ("linalg_vector_norm", "clip"),
+    "embedding": ("embedding", "index_select", "index_put"),
+    "copies and casts": ("copy", "cat", "memcpy", "memset"),
+    "activations": ("sigmoid", "tanh"),
+}
+"""What a row of torch's profile counts as, by what its name holds; the first that fits."""
+
+
+class Profile(pl.Callback):
+    """Profiles `windows` windows of training after `skip` others; writes `profile.txt` and a trace, and says the gist.
+
+    The trace, `profile_trace.json`, opens at ui.perfetto.dev or chrome://tracing.
+    """
+
+    def __init__(self, run_dir: str, windows: int = 10, skip: int = 5) -> None:
+        self.folder, self.windows, self.skip = Path(run_dir), windows, skip
+        self._seen = 0
+        self._profile: profile | None = None
+
+    def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
+        if self._seen == self.skip:
+            cuda = [ProfilerActivity.CUDA] if module.device.type == "cuda" else []
+            self._profile = profile(activities=[ProfilerActivity.CPU, *cuda])
+            self._profile.start()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._seen += 1
+        if self._seen == self.skip + self.windows:
+            self._finish(self.windows)
+
+    def on_train_end(self, *_: Any) -> None:
+        if self._profile is not None:
+            self._finish(self._seen - self.skip)
+        elif self._seen <= self.skip:
+            say(f"profile: none; it begins after {self.skip} windows of training, and there were {self._seen}")
+
+    def on_exception(self, *_: Any) -> None:
+        if self._profile is not None:
+            self._profile.stop()
+            self._profile = None
+
+    def _finish(self, windows: int) -> None:
+        assert self._profile is not None
+        self._profile.stop()
+        text = report(own_times(self._profile.key_averages()), windows)
+        (self.folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
+        self._profile.export_chrome_trace(str(self.folder / "profile_trace.json"))
+        self._profile = None
+        gist = text.split("\n\n\n")[0]
+        say(f"{gist}\nmore in {self.folder / 'profile.txt'}; a trace for ui.perfetto.dev beside it")
+
+
+def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
+    """Rows of torch's profile as (name, microseconds of its own, calls): the device's where there is one, each counted
+    once, by the operation that started it; else the processor's.
+    """
+    operations = [event for event in events if event.device_type == DeviceType.CPU]
+    on_device = [(event.key, float(event.self_device_time_total), event.count) for event in operations]
+    if any(time for _, time, _ in on_device):
+        return [row for row in on_device if row[1]]
+    return [(event.key, float(event.self_cpu_time_total), event.count) for event in operations]
+
+
+def kind(name: str) -> str:
+    """What an operation of torch's counts as."""
+    name = name.lower()
+    return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other")
+
+
+def report(rows: list[tuple[str, float, int]], windows: int) -> str:
+    """Rows (name, microseconds of its own, calls) over some windows -> shares by kind, then the longest operations."""
+    total = sum(time for _, time, _ in rows) or 1.0
+    kinds: dict[str, float] = {}
+    for name, time, _ in rows:
+        kinds[kind(name)] = kinds.get(kind(name), 0.0) + time
+    lines = [f"profile of {windows} windows, torch {torch.__version__}: {total / windows / 1000:.1f} ms a window", ""]
+    lines.append(f"{'kind':<44}{'share':>8}{'ms a window':>14}")
+    for name, time in sorted(kinds.items(), key=lambda item: -item[1]):
+        lines.append(f"{name:<44}{time / total:>8.1%}{time / windows / 1000:>14.2f}")
+    lines += ["", "", f"{'operation':<44}{'share':>8}{'ms a window':>14}{'calls a window':>16}"]
+    for name, time, calls in sorted(rows, key=lambda row: -row[1])[:25]:
+        lines.append(f"{name[:42]:<44}{time / total:>8.1%}{time / windows / 1000:>14.2f}{calls / windows:>16.1f}")
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""What a person sees while a model trains: how far, how good, how fast, how long still."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Timer, TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from lm.evaluation import perplexity
+from lm.system.terminal import say
+
+
+class Progress(pl.Callback):
+    """Says how much work lies ahead, how long it is expected to take, and in a log file how far it has come.
+
+    On a terminal `Bar` shows the latter; elsewhere a line is printed every `line_seconds` seconds.
+    """
+
+    def __init__(self, line_seconds: float = 30.0) -> None:
+        self.line_seconds = line_seconds
+        self._said = 0.0
+        self._first = 0  # windows that were trained on before this start
+        self._forecast_due = True
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        windows, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
+        ahead = self._ahead(trainer, module)
+        updates = module.total_updates - module.updates
+        limit = _time_limit(trainer)
+        say(
+            f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
+            f"{ahead:,} windows and {updates:,} optimiser steps lie ahead"
+            + ("" if limit is None else f", or as many as {clock(limit)} allows (trainer.max_time)")
+        )
+        self._said = time.monotonic()
+        self._first = int(module.windows)
+
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
+        # The first windows are slow (allocation, threads): wait for a few of them, and for a second to have passed.
+        done = module.windows - self._first
+        if self._forecast_due and done >= 5 and done >= (module.windows_per_second or 0):
+            self._forecast_due = False
+            say(
+                f"expected time: {clock(self._seconds_left(trainer, module))} "
+                f"(from the first {done} windows; validation comes on top)"
+            )
+        if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
+            self._said = time.monotonic()
+            figures = ", ".join(f"{name} {value}" for name, value in self.figures(trainer, module).items())
+            epoch, windows = trainer.current_epoch + 1, int(trainer.num_training_batches)
+            say(f"epoch {epoch}/{trainer.max_epochs}, window {trainer.fit_loop.batch_idx + 1:,}/{windows:,}: {figures}")
+
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        score = module.scores["valid"]
+        say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {score.tokens:,} tokens")
+        words = int(module.model.vocab_size)
+        if score.perplexity > words:
+            say(
+                f"warning: that is worse than a blind guess among {words:,} words. Where training's perplexity is far "
+                "lower, the model has learned by heart, or its state got stuck where training never was: try "
+                "tbptt.reset=0.01"
+            )
+
+    def figures(self, trainer: Any, module: Any) -> dict[str, str]:
+        """Loss, perplexity, tokens a second and time left. Reads the loss: only for the eye, not for every window."""
+        nats = float(module.last_loss) if module.last_loss is not None else float("nan")
+        return {
+            "loss": f"{nats:.3f}",
+            "perplexity": f"{perplexity(nats):.1f}",
+            "tokens/s": f"{module.tokens_per_second or 0:,.0f}",
+            "left": clock(self._seconds_left(trainer, module)),
+        }
+
+    def _ahead(self, trainer: Any, module: Any) -> int:
+        return max(0, int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows))
+
+    def _seconds_left(self, trainer: Any, module: Any) -> float:
+        rate = module.windows_per_second
+        left = self._ahead(trainer, module) / rate if rate else 0.0
+        limit = _time_limit(trainer)
+        return left if limit is None else min(left, limit)
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's progress bar with the figures of `Progress`."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._figures: dict[str, str] = {}
+        self._read = 0.0
+
+    def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
+    def init_validation_tqdm(self) -> Tqdm:
+        bar = super().init_validation_tqdm()
+        bar.leave = False
+        return bar
+
+    def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
+        # Asked for at each window; reading the loss makes a GPU wait, and no eye follows that fast.
+        if time.monotonic() - self._read > 0.5:
+            self._figures, self._read = self._progress.figures(trainer, module), time.monotonic()
+        return dict(self._figures)
+
+
+def _time_limit(trainer: Any) -> float | None:
+    """Seconds until `trainer.max_time` ends training, validation included; None without it."""
+    timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))
+    left = [timer.time_remaining() for timer in timers]
+    return min((max(0.0, seconds) for seconds in left if seconds is not None), default=None)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))

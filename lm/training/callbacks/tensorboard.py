@@ -1,0 +1,115 @@
+"""What TensorBoard shows beside curves: samples, the embedding projector, hyperparameters."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+from lm.config.build import TARGET
+from lm.data.vocabulary import Vocab
+from lm.sampling import Sampler, texts
+from lm.system.errors import UserError
+
+
+def tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
+    return (logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger))
+
+
+class TextSamples(pl.Callback):
+    """After each epoch, text drawn from the model with the run's sampler, always from the same random seed."""
+
+    def __init__(self, vocab: Vocab, sampler: Sampler, seed: int) -> None:
+        self.vocab, self.sampler, self.seed = vocab, sampler, seed
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        samples = texts(module.model, self.sampler, self.vocab, self.seed)
+        for logger in tensorboards(trainer):
+            for i, text in enumerate(samples):
+                # Indented: Markdown shows it as it is, `<unk>` and line breaks included.
+                lines = [part for line in text.split("\n") for part in textwrap.wrap(line, 110) or [""]]
+                block = "\n".join("    " + line for line in lines)
+                logger.experiment.add_text(f"sample/{i}", block, global_step=module.windows)
+
+
+class EmbeddingProjector(pl.Callback):
+    """At the end of training, the embeddings of the first `words` of the vocabulary, for the projector tab.
+
+    Those that are evaluated and saved: where weights are averaged, the average.
+    """
+
+    def __init__(self, vocab: Vocab, words: int = 10_000) -> None:
+        if words < 1:
+            raise UserError(f"callbacks.projector.words must be at least 1; got {words}")
+        self.vocab, self.words = vocab, words
+
+    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # behind the module's own on_train_end
+        vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
+        labels = list(self.vocab.words[: self.words])
+        for logger in tensorboards(trainer):
+            # The projector's index is appended to: one that an earlier start of this run wrote would list it twice.
+            Path(logger.log_dir, "projector_config.pbtxt").unlink(missing_ok=True)
+            logger.experiment.add_embedding(vectors, metadata=labels, tag="embedding", global_step=module.windows)
+
+
+class HyperParameters(pl.Callback):
+    """What sets the run apart, beside the figures by which the HParams tab compares runs; and the Custom Scalars tab,
+    which lays training and validation over one another. `first_start`: not a run that goes on in its own folder.
+    In a sweep `swept` names its settings, which then are the tab's columns; else they are the run's main parts.
+    """
+
+    FIGURES = ("best/valid_perplexity", "test/perplexity")
+    PARTS = ("data", "model", "forcing", "optim", "tbptt", "regularisation", "seed")
+
+    LAYOUT: ClassVar[dict[str, dict[str, list[Any]]]] = {
+        "train and valid": {
+            "perplexity": ["Multiline", ["train/perplexity", "valid/perplexity"]],
+            "nats a token": ["Multiline", ["train/loss", "valid/loss"]],
+        },
+        "the same work, counted three ways": {
+            "nats by windows": ["Multiline", ["train/loss"]],
+            "nats by tokens": ["Multiline", ["by_tokens/train_loss"]],
+            "nats by updates": ["Multiline", ["by_updates/train_loss"]],
+        },
+    }
+
+    def __init__(self, config: dict[str, Any], swept: list[str], first_start: bool = True) -> None:
+        self.first_start = first_start
+        parts = {part: config[part] for part in self.PARTS if part in config}
+        typed = dict(override.lstrip("+").split("=", 1) for override in swept if "=" in override)
+        self.settings: dict[str, Any] = {key: _number(value) for key, value in typed.items()} or dict(flatten(parts))
+
+    def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if not self.first_start:
+            return
+        # Only the names of the figures: their values come as ordinary points of a curve when they are known.
+        summaries = hparams(self.settings, dict.fromkeys(self.FIGURES, math.nan))
+        for logger in tensorboards(trainer):
+            for summary in summaries:
+                logger.experiment._get_file_writer().add_summary(summary)
+            logger.experiment.add_custom_scalars(self.LAYOUT)
+
+
+def _number(value: str) -> float | str:
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names; lists as text; the name of a class stands for the part it makes."""
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from flatten(value, name + ".")
+        elif key == TARGET:
+            yield prefix.removesuffix("."), str(value).rpartition(".")[2]
+        else:
+            yield name, value if isinstance(value, (int, float, str, bool)) else str(value)

@@ -1,0 +1,48 @@
+"""The test once more, the model fed its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lm.config.schemas import FreeRunningTest
+from lm.data.corpus import Corpus
+from lm.data.streams import limited
+from lm.evaluation import FreeRunning, Score
+from lm.models.interfaces import LanguageModel
+from lm.system.signals import StopRequest
+from lm.system.terminal import bar, say
+
+
+def free_running(
+    model: LanguageModel,
+    corpus: Corpus,
+    settings: FreeRunningTest,
+    limits: Mapping[str, int | float | None],
+    stop: StopRequest,
+) -> dict[str, dict[str, Any]]:
+    """Score the splits that `limits` names: perplexity, nats, tokens, and how many of all windows were read.
+
+    A limit is Lightning's for that split; `settings.limit` is one more. Raises Interrupted where a stop is asked for.
+    """
+    found = {}
+    for split, limit in limits.items():
+        ids, evaluator = corpus.ids[split], FreeRunning(window=corpus.window, streams=settings.streams)
+        windows = len(evaluator.windows(ids))
+        count = min(limited(windows, limit), settings.limit or windows)
+        if count == 0:
+            continue
+        part = "" if count == windows else f" of {windows:,}"
+        say(f"free-running perplexity of the {split} text ({count:,}{part} windows) ...")
+        score = Score()
+        with (
+            replace(evaluator, limit=count).scoring(model, ids) as parts,
+            bar("free running", count, "window") as progress,
+        ):
+            for scored in parts:
+                stop.obey()
+                score += scored.nats
+                progress.update()
+        found[split] = {**score.as_dict(), "windows": count, "windows_in_all": windows}
+    return found

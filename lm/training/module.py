@@ -1,0 +1,237 @@
+"""The LightningModule: carries and detaches the state, takes the loss, updates the weights, logs."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lm.config.schemas import Regularisation
+from lm.data.streams import Window
+from lm.evaluation import perplexity
+from lm.models.interfaces import LanguageModel, State, detach, reset_some
+from lm.runs.checkpoint import restore_counters, restore_training, save_training
+from lm.system.errors import UserError
+from lm.training.curves import write_by, write_point
+from lm.training.forcing.forcing import Forcing
+from lm.training.optim.averages import WeightAverage
+from lm.training.optim.gradient_clipping import clip_gradients
+from lm.training.optim.optimisers import Optim, scaled_rates
+from lm.training.regularisation import penalty
+from lm.training.validation_loop import Validated
+
+
+class LanguageModule(Validated):
+    """Trains a language model by truncated back-propagation through time; a batch is one window in every mode.
+
+    The state is carried from window to window and detached before each, so that gradients reach back to the window's
+    start; `tbptt_windows=k` detaches only before every k-th window and updates once for the k, by the mean of their
+    losses. `updates_per_epoch` and `total_updates` are what learning-rate schedules go by. `base_length`: an update's
+    rate is in proportion to its windows' length, the schedule's own for this many tokens (None: always that).
+    `state_reset`: the probability that a stream's carried state is put to zero before a window. `regularisation` joins
+    the loss that is minimised; what is logged stays nats a token.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        forcing: Forcing,
+        optim: Optim,
+        updates_per_epoch: int,
+        total_updates: int,
+        tbptt_windows: int = 1,
+        base_length: int | None = None,
+        state_reset: float = 0.0,
+        regularisation: Regularisation | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = model
+        self.forcing = forcing
+        self.optim = optim
+        self.average = WeightAverage(model, optim.average)
+        self.updates_per_epoch = updates_per_epoch
+        self.total_updates = total_updates
+        self.tbptt_windows = tbptt_windows
+        self.base_length = base_length
+        self.state_reset = state_reset
+        self.regularisation = regularisation or Regularisation()
+        self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
+        self.tokens = 0
+        self.updates = 0
+        self.epochs = 0
+        self.seconds = 0.0  # of training, since the start of the run; validation and what lies between starts left out
+        self.state: State = []
+        self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
+        self._pending: list[tuple[Tensor, int]] = []  # losses whose graph still stands, and their windows' lengths
+        self._since = 0.0  # up to when `seconds` has counted
+        self._point = (0.0, 0)  # seconds and tokens at the last curve point
+        self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
+        self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
+
+    @property
+    def windows_per_second(self) -> float | None:
+        """Of training in this start of the run, validation left out; None before there was any."""
+        return self._per_second(self.windows, self._start[1])
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The same in tokens."""
+        return self._per_second(self.tokens, self._start[2])
+
+    def _per_second(self, now: int, before: int) -> float | None:
+        return (now - before) / (self.seconds - self._start[0]) if now > before else None
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optim.optimizer(self.model.parameters())
+        schedule = self.optim.schedule.attach(optimizer, self.updates_per_epoch, self.total_updates)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    # Checkpoints: all that Lightning does not save, so that a resumed run is the uninterrupted one, bit for bit
+
+    @property
+    def between_updates(self) -> bool:
+        """Whether no graph of an earlier window waits for its update: only then can a checkpoint hold everything."""
+        return not self._pending
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        save_training(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._resumed = checkpoint["training"]
+        restore_counters(self, checkpoint)
+
+    def on_train_start(self) -> None:
+        if self._resumed is not None:
+            restore_training(self, self._resumed, exact=self.trainer.precision == "32-true")
+            self._resumed = None
+        loader: Any = self.trainer.train_dataloader
+        loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
+        self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
+        self._start = (self.seconds, self.windows, self.tokens)
+
+    def on_train_epoch_end(self) -> None:
+        loader: Any = self.trainer.train_dataloader
+        loader.rewind()
+        self.epochs = loader.epoch
+
+    def on_train_end(self) -> None:
+        self.average.swap()
+
+    # Training
+
+    def on_train_epoch_start(self) -> None:
+        self._since = time.perf_counter()  # what lies between two epochs is not training time
+
+    def training_step(self, window: Window, batch_idx: int) -> None:
+        if window.reset:
+            self._pending.clear()
+            self.state = self.model.initial_state(len(window.inputs))
+        elif self.state_reset > 0:
+            self.state = reset_some(self.state, self.state_reset)
+        self.model.begin_window()
+        before = self.updates
+        loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
+        self._record(loss, window, before)
+
+    def _window_update(self, window: Window) -> Tensor:
+        if self.forcing.truth_share(self.windows) == 1:
+            raw, self.state = self.model.read(window.inputs, self.state)  # B, T, H
+            hidden = self.model.output_dropout(raw)
+            loss = self.model.head.nll(hidden, window.targets).mean()
+        else:
+            losses, hiddens, raws = zip(*self._free_running(window), strict=True)
+            loss, hidden, raw = torch.stack(losses).mean(), torch.stack(hiddens, dim=1), torch.stack(raws, dim=1)
+        self._pending.append((loss + penalty(self.regularisation, hidden, raw), window.targets.shape[1]))
+        if len(self._pending) == self.tbptt_windows or self.trainer.is_last_batch:
+            waiting, lengths = zip(*self._pending, strict=True)
+            share = sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
+            self._update(torch.stack(waiting).mean(), share)
+            self._pending.clear()
+            self.state = detach(self.state)  # now, not when it is next read: what led to it can be freed
+        return loss.detach()
+
+    def _token_updates(self, window: Window) -> Tensor:
+        losses = []
+        # Within a window autocast would go on using the weights that it cast before the first update.
+        kind = self.device.type
+        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+            for loss, *_ in self._free_running(window):
+                self._update(loss)
+                self.state = detach(self.state)
+                losses.append(loss.detach())
+        return torch.stack(losses).mean()
+
+    def _free_running(self, window: Window) -> Any:
+        """Yield the loss of each token in turn, and the output [B, H] behind and before dropout that it comes from.
+
+        What is read next is chosen before the caller updates the weights.
+        """
+        word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
+        for t in range(window.inputs.shape[1]):
+            raw, self.state = self.model.read_one(word, self.state)
+            hidden = self.model.output_dropout(raw)
+            logits = self.model.head.logits(hidden).float()  # B, V
+            if t + 1 < window.inputs.shape[1]:
+                word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
+            yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
+
+    def _update(self, loss: Tensor, share: float = 1.0) -> None:
+        """One optimiser step, in the order of the classic loop: zero, backward, clip, step; then the schedule.
+
+        `share`: of the schedule's rate, for this step.
+        """
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        # Outside autocast, which would go on casting in the gradients of what stays in fp32.
+        with torch.autocast(self.device.type, enabled=False):
+            self.manual_backward(loss)
+        if self.optim.clip > 0:
+            clip_gradients(self.model.parameters(), self.optim.clip)
+        with scaled_rates(optimizer, share):
+            optimizer.step()
+        self.average.update()
+        schedule: Any = self.lr_schedulers()
+        if not isinstance(schedule, ReduceLROnPlateau):
+            schedule.step()
+        self.updates += 1
+
+    def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
+        """Keep the newest loss; write a point of the curves at windows 0, n, 2n, ..."""
+        self.last_loss = loss
+        trainer: Any = self.trainer
+        due = self.windows % trainer.log_every_n_steps == 0
+        # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
+        if due or loss.device.type == "cpu":
+            nats = self.refuse_non_finite()
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        if due:
+            optimizer: Any = self.optimizers()
+            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
+            scalars["train/lr"] = float(optimizer.param_groups[0]["lr"])
+            scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
+            read = self.tokens + window.targets.numel()
+            scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])
+            scalars["train/seconds"] = self.seconds
+            self._point = (self.seconds, read)
+            write_point(self.loggers, self.windows, scalars)
+            write_by(self.loggers, "train/loss", nats, self.tokens, updates_before)
+        self.windows += 1
+        self.tokens += window.targets.numel()
+
+    def refuse_non_finite(self) -> float:
+        """The newest loss in nats a token. Raises UserError if it is no number: nothing good can follow."""
+        nats = math.nan if self.last_loss is None else float(self.last_loss)
+        if self.last_loss is not None and not math.isfinite(nats):
+            raise UserError(
+                f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
+                "lower optim.lr or optim.clip. The last checkpoint is from before"
+            )
+        return nats

@@ -1,0 +1,91 @@
+"""Learning-rate schedules: what `optim/schedule` chooses."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from lm.system.errors import UserError
+
+
+class Schedule(ABC):
+    """The learning rate as a share of `optim.lr`."""
+
+    @abstractmethod
+    def attach(self, optimizer: torch.optim.Optimizer, updates_per_epoch: int, total_updates: int) -> LRScheduler: ...
+
+
+class PerUpdate(Schedule):
+    """A schedule that knows its factor for each update in advance."""
+
+    @abstractmethod
+    def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float: ...
+
+    def attach(self, optimizer: torch.optim.Optimizer, updates_per_epoch: int, total_updates: int) -> LRScheduler:
+        return LambdaLR(optimizer, lambda update: self.factor(update, updates_per_epoch, total_updates))
+
+
+@dataclass(frozen=True)
+class Constant(PerUpdate):
+    """`lr` throughout."""
+
+    def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine(PerUpdate):
+    """Linear warm-up over the share `warmup` of all updates, then half a cosine down to the share `final` of `lr`."""
+
+    warmup: float = 0.02
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1 or not 0 <= self.final <= 1:
+            raise UserError(
+                f"optim.schedule needs 0 <= warmup < 1 and 0 <= final <= 1; got {self.warmup} and {self.final}"
+            )
+
+    def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
+        warm = round(self.warmup * total_updates)
+        if update < warm:
+            return (update + 1) / warm
+        progress = min(1.0, (update - warm) / max(1, total_updates - warm))
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class EpochDecay(PerUpdate):
+    """`lr` for the first `after` epochs, then times `rate` at each further one (Zaremba et al. 2014)."""
+
+    after: int = 4
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.after < 0 or not 0 < self.rate <= 1:
+            raise UserError(f"optim.schedule needs after >= 0 and 0 < rate <= 1; got {self.after} and {self.rate}")
+
+    def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
+        epoch = update // updates_per_epoch  # from 0
+        return self.rate ** max(0, epoch + 1 - self.after)
+
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    """Divide `lr` by `divide_by` whenever validation has not improved for more than `patience` epochs."""
+
+    divide_by: float = 4.0
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        if self.divide_by <= 1 or self.patience < 0:
+            raise UserError(
+                f"optim.schedule needs divide_by > 1 and patience >= 0; got {self.divide_by} and {self.patience}"
+            )
+
+    def attach(self, optimizer: torch.optim.Optimizer, updates_per_epoch: int, total_updates: int) -> LRScheduler:
+        return ReduceLROnPlateau(optimizer, factor=1 / self.divide_by, patience=self.patience, threshold=0.0)

@@ -1,0 +1,94 @@
+"""Lightning's part of a run: callbacks, the trainer, the module around the model, and what Lightning says."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from lm.config.build import build
+from lm.config.schemas import PROFILE, TBPTT, Regularisation, without_profile
+from lm.data.corpus import Corpus
+from lm.data.streams import limited
+from lm.models.interfaces import LanguageModel
+from lm.system.errors import UserError, out_of_memory
+from lm.system.signals import Interrupted
+from lm.training.callbacks.profile import Profile
+from lm.training.callbacks.progress import Bar, Progress
+from lm.training.callbacks.save_checkpoints import Checkpoint
+from lm.training.callbacks.signal_handover import SignalHandover
+from lm.training.module import LanguageModule
+from lm.training.run_context import RunContext
+
+
+def make_trainer(config: dict[str, Any], context: RunContext, precision: str | int | None) -> pl.Trainer:
+    """The trainer with the callbacks and loggers of the configuration. Raises UserError for settings it refuses."""
+    parts: dict[str, list[Any]] = {
+        group: [
+            build(node, f"{group}.{name}", vars(context)) for name, node in config[group].items() if node is not None
+        ]
+        for group in ("callbacks", "logger")
+    }
+    saves = any(isinstance(callback, Checkpoint) for callback in parts["callbacks"])
+    # A progress bar where a person looks on; a log file gets lines instead.
+    watched = [callback for callback in parts["callbacks"] if isinstance(callback, Progress) and sys.stderr.isatty()]
+    profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) else []
+    ours = [SignalHandover(context.stop, obeys=not saves), *parts["callbacks"], *profile, *map(Bar, watched)]
+    available = {
+        "callbacks": ours,
+        "logger": parts["logger"],
+        "default_root_dir": context.run_dir,
+        "enable_progress_bar": bool(watched),
+        "enable_checkpointing": saves,
+        "num_sanity_val_steps": 0,
+        **config["accelerator"],
+        "precision": precision,
+    }
+    try:
+        trainer: pl.Trainer = build(without_profile(config["trainer"]), "trainer", available)
+    except ValueError as error:
+        raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
+    return trainer
+
+
+def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, trainer: pl.Trainer) -> LanguageModule:
+    forcing, tbptt = build(config["forcing"], "forcing"), TBPTT(**config["tbptt"])
+    windows = limited(len(corpus.train), trainer.limit_train_batches)
+    per_window = config["data"]["window"] if forcing.update == "token" else 1
+    per_epoch = -(-windows * per_window // tbptt.windows)
+    return LanguageModule(
+        model,
+        forcing,
+        build(config["optim"], "optim"),
+        updates_per_epoch=per_epoch,
+        total_updates=per_epoch * (trainer.max_epochs or 1),
+        tbptt_windows=tbptt.windows,
+        base_length=config["data"]["window"] if tbptt.random_length else None,
+        state_reset=tbptt.reset,
+        regularisation=Regularisation(**config.get("regularisation", {})),
+    )
+
+
+def quiet_libraries() -> None:
+    """Keep Lightning's notes about itself from between the lines that the user wants to read."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
+
+
+def told(error: BaseException) -> BaseException:
+    """An error as a UserError, where it is known to be about what was asked for and not about this program."""
+    text = " ".join(str(error).split())
+    if isinstance(error, SIGTERMException):  # Lightning was quicker than the callback that takes signals back
+        return Interrupted(signal.SIGTERM)
+    if isinstance(error, MisconfigurationException):
+        return UserError(f"trainer / accelerator: {text}")
+    if out_of_memory(error):
+        return UserError("out of memory: lower data.batch_size, data.window, tbptt.windows or the sizes of the model")
+    return error

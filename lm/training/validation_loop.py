@@ -1,0 +1,87 @@
+"""Validation and test: what a LightningModule measures, as the standard evaluation does."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lm.data.streams import Window
+from lm.evaluation import Score
+from lm.models.interfaces import LanguageModel, State
+from lm.system.errors import UserError
+from lm.system.precision import exact
+from lm.training.curves import write_by, write_point
+from lm.training.optim.averages import WeightAverage
+
+
+class Validated(pl.LightningModule):
+    """Reads one unbroken stream with a state of its own and sums nats; with averaged weights, where there are any."""
+
+    model: LanguageModel
+    average: WeightAverage
+    windows: int
+    tokens: int
+    updates: int
+    seconds: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._eval_state: State = []
+        self._score = Score()
+        self.scores: dict[str, Score] = {}  # the newest one of each split
+        self.best_epoch: int | None = None  # of the lowest validation perplexity so far, counted from 1
+        self.best_score: dict[str, Any] = {}  # perplexity, nats and tokens of that validation
+
+    @property
+    def best(self) -> float:
+        """The lowest validation perplexity so far; inf before the first validation."""
+        return float(self.best_score.get("perplexity", math.inf))
+
+    def on_validation_start(self) -> None:
+        self.average.swap()
+
+    def on_validation_end(self) -> None:  # behind the callbacks, which see the weights that were validated
+        self.average.swap()
+        self.average.validated(self.scores["valid"].nats_per_token)
+
+    def on_validation_epoch_start(self) -> None:
+        self._score = Score()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, window: Window, batch_idx: int) -> None:
+        if window.reset:
+            self._eval_state = self.model.initial_state(len(window.inputs))
+        # In fp32 also where training is in bf16: evaluate.py on the checkpoint is to give the same figure.
+        with exact(self.device.type):
+            hidden, self._eval_state = self.model(window.inputs, self._eval_state)
+            self._score += self.model.head.nll(hidden, window.targets)
+
+    test_step = validation_step
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("valid")
+        if self._score.perplexity < self.best:
+            self.best_score, self.best_epoch = self._score.as_dict(), self.current_epoch + 1
+        write_point(self.loggers, self.windows, {"valid/seconds": self.seconds})  # of training before it
+        write_by(self.loggers, "valid/perplexity", self._score.perplexity, self.tokens, self.updates)
+        schedule: Any = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau):
+            schedule.step(self._score.nats_per_token)
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def _report(self, split: str) -> None:
+        score = self.scores[split] = self._score
+        if not math.isfinite(score.perplexity):
+            raise UserError(
+                f"the {split} loss became {score.nats_per_token:.4g} nats a token after window {self.windows}: "
+                "training diverged; lower optim.lr or optim.clip"
+            )
+        metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
+        write_point(self.loggers, self.windows, metrics)
+        self.log_dict(metrics, logger=False)  # for callbacks that watch a figure
