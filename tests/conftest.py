@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lm.cli.command import command
 from lm.config.compose import composed, register
 
 # One thread a process: the tests run side by side, and tiny models are faster so. Processes they start inherit it.
@@ -100,6 +104,31 @@ class Run:
 def configure(root: str, *overrides: str) -> Any:
     register()
     return composed(root, overrides)
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command as the shell would, in this process, which has done its imports."""
+
+    def run(name: str, *arguments: str, task: Callable[[Any], Any] | None = None) -> Done:
+        script = "train.py" if name == "train" else f"scripts/{name}.py"
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        GlobalHydra.instance().clear()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            command(name, task or getattr(importlib.import_module(f"lm.commands.{name}"), name))
+        return Done(int(stopped.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture

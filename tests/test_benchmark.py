@@ -75,6 +75,7 @@ def test_both_readers_give_the_same_ids(text_file: Path) -> None:
     assert plain_reading(text_file).tolist() == ours.tolist()
 
 
+@pytest.mark.slow
 def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
     of_other_sections = {"encode_vs_plain", "train_token_vs_plain", "imports_vs_lightning"}
@@ -82,6 +83,9 @@ def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     assert all(value > 0 for value in result["ratios"].values())
     assert result["precision"] in ("32-true", "bf16-mixed")
     assert "step_vs_floor" in table(result)
+
+
+def test_settings_that_leave_nothing_to_measure() -> None:
     with pytest.raises(UserError, match="there is no trainig"):
         run(["trainig"], 1, 1, 1, SMALL)
     with pytest.raises(UserError, match="rounds must be at least 1; got 0"):

@@ -130,6 +130,7 @@ def test_whole_path_equals_plain_loop(
     hold_against_plain_loop(train, experiment, text_file, 4, 6, ["data=text", *files, *TINY], tmp_path)
 
 
+@pytest.mark.slow
 @needs_ptb
 @pytest.mark.parametrize("experiment", LOOPS)
 def test_whole_path_equals_plain_loop_at_full_size_on_ptb(

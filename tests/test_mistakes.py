@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import json
 import math
 import os
@@ -16,10 +15,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Run, needs_ptb
-from hydra.core.global_hydra import GlobalHydra
+from conftest import TINY, Done, Run, needs_ptb
 
-from lm.cli.command import command
 from lm.cli.help import help_text
 from lm.runs.trained import load
 
@@ -30,24 +27,15 @@ Monkey = pytest.MonkeyPatch
 
 
 @pytest.fixture
-def cli(monkeypatch: Monkey, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
-    """Run a command as the shell would, in this process; returns the one line on standard error."""
+def cli(call: Callable[..., Done], tmp_path: Path) -> Cli:
+    """Run a command that fails; returns the one line on standard error that says why."""
 
     def run(*arguments: str, root: str = "train", code: int = 1) -> str:
-        def task(cfg: Any) -> Any:
-            return getattr(importlib.import_module(f"lm.commands.{root}"), root)(cfg)
-
         elsewhere = root != "train" or any("hydra.run.dir" in argument for argument in arguments)
-        folder = [] if elsewhere else [f"hydra.run.dir={tmp_path}/r"]
-        monkeypatch.setattr(sys, "argv", [f"{root}.py", *arguments, *folder])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        GlobalHydra.instance().clear()
-        with pytest.raises(SystemExit) as stopped:
-            command(root, task)
-        printed = capsys.readouterr()
-        assert stopped.value.code == code, printed
-        assert "Traceback" not in printed.err
-        (line,) = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+        done = call(root, *arguments, *([] if elsewhere else [f"hydra.run.dir={tmp_path}/r"]))
+        assert done.code == code, done
+        assert "Traceback" not in done.err
+        (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
         return line
 
     return run
@@ -423,24 +411,15 @@ def test_what_needs_a_window_over_token_updates(setting: str, cli: Cli, small: l
     assert "forcing.update=window" in line
 
 
-def test_a_fault_of_ours_shows_where_it_is(
-    small: list[str],
-    tmp_path: Path,
-    text_file: Path,
-    monkeypatch: Monkey,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_fault_of_ours_shows_where_it_is(call: Callable[..., Done], tmp_path: Path) -> None:
     def task(cfg: Any) -> None:
         raise ZeroDivisionError("by us")
 
-    monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={tmp_path}"])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    GlobalHydra.instance().clear()
-    with pytest.raises(SystemExit):
-        command("train", task)
-    err = capsys.readouterr().err
-    assert "Traceback" in err
-    assert "a bug in recurrent-lm" in err
+    done = call("train", f"hydra.run.dir={tmp_path}", task=task)
+    assert done.code == 1
+    assert "Traceback" in done.err
+    assert "a bug in recurrent-lm" in done.err
+    assert "by us" in (tmp_path / "train.log").read_text()
 
 
 @pytest.mark.parametrize("setting", ["init_scale=-0.1", "init_scale=0.0", "embedding_init=-0.1"])

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, configure
+from conftest import TINY, Done, configure
 from omegaconf import OmegaConf
 
 from lm.commands.sweep_table import SweepTable
@@ -24,6 +25,7 @@ from lm.sampling.sampler import Sampler
 from lm.system.errors import UserError
 
 ROOT = Path(__file__).parent.parent
+Use = Callable[..., Done]
 CELL = '''
 from dataclasses import dataclass
 import torch
@@ -77,9 +79,18 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "own_broken.py").write_text("import a_module_that_is_not_there\n")
     (folder / "conf/model/cell").mkdir(parents=True)
     (folder / "conf/model/cell/minimal.yaml").write_text(f"_target_: {NAME}\n")
-    done = command(folder, "train.py", *trained(folder), f"hydra.run.dir={folder}/run")
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    whole = [sys.executable, "train.py", *trained(folder), f"hydra.run.dir={folder}/run"]
+    done = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def use(own: Path, call: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """A command with the package on the Python path."""
+    monkeypatch.syspath_prepend(str(own))
+    return call
 
 
 def trained(folder: Path) -> list[str]:
@@ -87,44 +98,37 @@ def trained(folder: Path) -> list[str]:
     return [*chosen, "data.tokens=4000", *TINY, "model.hidden_size=16", "trainer.limit_train_batches=3"]
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, timeout=300
-    )
-
-
 @pytest.mark.parametrize("script", ["sample", "evaluate", "distance words=[w1,w2]"])
-def test_a_checkpoint_with_a_cell_of_ones_own_is_used_once_it_is_trusted(own: Path, script: str) -> None:
+def test_a_checkpoint_with_a_cell_of_ones_own_is_used_once_it_is_trusted(own: Path, use: Use, script: str) -> None:
     name, *rest = script.split()
-    refused = command(own, f"scripts/{name}.py", f"checkpoint={own}/run", *rest)
-    assert refused.returncode == 1
-    assert f"trust=[{NAME}]" in refused.stderr
-    done = command(own, f"scripts/{name}.py", f"checkpoint={own}/run", *rest, f"trust=[{NAME}]")
-    assert done.returncode == 0, done.stderr
+    refused = use(name, f"checkpoint={own}/run", *rest)
+    assert refused.code == 1
+    assert f"trust=[{NAME}]" in refused.err
+    done = use(name, f"checkpoint={own}/run", *rest, f"trust=[{NAME}]")
+    assert done.code == 0, done.err
 
 
-def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path) -> None:
-    on = ["train.py", f"checkpoint={own}/run", "trainer.max_epochs=2", f"hydra.run.dir={own}/on"]
-    refused = command(own, *on)
-    assert refused.returncode == 1
-    assert f"trust=[{NAME}]" in refused.stderr
-    done = command(own, *on, f"trust=[{NAME}]")
-    assert done.returncode == 0, done.stderr
+def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path, use: Use) -> None:
+    on = ["train", f"checkpoint={own}/run", "trainer.max_epochs=2", f"hydra.run.dir={own}/on"]
+    refused = use(*on)
+    assert refused.code == 1
+    assert f"trust=[{NAME}]" in refused.err
+    done = use(*on, f"trust=[{NAME}]")
+    assert done.code == 0, done.err
     assert "trust" not in torch.load(own / "on/checkpoints/last.ckpt")["config"]  # no checkpoint says what to trust
     assert going_on(Path("a b"), [NAME]) == f"python train.py 'checkpoint=a b' 'trust=[{NAME}]'"
     assert going_on(Path("a"), []) == "python train.py checkpoint=a"
 
 
-def test_a_sweep_over_it_reports_on_all_its_runs(own: Path) -> None:
+def test_a_sweep_over_it_reports_on_all_its_runs(own: Path, use: Use) -> None:
     settings = [argument for argument in trained(own) if argument != "model/cell=minimal"]
-    done = command(own, "train.py", "-m", *settings, "model/cell=minimal,lstm", f"hydra.sweep.dir={own}/sweep")
-    assert done.returncode == 0, done.stderr
+    done = use("train", "-m", *settings, "model/cell=minimal,lstm", f"hydra.sweep.dir={own}/sweep")
+    assert done.code == 0, done.err
     report = json.loads((own / "sweep/report/report.json").read_text())
     assert len(report["differences"]) == 1
     assert not any("asks to run" in row["reason"] for row in report["refused"])
-    alone = command(own, "scripts/compare.py", f"runs=[{own}/sweep]", f"out={own}/alone", "sequences=2")
-    assert alone.returncode == 0, alone.stderr
+    alone = use("compare", f"runs=[{own}/sweep]", f"out={own}/alone", "sequences=2")
+    assert alone.code == 0, alone.err
     said = (own / "alone/report.md").read_text()
     assert "different texts" not in said
     assert "is not known" in said
@@ -157,19 +161,19 @@ def test_what_a_notebook_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("pathlib.Path", "model.cell._target_: pathlib.Path makes no Cell"),
     ],
 )
-def test_what_is_wrong_with_a_part_is_said(own: Path, target: str, said: str) -> None:
+def test_what_is_wrong_with_a_part_is_said(own: Path, use: Use, target: str, said: str) -> None:
     chosen = ["~model/cell", f"+model.cell._target_={target}", "model=zaremba", "data=synthetic", *TINY]
-    done = command(own, "train.py", *chosen, f"hydra.run.dir={own}/wrong")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert said in done.stderr
+    done = use("train", *chosen, f"hydra.run.dir={own}/wrong")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert said in done.err
 
 
-def test_an_error_in_ones_own_code_is_not_called_a_bug_of_the_project(own: Path) -> None:
+def test_an_error_in_ones_own_code_is_not_called_a_bug_of_the_project(own: Path, use: Use) -> None:
     chosen = ["~model/cell", "+model.cell._target_=own_cells.Breaks", "model=zaremba", "data=synthetic", *TINY]
-    done = command(own, "train.py", *chosen, f"hydra.run.dir={own}/breaks")
-    assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
+    done = use("train", *chosen, f"hydra.run.dir={own}/breaks")
+    assert done.code == 1
+    last = done.err.strip().splitlines()[-1]
     assert last.startswith("error: ValueError: not today")
     assert f"{own}/own_cells.py, line" in last
     assert "bug in recurrent-lm" not in last

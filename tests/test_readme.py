@@ -27,6 +27,7 @@ def test_readme_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) < 300
 
 
+@pytest.mark.slow
 @needs_ptb
 def test_the_commands_run_as_they_are_written(tmp_path: Path) -> None:
     """In their order, in a folder of their own; training stops after two windows."""

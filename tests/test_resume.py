@@ -280,6 +280,7 @@ def test_a_signal_stops_behind_a_window_and_loses_nothing(
     assert max(Run(tmp_path / "r").curve()) in (windows - 1, windows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["tbptt.windows=3", "~callbacks.checkpoint", "callbacks.checkpoint.every_n_windows=0"])
 def test_a_signal_is_obeyed_in_every_mode(more: str, text_file: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command(tmp_path / "r", text_file, more), stderr=subprocess.PIPE, stdout=subprocess.PIPE)

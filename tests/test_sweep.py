@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import TINY, Run
+from conftest import TINY, Done, Run
 
 from lm.commands.sweep_table import table
 from lm.system.files import write_json
@@ -39,7 +40,7 @@ def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> No
     assert lines[5].strip() == "all with data=text"
 
 
-def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
+def sweep(call: Callable[..., Done], folder: Path, text: Path, expect: int) -> Done:
     settings = [
         "data=text",
         f"data.train={text}",
@@ -49,29 +50,31 @@ def sweep(folder: Path, text: Path, expect: int) -> subprocess.CompletedProcess:
     ]
     settings += ["trainer.limit_test_batches=1", "data.window=6,0,5", f"hydra.sweep.dir={folder}"]
     settings += ["hydra.callbacks.table.report=false"]
-    done = subprocess.run([sys.executable, "train.py", "-m", *settings], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == expect, done.stderr
+    done = call("train", "-m", *settings)
+    assert done.code == expect, done.err
     return done
 
 
-def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(tmp_path: Path, text_file: Path) -> None:
-    first = sweep(tmp_path, text_file, expect=1)
+def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(
+    tmp_path: Path, text_file: Path, call: Callable[..., Done]
+) -> None:
+    first = sweep(call, tmp_path, text_file, expect=1)
     runs = [Run(tmp_path / job) for job in "012"]
     assert [run.result["status"] for run in runs] == ["completed", "failed", "completed"]
     assert "data.window must be at least 1; got 0" in runs[1].result["error"]
-    assert "data.window must be at least 1; got 0" in first.stderr
-    assert "Traceback" not in first.stderr
-    rows = first.stdout[first.stdout.index("3 jobs, best first") :].splitlines()
+    assert "data.window must be at least 1; got 0" in first.err
+    assert "Traceback" not in first.err
+    rows = first.out[first.out.index("3 jobs, best first") :].splitlines()
     scores = {job: runs[job].result["valid"]["perplexity"] for job in (0, 2)}
     assert [int(row.split()[0]) for row in rows[2:5]] == [*sorted(scores, key=lambda job: scores[job]), 1]
-    assert f"tensorboard --logdir {tmp_path}" in first.stdout
+    assert f"tensorboard --logdir {tmp_path}" in first.out
 
     # As if the last job had been killed on its way to the test.
     before = runs[0].result
     write_json(runs[2].dir / "result.json", {**runs[2].result, "status": "failed"})
     curve = runs[2].curve()
-    second = sweep(tmp_path, text_file, expect=1)
-    assert "kept" in second.stderr
+    second = sweep(call, tmp_path, text_file, expect=1)
+    assert "kept" in second.err
     assert runs[0].result == before
     assert runs[2].result["status"] == "completed"
     assert runs[2].result["resumed_at"] == [3]
@@ -81,6 +84,7 @@ def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(tmp_path
 
 
 def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path) -> None:
+    """In a process of its own, as its file asks for several jobs and no -m does."""
     settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
     settings += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "~callbacks.projector"]
     done = subprocess.run(
