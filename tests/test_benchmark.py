@@ -42,6 +42,7 @@ def test_a_ratio_compares_within_rounds() -> None:
     assert slow.per(2).median == 3.0
 
 
+@pytest.mark.slow
 def test_a_rival_in_a_process_of_its_own_measures_itself() -> None:
     with Apart(StepRival, SMALL, 1, "32-true") as rival:
         assert 0 < rival() < 10

@@ -440,6 +440,7 @@ print((resident() - before) / 2**20)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text() -> None:
     """400 updates, in a process of its own; small tensors kept between large ones once cost half a megabyte each."""
     done = subprocess.run([sys.executable, "-c", LONG_TEXT], capture_output=True, text=True, cwd=ROOT)

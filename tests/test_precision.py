@@ -182,6 +182,7 @@ def test_in_bf16_values_and_gradients_are_those_of_fp32_but_for_its_rounding(nam
     values_and_gradients(name, "cpu")
 
 
+@pytest.mark.slow
 def test_training_in_bf16_is_as_good_as_in_fp32(bf16: None, train: Callable[..., Run], text_file: Path) -> None:
     settings = ["data=text", f"data.train={text_file}", *TINY, "optim.lr=0.01", "trainer.max_epochs=2"]
     exact = train(*settings, "accelerator.precision=32-true", name="exact")

@@ -83,7 +83,15 @@ def assert_same_run(a: Run, b: Run) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("window", "validating"), [(5, False), (8, False), (14, True), (15, False)])
+@pytest.mark.parametrize(
+    ("window", "validating"),
+    [
+        (5, False),
+        pytest.param(8, False, marks=pytest.mark.slow),
+        (14, True),
+        pytest.param(15, False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_run_is_the_uninterrupted_one(
     mode: str, window: int, validating: bool, train: Callable[..., Run], text_file: Path, tmp_path: Path
 ) -> None:
@@ -262,7 +270,9 @@ def wait_for(path: Path, process: subprocess.Popen, pattern: bool = False) -> No
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_behind_a_window_and_loses_nothing(
     signum: int, code: int, text_file: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from conftest import TINY, Done, Run
 
@@ -83,6 +84,7 @@ def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(
     assert torch.load(runs[2].dir / "checkpoints/last.ckpt")["global_step"] == 3
 
 
+@pytest.mark.slow
 def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path) -> None:
     """In a process of its own, as its file asks for several jobs and no -m does."""
     settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]

@@ -144,6 +144,7 @@ def test_what_a_detach_cuts_off_by_hand() -> None:
 # Memory and time
 
 
+@pytest.mark.slow
 def test_memory_grows_by_at_least_the_log_probabilities_of_each_window() -> None:
     """What a kept window must hold is known: a float for each token and word."""
     sizes = Sizes(batch_size=20, window=30, embedding_size=4, hidden_size=4, vocab_size=1000)

@@ -107,7 +107,7 @@ def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
         yield begin
     except Interrupted as interrupted:
         result.error = str(interrupted)
-        if began and result.status != "completed":
+        if began and result.status != "completed" and folder.best() is not None:
             result.error += f"; go on with checkpoint={folder.path}"
             interrupted.add_note(f"go on with: {going_on(folder.path, foreign(result.config))}")
         raise
