@@ -37,7 +37,7 @@ from lm.system.memory import keep_freed_memory
 from lm.system.precision import allow_tf32, training_precision
 from lm.system.signals import Interrupted, StopRequest, listening
 from lm.system.terminal import say, show
-from lm.training.free_running_test import free_running
+from lm.training.free_running_perplexity import free_running
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
 from lm.training.trainer import make_module, make_trainer, quiet_libraries, told
