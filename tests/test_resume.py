@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from omegaconf import OmegaConf
 
 from lm.runs.resumed_config import merged
 from lm.system.errors import UserError
+from lm.system.signals import Interrupted, listening, terminable
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [*TINY, "trainer.max_epochs=3", "trainer.limit_train_batches=7", "callbacks.checkpoint.every_n_windows=2"]
@@ -311,6 +313,16 @@ def test_a_signal_before_training_is_told_and_keeps_what_was_there(text_file: Pa
     assert process.returncode == 143, err.decode()
     assert err.decode().strip() == "error: stopped by SIGTERM"
     assert not (tmp_path / "r/checkpoints").exists()
+
+
+def test_a_signal_that_python_swallowed_is_not_lost() -> None:
+    """As it is where the signal comes in the clean-up after an import."""
+    with terminable(), contextlib.suppress(Interrupted):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="SIGTERM"), listening():
+        pytest.fail("training would begin")
+    with terminable(), listening() as stop:
+        assert not stop
 
 
 @pytest.mark.slow

@@ -38,11 +38,17 @@ def _handled(handler: Callable[[int, FrameType | None], None], *signums: int) ->
             signal.signal(signum, earlier)
 
 
+_raised: list[int] = []
+"""Signals that `terminable` raised for: Python swallows what is raised in the clean-up after an import."""
+
+
 @contextmanager
 def terminable() -> Iterator[None]:
     """While inside, SIGTERM raises Interrupted wherever it arrives, as Ctrl-C raises KeyboardInterrupt."""
+    _raised.clear()
 
     def stop(signum: int, frame: FrameType | None) -> None:
+        _raised.append(signum)
         raise Interrupted(signum)
 
     with _handled(stop, signal.SIGTERM):
@@ -77,7 +83,12 @@ class StopRequest:
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """While inside, the first SIGINT or SIGTERM is noted; a second one stops the program at once."""
+    """While inside, the first SIGINT or SIGTERM is noted; a second one stops the program at once.
+
+    Raises Interrupted for one that came before and was swallowed.
+    """
     request = StopRequest()
     with _handled(request.note, *STOPPING):
+        if _raised:
+            raise Interrupted(_raised[0])
         yield request
