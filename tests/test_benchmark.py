@@ -87,7 +87,7 @@ def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
 
 
 def test_settings_that_leave_nothing_to_measure() -> None:
-    with pytest.raises(UserError, match="there is no trainig"):
+    with pytest.raises(UserError, match=r"sections=trainig: there is no such section. Did you mean training\?"):
         run(["trainig"], 1, 1, 1, SMALL)
     with pytest.raises(UserError, match="rounds must be at least 1; got 0"):
         run(["reading"], 0, 1, 1, SMALL)

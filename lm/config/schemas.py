@@ -148,7 +148,9 @@ class CompareConfig:
 class BenchmarkConfig:
     """`scripts/benchmark.py`."""
 
-    sections: list[str] = MISSING
+    sections: list[str] | None = None
+    accelerator: Any = MISSING
+    dry: bool = False
     rounds: int = 5
     windows: int = 4
     words: int = 50

@@ -14,6 +14,8 @@ from lm.system.errors import UserError
 EVAL_WINDOW = 512
 """Tokens that evaluation takes at a time. A bound on memory; no figure depends on it."""
 
+ON_DEVICE_BYTES = 1 << 30
+
 
 class Window(NamedTuple):
     """One step of the stream: inputs [B, T], targets [B, T] (the inputs one word later), and whether a text begins."""
@@ -53,6 +55,7 @@ class Windows:
         self.streams = to_streams(ids, batch_size)
         self.window = window
         self.epoch = 0  # how often the text has been read
+        self._on_device: Tensor | None = None  # the streams once more, where training is
         self._start = 0  # where the next reading begins
         self._position = 0  # how many windows the present one has handed out
         targets = max(0, self.streams.shape[1] - 1)
@@ -81,8 +84,16 @@ class Windows:
         first = k * self.window
         return self._piece(first, first + self.window)
 
+    def put_on(self, device: torch.device) -> None:
+        """Keep the streams there too, so that no window waits for a copy; a text too large for that stays as it is."""
+        if self.streams.size * 4 <= ON_DEVICE_BYTES:
+            self._on_device = torch.from_numpy(self.streams.astype(np.int32)).to(device)
+
     def _piece(self, first: int, end: int) -> Window:
-        piece = torch.from_numpy(self.streams[:, first : end + 1].astype(np.int64))
+        if self._on_device is not None:
+            piece = self._on_device[:, first : end + 1].long()
+        else:
+            piece = torch.from_numpy(self.streams[:, first : end + 1].astype(np.int64))
         return Window(piece[:, :-1], piece[:, 1:], reset=first == 0)
 
     def state_dict(self) -> dict[str, int]:

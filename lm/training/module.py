@@ -210,6 +210,8 @@ class LanguageModule(Validated):
         # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
         if due or loss.device.type == "cpu":
             nats = self.refuse_non_finite()
+        if trainer.is_last_batch and loss.device.type == "cuda":
+            torch.cuda.synchronize(loss.device)  # once an epoch, so that its seconds are those of the card
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         if due:

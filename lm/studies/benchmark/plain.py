@@ -24,7 +24,8 @@ class PlainModel(nn.Module):
         return self.linear(out.reshape(-1, out.shape[2])), state
 
     def start(self, batch_size: int) -> tuple[Tensor, ...]:
-        zeros = torch.zeros(self.lstm.num_layers, batch_size, self.lstm.hidden_size)
+        shape = self.lstm.num_layers, batch_size, self.lstm.hidden_size
+        zeros = torch.zeros(shape, device=self.linear.weight.device)
         return zeros, zeros.clone()
 
 
@@ -79,7 +80,8 @@ def plain_sampling(model: PlainModel, words: int) -> list[int]:
     drawn = []
     with torch.no_grad():
         state = model.start(1)
-        word = torch.multinomial(torch.ones(model.linear.out_features), num_samples=1).unsqueeze(1)
+        ones = torch.ones(model.linear.out_features, device=model.linear.weight.device)
+        word = torch.multinomial(ones, num_samples=1).unsqueeze(1)
         for _ in range(words):
             output, state = model(word, state)
             index = int(torch.multinomial(output.exp(), num_samples=1).item())

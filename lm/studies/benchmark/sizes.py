@@ -32,6 +32,14 @@ class Sizes:
         if self.vocab_size < 3:
             raise UserError(f"sizes.vocab_size must be at least 3 (<eos>, <unk> and one word); got {self.vocab_size}")
 
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a window's matrix products, forward and backward, with a whole softmax."""
+        layers = [self.embedding_size, *[self.hidden_size] * (self.num_layers - 1)]
+        weights = sum(4 * self.hidden_size * (into + self.hidden_size) for into in layers)
+        weights += self.hidden_size * self.vocab_size
+        return 3 * 2 * weights * self.batch_size * self.window
+
     def model(self) -> LSTMLanguageModel:
         head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()
         sizes = (self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lm.config.unknown_key import unknown_option
 from lm.studies.benchmark import sections as measure
 from lm.studies.benchmark.growth import growth, growth_table
 from lm.studies.benchmark.sizes import Sizes
@@ -33,10 +34,11 @@ RATIOS = {
 """Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
 
 
-def run(sections: list[str], rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections; medians in seconds, ratios larger = faster. UserError for unknown sections."""
+def run(sections: list[str] | None, rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
+    """Measure the named sections (None: all); medians in seconds, ratios larger = faster. UserError for unknown sections."""
+    sections = list(SECTIONS) if sections is None else sections
     if unknown := [name for name in sections if name not in SECTIONS]:
-        raise UserError(f"sections: there is no {unknown[0]}; there is: {', '.join(SECTIONS)}")
+        raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))
     if not sections:
         raise UserError(f"sections is empty; there is: {', '.join(SECTIONS)}")
     for name, value in {"rounds": rounds, "windows": windows, "words": words}.items():

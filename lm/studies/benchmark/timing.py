@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import torch
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -21,6 +23,12 @@ class Timing:
     def per(self, units: int) -> Timing:
         """The same for one of `units` equal parts of the work."""
         return Timing(tuple(seconds / units for seconds in self.rounds))
+
+
+def wait(device: str) -> None:
+    """Until a card has done what it was asked to; a processor has."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from lm.data.streams import Window, Windows
 from lm.data.tokenisation import EOS
@@ -20,8 +21,9 @@ from lm.runs.checkpoint import Description
 from lm.studies.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.step import BareStep
-from lm.studies.benchmark.timing import seconds
+from lm.studies.benchmark.timing import seconds, wait
 from lm.system.memory import keep_freed_memory
+from lm.system.precision import allow_tf32
 from lm.system.signals import StopRequest
 from lm.training.callbacks.progress import Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
@@ -36,14 +38,20 @@ WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory
 class PlainRival:
     """The exercise's loops, with an update a `window` or a `token`. Calls return seconds a window."""
 
-    def __init__(self, sizes: Sizes, count: int, update: str = "window") -> None:
-        model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
+    def __init__(self, sizes: Sizes, count: int, update: str = "window", device: str = "cpu") -> None:
+        model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers).to(device)
+        self.device = device
         loop = PlainTokenTraining if update == "token" else PlainTraining
         self.training = loop(model, sizes.batch_size)
         self.windows = list(sizes.windows(WARM_UP + count))
 
     def __call__(self) -> float:
-        return timed_windows(self.windows, lambda window: self.training.step(window.inputs, window.targets))
+        allow_tf32(True)  # torch's default, which the exercise leaves as it is
+
+        def step(window: Window) -> None:
+            self.training.step(window.inputs.to(self.device), window.targets.to(self.device))
+
+        return timed_windows(self.windows, step, self.device)
 
 
 class StepRival:
@@ -66,9 +74,18 @@ class LightningRival:
     """The path that `train.py` takes, with progress, curves and checkpoints; what the last two take at their windows is
     shared out evenly over all."""
 
-    def __init__(self, sizes: Sizes, count: int, precision: str, folder: Path, forcing: Forcing | None = None) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        count: int,
+        precision: str,
+        folder: Path,
+        forcing: Forcing | None = None,
+        device: str = "cpu",
+    ) -> None:
         quiet()
         keep_freed_memory()
+        self.device = device
         self.sizes, self.count, self.precision, self.folder = sizes, count, precision, folder
         forcing, optim = forcing or Forcing(), Adam(lr=0.002)
         self.module = LanguageModule(sizes.model(), forcing, optim, updates_per_epoch=1000, total_updates=1000)
@@ -76,11 +93,12 @@ class LightningRival:
         self.about = Description(vocab, config={}, tokens={}, provenance={})
 
     def __call__(self) -> float:
-        data = _Data(self.sizes, WARM_UP + self.count)
-        clock, checkpoint = _Clock(), Checkpoint(str(self.folder), self.about, StopRequest())
+        allow_tf32(self.precision != "32-true")
+        data = _Data(self.sizes, WARM_UP + self.count, self.device)
+        clock, checkpoint = _Clock(self.device), Checkpoint(str(self.folder), self.about, StopRequest())
         logger = pl.loggers.TensorBoardLogger(str(self.folder), name="", version="", default_hp_metric=False)
         trainer = pl.Trainer(
-            max_epochs=1, limit_val_batches=0, accelerator="cpu", devices=1, precision=self.precision,  # type: ignore[arg-type]
+            max_epochs=1, limit_val_batches=0, accelerator="gpu" if self.device == "cuda" else "cpu", devices=1, precision=self.precision,  # type: ignore[arg-type]
             logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
             enable_model_summary=False, log_every_n_steps=100, num_sanity_val_steps=0,
         )  # fmt: skip
@@ -95,9 +113,11 @@ class LightningRival:
 
 
 class _Data(pl.LightningDataModule):
-    def __init__(self, sizes: Sizes, count: int) -> None:
+    def __init__(self, sizes: Sizes, count: int, device: str) -> None:
         super().__init__()
         self.windows = sizes.windows(count)
+        if device == "cuda":
+            self.windows.put_on(torch.device(device))
 
     def train_dataloader(self) -> Windows:
         return self.windows
@@ -106,12 +126,18 @@ class _Data(pl.LightningDataModule):
 class _Clock(pl.Callback):
     """Seconds from the first counted window's start to the last one's end. Stands last among the callbacks."""
 
+    def __init__(self, device: str) -> None:
+        self.device, self.start = device, 0.0
+
     def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx == WARM_UP:
+            wait(self.device)
             self.start = time.perf_counter()
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.seconds = time.perf_counter() - getattr(self, "start", time.perf_counter())
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        if trainer.is_last_batch:
+            wait(self.device)
+            self.seconds = time.perf_counter() - self.start
 
 
 def quiet() -> None:
@@ -121,11 +147,13 @@ def quiet() -> None:
     warnings.filterwarnings("ignore")
 
 
-def timed_windows(windows: list[Any], step: Callable[[Any], None]) -> float:
+def timed_windows(windows: list[Any], step: Callable[[Any], None], device: str = "cpu") -> float:
     """Seconds a window, the first ones not counted."""
     for window in windows[:WARM_UP]:
         step(window)
+    wait(device)
     start = time.perf_counter()
     for window in windows[WARM_UP:]:
         step(window)
+    wait(device)
     return (time.perf_counter() - start) / (len(windows) - WARM_UP)

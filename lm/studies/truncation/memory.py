@@ -20,6 +20,7 @@ from lm.config.conf_folder import ROOT
 from lm.data.streams import Window
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.step import BareStep
+from lm.studies.benchmark.timing import wait
 from lm.system.errors import UserError
 from lm.system.memory import peak, reset_peak, resident
 
@@ -82,10 +83,10 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
     memory = _Memory(device)
     windows, state, seconds = iter(data), model.initial_state(sizes.batch_size), []
     for _ in range(updates):
-        _wait(device)
+        wait(device)
         start = time.perf_counter()
         state = training.update((next(windows) for _ in range(tbptt_windows)), state)
-        _wait(device)
+        wait(device)
         seconds.append(time.perf_counter() - start)
     return Measurement(memory.peak(), statistics.median(seconds[1:] or seconds))
 
@@ -105,11 +106,6 @@ class _Memory:
     def peak(self) -> int:
         now = torch.cuda.max_memory_allocated() if self.device == "cuda" else peak()
         return max(0, now - self.before)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

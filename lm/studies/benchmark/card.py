@@ -1,0 +1,148 @@
+"""Training and sampling on one card, beside the plain loop there: seconds, tokens, and the share of the card's peak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
+from lm.models import LSTMLanguageModel
+from lm.sampling import Sampler, generate
+from lm.studies.benchmark.plain import PlainModel, plain_sampling
+from lm.studies.benchmark.sizes import Sizes
+from lm.studies.benchmark.timing import Timing, interleaved, ratio, wait
+from lm.studies.benchmark.training import LightningRival, PlainRival
+from lm.system.precision import best_precision
+from lm.system.terminal import say
+
+MODELS = {
+    "1 x 1024": Sizes(),
+    "2 x 650": Sizes(window=35, embedding_size=650, hidden_size=650, num_layers=2),
+    "3 x 1150": Sizes(window=70, embedding_size=400, hidden_size=1150, num_layers=3),
+}
+SEQUENCES = (1, 64, 1024)
+EPOCH_TOKENS = 929_589
+"""Of the Penn Treebank's training text."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much is measured: windows of training and words of sampling a round, the side of the matrices of the peak."""
+
+    models: Mapping[str, Sizes]
+    sequences: Sequence[int] = SEQUENCES
+    rounds: int = 3
+    windows: int = 200
+    words: int = 100
+    side: int = 8192
+
+
+TINY = Sizes(batch_size=2, window=3, embedding_size=4, hidden_size=5, vocab_size=40)
+DRY = Load({name: replace(TINY, num_layers=sizes.num_layers) for name, sizes in MODELS.items()}, (1, 2), 1, 2, 2, 64)
+
+
+def card(device: torch.device, load: Load, scratch: Path) -> dict[str, Any]:
+    """Everything on `device`; seconds are medians over rounds, ratios larger = faster than the plain loop there."""
+    bf16 = best_precision(device.type)
+    peaks = {"fp32": peak(torch.float32, device, load.side), "bf16": peak(torch.bfloat16, device, load.side)}
+    rows = []
+    timings: dict[str, Timing] = {}
+    for name, sizes in load.models.items():
+        say(f"training {name} ...")
+        found = training(sizes, load, bf16, device, scratch / name.replace(" ", ""))
+        timings = timings or found  # the first model's are those of the contract
+        rows.append(row(name, sizes, found, peaks))
+    say("sampling ...")
+    timings |= sampling(next(iter(load.models.values())), load, device)
+    pairs = {"train_vs_plain": ("plain", "train"), "train_vs_plain_fp32": ("plain", "train_fp32")}
+    pairs |= {f"sample_{n}_vs_plain": ("sample_plain", f"sample_{n}") for n in load.sequences}
+    return {
+        "precision": bf16,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "peak_tflops": {name: value / 1e12 for name, value in peaks.items()},
+        "medians": {name: timing.median for name, timing in timings.items()},
+        "ratios": {name: ratio(timings[slow], timings[fast]) for name, (slow, fast) in pairs.items()},
+        "models": rows,
+    }
+
+
+def training(sizes: Sizes, load: Load, bf16: str, device: torch.device, scratch: Path) -> dict[str, Timing]:
+    """Seconds a window: the exercise's loop, and the path of train.py in both precisions."""
+    rivals: dict[str, Callable[[], object]] = {
+        "plain": PlainRival(sizes, load.windows, device=device.type),
+        "train": LightningRival(sizes, load.windows, bf16, scratch / "bf16", device=device.type),
+        "train_fp32": LightningRival(sizes, load.windows, "32-true", scratch / "fp32", device=device.type),
+    }
+    return interleaved(rivals, load.rounds)
+
+
+def row(name: str, sizes: Sizes, found: Mapping[str, Timing], peaks: Mapping[str, float]) -> dict[str, Any]:
+    """A model's figures. The share of the peak counts the matrix products alone."""
+    tokens = sizes.batch_size * sizes.window
+    windows = max(1, (EPOCH_TOKENS // sizes.batch_size - 1) // sizes.window)
+    figures: dict[str, Any] = {"model": name, "vs_plain": ratio(found["plain"], found["train"])}
+    for key, kind in (("plain", "fp32"), ("train_fp32", "fp32"), ("train", "bf16")):
+        seconds = found[key].median
+        figures[key] = {
+            "milliseconds_a_window": 1000 * seconds,
+            "tokens_per_second": tokens / seconds,
+            "seconds_an_epoch": windows * seconds,
+            "share_of_peak": sizes.flops / seconds / peaks[kind],
+        }
+    return figures
+
+
+def sampling(sizes: Sizes, load: Load, device: torch.device) -> dict[str, Timing]:
+    """Seconds a word: the exercise's loop, and ours with some numbers of sequences side by side."""
+    plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers).to(device)
+    model = sizes.model().to(device)
+    vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
+
+    def ours(model: LSTMLanguageModel, sequences: int) -> Callable[[], object]:
+        sampler = Sampler(max_new_tokens=load.words, num_return_sequences=sequences)
+        return lambda: generate(model, sampler, vocab)
+
+    rivals: dict[str, Callable[[], object]] = {"sample_plain": lambda: plain_sampling(plain, load.words)}
+    rivals |= {f"sample_{n}": ours(model, n) for n in load.sequences}
+    counts = {"sample_plain": load.words, **{f"sample_{n}": n * load.words for n in load.sequences}}
+    return {name: timing.per(counts[name]) for name, timing in interleaved(rivals, load.rounds).items()}
+
+
+@torch.no_grad()
+def peak(dtype: torch.dtype, device: torch.device, side: int) -> float:
+    """Floating-point operations a second that one large matrix product reaches."""
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    shortest = float("inf")
+    for _ in range(6):
+        wait(device.type)
+        start = time.perf_counter()
+        a @ b
+        wait(device.type)
+        shortest = min(shortest, time.perf_counter() - start)
+    return 2 * side**3 / shortest
+
+
+def card_table(result: Mapping[str, Any]) -> str:
+    """The figures for the eye."""
+    peaks = ", ".join(f"{name} {value:.1f}" for name, value in result["peak_tflops"].items())
+    lines = [f"{result['device']}, torch {result['torch']}; peak in TFLOP/s: {peaks}", ""]
+    lines.append(f"{'':<12}{'':<12}{'ms a window':>12}{'tokens/s':>12}{'s an epoch':>12}{'of peak':>9}{'vs plain':>10}")
+    for model in result["models"]:
+        for key in ("plain", "train_fp32", "train"):
+            figures = model[key]
+            lines.append(
+                f"{model['model']:<12}{key:<12}{figures['milliseconds_a_window']:>12.3f}"
+                f"{figures['tokens_per_second']:>12,.0f}{figures['seconds_an_epoch']:>12.1f}"
+                f"{figures['share_of_peak']:>9.1%}" + (f"{model['vs_plain']:>10.2f}" if key == "train" else "")
+            )
+    lines.append("")
+    sampled = {name: seconds for name, seconds in result["medians"].items() if name.startswith("sample")}
+    lines += [f"{name:<18}{1000 * seconds:>10.4f} ms a word" for name, seconds in sampled.items()]
+    return "\n".join(lines)
