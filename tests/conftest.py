@@ -33,6 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="what the processor says of its bf16 instructions (default: what it does say); present without them runs "
         "on torch's own slow kernels",
     )
+    parser.addoption(
+        "--dry", action="store_true", help="run the tests marked gpu on the processor: to see that they run"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--dry") or torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="needs a card; --dry runs it on the processor"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

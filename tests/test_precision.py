@@ -38,7 +38,6 @@ from lm.training.module import LanguageModule
 from lm.training.optim.optimisers import Adam
 
 AUTO = "accelerator.precision=auto"
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture
@@ -282,22 +281,3 @@ def test_off_a_gpu_nothing_is_taken_out_of_mixed_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16), full_precision(x, on="cuda") as (same,):
         assert same is x
         assert torch.is_autocast_enabled("cpu")
-
-
-@needs_gpu
-@pytest.mark.parametrize("name", ["lstm", "awd", "adaptive"])
-def test_on_a_gpu_values_and_gradients_in_bf16_are_those_of_fp32_but_for_its_rounding(name: str) -> None:
-    values_and_gradients(name, "cuda")
-
-
-@needs_gpu
-def test_on_a_gpu_a_window_is_its_single_steps_in_fp32() -> None:
-    allow_tf32(False)
-    torch.manual_seed(0)
-    model = LSTMLanguageModel(200, 64, 256).cuda()
-    words = torch.randint(200, (4, 20), device="cuda")
-    hidden, _ = model(words, model.initial_state(4))
-    state = model.initial_state(4)
-    for t in range(20):
-        one, state = model.step(words[:, t], state)
-    torch.testing.assert_close(one, hidden[:, -1], rtol=1e-5, atol=1e-6)

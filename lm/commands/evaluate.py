@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from lm.commands.inputs import asked_precision, asked_text, load_trained, plain_node
 from lm.config.build import build
+from lm.config.dry_run import TOKENS, dry
 from lm.config.unknown_key import unknown_option
 from lm.data.source import SPLITS
 from lm.data.vocabulary import Vocab
@@ -27,9 +28,11 @@ def evaluate(cfg: DictConfig) -> None:
     """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
     asked_precision(cfg, "auto", "32-true")
     trained = load_trained(cfg)
-    asked: Evaluator = build(plain_node(cfg.evaluator), "evaluator", {"corpus": partial(_split, trained)})
+    node = {"evaluator": plain_node(cfg.evaluator)}
+    splits = partial(_split, trained, TOKENS if cfg.dry else None)
+    asked: Evaluator = build(dry(node)["evaluator"] if cfg.dry else node["evaluator"], "evaluator", {"corpus": splits})
     text = asked_text(cfg.text, cfg.text_file, "text")
-    ids = _split(trained, cfg.split) if text is None else _sentence(trained.vocab, text)
+    ids = splits(cfg.split) if text is None else _sentence(trained.vocab, text)
     evaluator = asked.resolved(trained.model)
     found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
     score, scored = score_text(evaluator, trained.model, ids)
@@ -52,11 +55,12 @@ def evaluate(cfg: DictConfig) -> None:
     )
 
 
-def _split(trained: Trained, split: str) -> np.ndarray:
+def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
+    """The ids of a split, the first `tokens` of them (None: all). Raises UserError for a split that is none."""
     if split not in SPLITS:
         raise UserError(unknown_option("split", split, SPLITS, "split"))
     ids: np.ndarray = corpus(trained).ids[split]
-    return ids
+    return ids if tokens is None or split == "train" else ids[:tokens]
 
 
 def _sentence(vocab: Vocab, text: str) -> np.ndarray:

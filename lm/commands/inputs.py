@@ -30,7 +30,7 @@ def load_trained(cfg: DictConfig) -> Trained:
             writable(cfg[name], name)  # said before the work is done
     trained = load(cfg.checkpoint, cfg.trust)
     if "accelerator" in cfg:
-        trained.model.to(device(cfg.accelerator.accelerator))
+        trained.model.to(device("cpu" if cfg.get("dry") else cfg.accelerator.accelerator))
     return trained
 
 

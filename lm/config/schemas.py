@@ -81,6 +81,7 @@ class TrainConfig:
     seed: int = 0
     checkpoint: str | None = None
     weights_from: str | None = None
+    dry: bool = False
     trust: list[str] = field(default_factory=list)
 
 
@@ -109,6 +110,7 @@ class EvaluateConfig:
     per_token: str | None = None
     out: str | None = None
     accelerator: Any = MISSING
+    dry: bool = False
     trust: list[str] = field(default_factory=list)
 
 

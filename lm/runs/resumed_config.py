@@ -9,7 +9,7 @@ from typing import Any
 from lm.config.trust import refuse_foreign
 from lm.system.errors import UserError
 
-FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust")
+FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust", "dry")
 """Parts of a configuration that a run may change when it resumes; the others are what the saved state stands for."""
 
 

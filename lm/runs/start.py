@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING, DictConfig
 
 from lm.config.compose import composed
+from lm.config.dry_run import dry
 from lm.config.hydra_job import plain, sweeping, typed_overrides
 from lm.data.source import SPLITS
 from lm.runs import resume
@@ -27,6 +28,7 @@ class Asked:
     checkpoint: str | None
     trusted: list[str]
     overrides: list[str]  # as typed
+    dry: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,15 @@ class Start:
 def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
     """The configuration as plain containers, its paths absolute: a checkpoint is used from other folders too."""
     config = plain(cfg)
-    checkpoint, trusted = config.pop("checkpoint", None), config.pop("trust", [])
+    checkpoint, trusted, is_dry = config.pop("checkpoint", None), config.pop("trust", []), config.pop("dry", False)
+    config = dry(config) if is_dry else config
     data = config["data"] if isinstance(config["data"], dict) else {}
     for split in SPLITS:
         if data.get(split) not in (None, MISSING):
             data[split] = str(Path(str(data[split])).expanduser().resolve())
     if config.get("weights_from"):
         config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
-    return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides)
+    return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides, is_dry)
 
 
 def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
@@ -60,6 +63,8 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     saved, here = read_to_resume(file), folder.holds(file)
     explicit = [override.partition("=")[0].lstrip("+~") for override in asked.overrides]
     config = merged(saved["config"], asked.config, plain(composed("train")), explicit, file, asked.trusted)
+    if asked.dry:
+        config["trainer"]["max_epochs"] = saved["training"]["epochs"] + 1  # else there would be nothing to resume for
     before = folder.earlier.get("resumed_at", []) if here else []
     result.config, result.seed, result.resumed_at = config, config["seed"], [*before, saved["global_step"]]
     result.overrides = folder.overrides(asked.overrides, here)
@@ -80,6 +85,8 @@ def is_kept(start: Start, folder: RunFolder) -> bool:
 
 def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
     """Where the run begins, in words. Raises UserError if it has had all of its time."""
+    if asked.dry:
+        say("dry run: tiny sizes, two windows of everything, on the processor")
     if start.file is None:
         if asked.checkpoint == "last":
             say(f"{folder.path} holds no checkpoint yet: starting afresh")

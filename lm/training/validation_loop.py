@@ -45,7 +45,7 @@ class Validated(pl.LightningModule):
 
     def on_validation_end(self) -> None:  # behind the callbacks, which see the weights that were validated
         self.average.swap()
-        self.average.validated(self.scores["valid"].nats_per_token)
+        self.average.validated(self.scores["valid"].nats_per_token, self.seconds)
 
     def on_validation_epoch_start(self) -> None:
         self._score = Score()

@@ -35,7 +35,7 @@ RATIOS = {
 
 
 def run(sections: list[str] | None, rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections (None: all); medians in seconds, ratios larger = faster. UserError for unknown sections."""
+    """Measure the named sections (None: all); medians in seconds, ratios larger = faster. Raises UserError."""
     sections = list(SECTIONS) if sections is None else sections
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))

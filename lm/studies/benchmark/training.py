@@ -98,7 +98,8 @@ class LightningRival:
         clock, checkpoint = _Clock(self.device), Checkpoint(str(self.folder), self.about, StopRequest())
         logger = pl.loggers.TensorBoardLogger(str(self.folder), name="", version="", default_hp_metric=False)
         trainer = pl.Trainer(
-            max_epochs=1, limit_val_batches=0, accelerator="gpu" if self.device == "cuda" else "cpu", devices=1, precision=self.precision,  # type: ignore[arg-type]
+            accelerator="gpu" if self.device == "cuda" else "cpu",
+            devices=1, precision=self.precision, max_epochs=1, limit_val_batches=0,  # type: ignore[arg-type]
             logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
             enable_model_summary=False, log_every_n_steps=100, num_sanity_val_steps=0,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Optimisers, learning-rate schedules, gradient clipping, averages of weights: the `optim` group."""
 
-from lm.training.optim.averages import Exponential, NonMonotonic, Stalled, Tail
+from lm.training.optim.averages import Exponential, NonMonotonic, Stalled, Tail, Timed
 from lm.training.optim.optimisers import SGD, Adam, AdamW
 from lm.training.optim.schedules import Constant, Cosine, EpochDecay, Plateau
 
@@ -16,4 +16,5 @@ __all__ = [
     "Plateau",
     "Stalled",
     "Tail",
+    "Timed",
 ]

@@ -18,8 +18,9 @@ class Averaging(ABC):
     """When the average begins, and how much the newest weights weigh in it."""
 
     @abstractmethod
-    def begins(self, losses: Sequence[float]) -> bool:
-        """Asked at the start and after each validation, whose losses so far are given, the newest one last."""
+    def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
+        """Asked at the start and after each validation: their losses so far, the newest one last, and how many
+        `seconds` of training there were."""
 
     def share(self, count: int) -> float:
         """Of the newest weights in an average that then is of `count` updates: 1 / count is the plain mean."""
@@ -39,7 +40,7 @@ class BehindDescent(Averaging):
         if self.latest is not None and self.latest < 1:
             raise UserError(f"optim.average.latest must be at least 1, or null; got {self.latest}")
 
-    def begins(self, losses: Sequence[float]) -> bool:
+    def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return (self.latest is not None and len(losses) >= self.latest) or (len(losses) > 0 and self.ended(losses))
 
     @abstractmethod
@@ -74,8 +75,22 @@ class Tail(Averaging):
         if self.after < 0:
             raise UserError(f"optim.average.after must not be negative; got {self.after}")
 
-    def begins(self, losses: Sequence[float]) -> bool:
+    def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return len(losses) >= self.after
+
+
+@dataclass(frozen=True)
+class Timed(Averaging):
+    """The mean of all weights from the first validation after `minutes` of training on: where time is what is short."""
+
+    minutes: float
+
+    def __post_init__(self) -> None:
+        if self.minutes < 0:
+            raise UserError(f"optim.average.minutes must not be negative; got {self.minutes}")
+
+    def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
+        return len(losses) > 0 and seconds >= 60 * self.minutes
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ class Exponential(Averaging):
         if not 0 < self.decay < 1:
             raise UserError(f"optim.average.decay must be between 0 and 1; got {self.decay}")
 
-    def begins(self, losses: Sequence[float]) -> bool:
+    def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return True
 
     def share(self, count: int) -> float:
@@ -117,10 +132,10 @@ class WeightAverage:
         else:
             torch._foreach_lerp_(self.average, self.weights, self.averaging.share(self.count))
 
-    def validated(self, loss: float) -> None:
-        """A validation gave `loss` nats a token."""
+    def validated(self, loss: float, seconds: float = 0.0) -> None:
+        """A validation after so many `seconds` of training gave `loss` nats a token."""
         self.losses.append(loss)
-        self.begun = self.begun or (self.averaging is not None and self.averaging.begins(self.losses))
+        self.begun = self.begun or (self.averaging is not None and self.averaging.begins(self.losses, seconds))
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -1,0 +1,42 @@
+"""`dry=true`: the same command with next to nothing to do, to see that it runs before it runs for long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+WINDOWS = 2
+TOKENS = 20
+"""What a dry evaluation reads of a text."""
+
+TINY: dict[str, Any] = {
+    "data": {"batch_size": 4, "window": 5},
+    "model": {"embedding_size": 8, "hidden_size": 8, "last_size": 8},
+    "model.cell": {"rank": 2},
+    "model.head": {"experts": 2, "frequent": 20, "sampled": 20},
+    "trainer": {
+        "max_epochs": 1,
+        "limit_train_batches": WINDOWS,
+        "limit_val_batches": WINDOWS,
+        "limit_test_batches": WINDOWS,
+        "log_every_n_steps": 1,
+    },
+    "accelerator": {"accelerator": "cpu"},
+    "evaluator": {"statistics_windows": WINDOWS},
+    "evaluator.reader": {"statistics_windows": WINDOWS},
+}
+
+
+def dry(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """A configuration with tiny sizes and two windows, on the processor; what it does not set stays unset."""
+    small = TINY.get(path, {})
+    result = {}
+    for key, value in config.items():
+        inner = f"{path}.{key}" if path else str(key)
+        if isinstance(value, Mapping):
+            result[key] = dry(value, inner)
+        elif key in small and (value is not None or path == "trainer" or key == "statistics_windows"):
+            result[key] = small[key]
+        else:
+            result[key] = value
+    return result
