@@ -10,6 +10,7 @@ import torch
 
 from lm.data.encoding import encode
 from lm.data.sources.text_files import TextFiles
+from lm.studies.benchmark.card import DRY, MODELS, card, card_table
 from lm.studies.benchmark.growth import growth_table, row_of, variants
 from lm.studies.benchmark.plain import PlainTraining, plain_reading
 from lm.studies.benchmark.processes import Apart
@@ -100,3 +101,21 @@ def test_reading_leaves_nothing_in_the_users_cache(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("lm.studies.benchmark.sections.TEXT_TOKENS", 1000)
     assert run(["reading"], rounds=1, windows=1, words=1, sizes=SMALL)["ratios"]["encode_vs_plain"] > 0
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_card_is_measured_beside_the_plain_loop_on_it(tmp_path: Path) -> None:
+    """On the processor in its place, with next to nothing to do."""
+    result = card(torch.device("cpu"), DRY, tmp_path)
+    assert result["medians"].keys() >= {"plain", "train", "train_fp32", "sample_plain", "sample_1"}
+    assert result["ratios"].keys() >= {"train_vs_plain", "train_vs_plain_fp32", "sample_1_vs_plain"}
+    assert [row["model"] for row in result["models"]] == list(MODELS)
+    text = card_table(result)
+    for row in result["models"]:
+        assert row["train"]["seconds_an_epoch"] > 0
+        assert row["model"] in text
+
+
+def test_operations_are_those_of_the_products() -> None:
+    # Forward: 2 operations a weight and token; backward: twice that.
+    weights = 4 * 5 * (4 + 5) + 5 * 40
+    assert SMALL.flops == 6 * weights * SMALL.batch_size * SMALL.window

@@ -23,7 +23,7 @@ from lm.models.lstm_language_model import LSTMLanguageModel
 from lm.models.stacked_language_model import StackedLanguageModel
 from lm.runs.trained import load
 from lm.system.errors import UserError
-from lm.training.optim.averages import Averaging, Exponential, NonMonotonic, Stalled, Tail, WeightAverage
+from lm.training.optim.averages import Averaging, Exponential, NonMonotonic, Stalled, Tail, Timed, WeightAverage
 from lm.training.optim.optimisers import scaled_rates
 from lm.training.regularisation import penalty
 
@@ -191,6 +191,13 @@ def test_the_average_begins_where_so_many_validations_were_not_the_best(losses: 
         assert Stalled(patience).begins(losses[: k + 1]) == (since >= patience)
     assert not Stalled(0).begins([])
     assert Stalled(9, latest=2).begins([2.0, 1.0])
+
+
+def test_an_average_by_time_begins_with_the_first_validation_after_it() -> None:
+    average = WeightAverage(nn.Linear(1, 1), Timed(minutes=2))
+    for seconds, begun in ((60.0, False), (119.0, False), (121.0, True), (122.0, True)):
+        average.validated(1.0, seconds)
+        assert average.begun == begun
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, Run
+from conftest import TINY, Run, configure
 
 from lm.data.datamodule import CorpusDataModule
 from lm.data.sources.markov_chain import synthetic
@@ -248,6 +248,21 @@ def test_what_stands_beside_training_can_be_left_out(
     assert (result["test"].get("perplexity") is None) == ("limit_test" in without)
     assert (result["valid"].get("perplexity") is None) == ("limit_val" in without)
     assert ("free_running" in result["test"]) == (without not in ("trainer.limit_test_batches=0", "free_running=null"))
+
+
+def test_a_dry_run_is_the_whole_command_with_next_to_nothing_to_do(
+    train: Callable[..., Run], text_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["data=text", f"data.train={text_file}", "+experiment=awd_lstm", "accelerator=gpu", "dry=true"]
+    run = train(*settings)
+    assert "dry run" in capsys.readouterr().err
+    config, result = run.result["config"], run.result
+    assert (result["status"], result["training"]["windows"]) == ("completed", 2)
+    assert (config["model"]["hidden_size"], config["accelerator"]["accelerator"]) == (8, "cpu")
+    from lm.commands.train import train as start
+
+    start(configure("train", *settings, "checkpoint=last"), run.dir)
+    assert Run(run.dir).result["training"]["windows"] == 4
 
 
 def test_no_figure_is_missing_without_a_callback(on_text: Callable[..., Run]) -> None:
