@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import inspect
 import math
@@ -14,6 +13,7 @@ from typing import Any, Literal, Union
 
 from lm.config.conf_folder import CONF
 from lm.config.unknown_key import chosen_with_slash, unknown_setting
+from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
 
 TARGET = "_target_"
@@ -29,7 +29,7 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
     checkpoint comes here, see `lm.config.trust`.
     """
     target, settings, extra = _resolved(node, path, available or {})
-    hints = _hints(target)
+    hints = annotations_of(target)
     for key, value in settings.items():
         if isinstance(value, Mapping) and TARGET in value:
             settings[key] = build(value, f"{path}.{key}", available)
@@ -57,7 +57,7 @@ def _resolved(
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
     target = _find(str(node[TARGET]), path)
     variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)  # no settings: nothing names them
-    signature, hints = inspect.signature(target), _hints(target)
+    signature, hints = inspect.signature(target), annotations_of(target)
     parameters = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind not in variadic}
     settings = {str(key): value for key, value in node.items() if key != TARGET}
     for key, value in settings.items():
@@ -67,6 +67,7 @@ def _resolved(
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")
+    check_bounds(path, annotations_of(target), settings)
     extra = {name: thing for name, thing in available.items() if name in parameters and name not in settings}
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in settings and key not in extra:
@@ -87,9 +88,9 @@ def _value(value: Any, hint: Any, path: str) -> Any:
             raise UserError(f"{path} must be a finite number; got {number}")
         if isinstance(number, int) and abs(number) >= 2**63:
             raise UserError(f"{path} must fit into 64 bits; got {number}")
-    if typing.get_origin(hint) is tuple:  # YAML knows lists only
+    if typing.get_origin(plain(hint)) is tuple:  # YAML knows lists only
         return tuple(value)
-    return float(value) if hint is float else value
+    return float(value) if plain(hint) is float else value
 
 
 def _find(name: str, path: str) -> Callable[..., Any]:
@@ -113,18 +114,14 @@ def _find(name: str, path: str) -> Callable[..., Any]:
     return target
 
 
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    # A dataclass's fields may come from a base in another module, whose names its own __init__ does not know.
-    by_init = inspect.isclass(target) and not dataclasses.is_dataclass(target)
-    function = target.__init__ if by_init else target
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError):
-        return {}  # annotations that cannot be read are not checked
+def plain(hint: Any) -> Any:
+    """An annotation without the bounds that `lm.system.bounds` checks."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value from YAML suits an annotation. Annotations beyond YAML's types are taken on trust."""
+    hint = plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)
@@ -152,6 +149,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 def describe(hint: Any) -> str:
     """An annotation in words."""
+    hint = plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(argument) for argument in arguments)

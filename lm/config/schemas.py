@@ -4,61 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import MISSING
 
-from lm.system.errors import UserError
+from lm.system.bounds import PROBABILITY, AtLeast, Bounded, Count
 
 PROFILE = "profile"
 """The one setting of the group `trainer` that Lightning's Trainer does not know."""
 
 
 @dataclass
-class TBPTT:
+class TBPTT(Bounded, group="tbptt"):
     """Truncated back-propagation through time: how many windows gradients reach back over, and how windows are cut."""
 
-    windows: int = 1
+    windows: Count = 1
     random_length: bool = False
-    reset: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.windows < 1:
-            raise UserError(f"tbptt.windows must be at least 1; got {self.windows}")
-        if not 0 <= self.reset <= 1:
-            raise UserError(f"tbptt.reset is a probability, between 0 and 1; got {self.reset}")
+    reset: Annotated[float, PROBABILITY] = 0.0
 
 
 @dataclass
-class Regularisation:
+class Regularisation(Bounded, group="regularisation"):
     """Activation regularisation (Merity et al. 2017): weights of two means of squares that join the training loss.
 
     `activation` (alpha): of the last layer's output as dropout leaves it. `temporal` (beta): of that output's change
     from one time step to the next, before dropout.
     """
 
-    activation: float = 0.0
-    temporal: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("activation", "temporal"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"regularisation.{name} must be finite and not negative; got {getattr(self, name)}")
+    activation: Annotated[float, AtLeast(0)] = 0.0
+    temporal: Annotated[float, AtLeast(0)] = 0.0
 
 
 @dataclass
-class FreeRunningTest:
+class FreeRunningTest(Bounded, group="free_running"):
     """Free-running perplexity of the best checkpoint: `streams` read side by side, the first `limit` windows of each
     split (None: all)."""
 
-    streams: int = 20
-    limit: int | None = 1000
-
-    def __post_init__(self) -> None:
-        if self.streams < 1:
-            raise UserError(f"free_running.streams must be at least 1; got {self.streams}")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"free_running.limit must be at least 1, or null (all windows); got {self.limit}")
+    streams: Count = 20
+    limit: Count | None = 1000
 
 
 @dataclass

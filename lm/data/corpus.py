@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 from lm.data.encoding import encode_cached
 from lm.data.source import Source
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
-from lm.system.errors import UserError
+from lm.system.bounds import AtLeast, Count, bounded
+
+VocabSize = Annotated[int, AtLeast(3)]
+"""<eos>, <unk> and one word at least."""
 
 
 class Corpus:
@@ -17,22 +21,18 @@ class Corpus:
     depends on neither setting. `eval_window` is how many tokens they take at a time; it bounds memory, nothing else.
     """
 
+    @bounded("data")
     def __init__(
         self,
         source: Source,
-        batch_size: int,
-        window: int,
-        eval_window: int = EVAL_WINDOW,
+        batch_size: Count,
+        window: Count,
+        eval_window: Count = EVAL_WINDOW,
         unit: str = "word",
-        vocab_size: int | None = None,
-        min_count: int = 1,
+        vocab_size: VocabSize | None = None,
+        min_count: Count = 1,
     ) -> None:
         self.source = source
-        for name, value in (("eval_window", eval_window), ("min_count", min_count)):
-            if value < 1:
-                raise UserError(f"data.{name} must be at least 1; got {value}")
-        if vocab_size is not None and vocab_size < 3:
-            raise UserError(f"data.vocab_size must be at least 3 (<eos>, <unk> and one word); got {vocab_size}")
         encoded = encode_cached(source, unit, vocab_size, min_count)
         self.vocab, self.ids, self.checksums = encoded.vocab, encoded.ids, encoded.checksums
         self.window = window

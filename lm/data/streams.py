@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 
 EVAL_WINDOW = 512
@@ -46,12 +47,15 @@ class Windows:
     `keep_last` keeps it, shorter than the others. Raises UserError where the text is shorter than one window.
     """
 
+    @bounded("data")
     def __init__(
-        self, ids: np.ndarray, batch_size: int, window: int, name: str = "text", keep_last: bool = False
+        self,
+        ids: np.ndarray,
+        batch_size: Count,
+        window: Count,
+        name: str = "text",
+        keep_last: bool = False,
     ) -> None:
-        for setting, value in (("batch_size", batch_size), ("window", window)):
-            if value < 1:
-                raise UserError(f"data.{setting} must be at least 1; got {value}")
         self.streams = to_streams(ids, batch_size)
         self.window = window
         self.epoch = 0  # how often the text has been read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lm.evaluation.evaluator import AUTO, Evaluator, Reader, number
 from lm.evaluation.reading import Reading, Scored, read_stream, unchanged
 from lm.evaluation.static import Static
 from lm.models.interfaces import LanguageModel
+from lm.system.bounds import PROBABILITY, AtLeast, Count
 from lm.system.errors import UserError
 from lm.system.terminal import bar
 
@@ -32,19 +33,13 @@ class Cache(Evaluator):
     static, or dynamic for both at once. `auto` finds weight or theta on the validation text, with fixed weights.
     """
 
-    weight: float | Literal["auto"] = 0.1
-    theta: float | Literal["auto"] = 1.0
-    window: int = 500
+    weight: Annotated[float, PROBABILITY] | Literal["auto"] = 0.1
+    theta: Annotated[float, AtLeast(0)] | Literal["auto"] = 1.0
+    window: Count = 500
     reader: Reader = field(default_factory=Static)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weight != AUTO and not 0 <= self.weight <= 1:
-            raise UserError(f"evaluator.weight must be between 0 and 1, or auto; got {self.weight}")
-        if self.theta != AUTO and not 0 <= self.theta < math.inf:
-            raise UserError(f"evaluator.theta must be 0 or more, or auto; got {self.theta}")
-        if self.window < 1:
-            raise UserError(f"evaluator.window must be at least 1; got {self.window}")
         if not isinstance(self.reader, Reader):
             raise UserError("evaluator.reader must be an evaluator that reads the true words: static or dynamic")
         if self.reader.temperature not in (1, self.temperature):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from lm.data.streams import Window, Windows, one_stream
 from lm.evaluation.evaluator import Reader, number
 from lm.evaluation.reading import Reading, device_of, read_stream, token_nats
 from lm.models.interfaces import LanguageModel, State, detach
+from lm.system.bounds import PROBABILITY, Above, AtLeast, Count
 from lm.system.errors import UserError
 from lm.system.terminal import bar, say
 
@@ -36,31 +37,16 @@ class Dynamic(Reader):
     nothing moves and nothing is collected: this is then the standard evaluation. Dropout stays off.
     """
 
-    window: int = 5
-    lr: float = 5e-5
-    decay: float = 0.002
-    epsilon: float = 2e-5
+    window: Count = 5
+    lr: Annotated[float, AtLeast(0)] = 5e-5
+    decay: Annotated[float, PROBABILITY] = 0.002
+    epsilon: Annotated[float, Above(0)] = 2e-5
     rule: Literal["rms", "sgd"] = "rms"
-    streams: int = 100
-    statistics_windows: int | None = None
+    streams: Count = 100
+    statistics_windows: Count | None = None
 
     name: ClassVar[str] = "dynamic"
     changes_weights: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for key in ("window", "streams"):
-            if getattr(self, key) < 1:
-                raise UserError(f"evaluator.{key} must be at least 1; got {getattr(self, key)}")
-        if not 0 <= self.lr < float("inf"):
-            raise UserError(f"evaluator.lr must be 0 or more; got {self.lr}")
-        if not 0 <= self.decay <= 1:
-            raise UserError(f"evaluator.decay must be between 0 and 1; got {self.decay}")
-        if not self.epsilon > 0:
-            raise UserError(f"evaluator.epsilon must be above 0; got {self.epsilon}")
-        if self.statistics_windows is not None and self.statistics_windows < 1:
-            got = self.statistics_windows
-            raise UserError(f"evaluator.statistics_windows must be null (all windows) or at least 1; got {got}")
 
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
         if self.lr == 0:

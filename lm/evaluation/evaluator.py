@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from lm.evaluation.reading import Reading, Scored, device_of, unchanged
 from lm.evaluation.score import Score
 from lm.evaluation.temperature import best_temperature
 from lm.models.interfaces import LanguageModel
+from lm.system.bounds import Above, Bounded
 from lm.system.errors import UserError
 from lm.system.precision import exact
 from lm.system.terminal import bar
@@ -26,21 +27,17 @@ AUTO: Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluator(ABC):
+class Evaluator(Bounded, ABC, group="evaluator"):
     """A way to score a text. Its fields are the keys of its file in conf/evaluator/.
 
     `temperature` divides the logits; `auto` finds the best one for the fixed weights on the validation text. `corpus`
     gives the other splits to what is to be found or collected there, and is asked for nothing else.
     """
 
-    temperature: float | Literal["auto"] = 1.0
+    temperature: Annotated[float, Above(0)] | Literal["auto"] = 1.0
     corpus: Corpus | None = None
 
     changes_weights: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        if self.temperature != AUTO and not self.temperature > 0:
-            raise UserError(f"evaluator.temperature must be above 0, or auto; got {self.temperature}")
 
     @property
     @abstractmethod

@@ -15,7 +15,7 @@ from lm.data.streams import Windows
 from lm.evaluation.evaluator import Evaluator, number
 from lm.evaluation.reading import Scored, device_of
 from lm.models.interfaces import LanguageModel
-from lm.system.errors import UserError
+from lm.system.bounds import Count
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,11 @@ class FreeRunning(Evaluator):
     that many windows only. Parts come window by window, in each stream by stream.
     """
 
-    window: int = 30
-    streams: int = 20
-    limit: int | None = None
+    window: Count = 30
+    streams: Count = 20
+    limit: Count | None = None
 
     name: ClassVar[str] = "free_running"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window < 1 or self.streams < 1:
-            got = f"{self.window} and {self.streams}"
-            raise UserError(f"evaluator.window and evaluator.streams must be at least 1; got {got}")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"evaluator.limit must be null (all windows) or at least 1; got {self.limit}")
 
     def windows(self, ids: np.ndarray) -> Windows:
         """Ids [N] as this evaluator reads them."""

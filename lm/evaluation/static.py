@@ -12,7 +12,7 @@ from lm.data.streams import EVAL_WINDOW
 from lm.evaluation.evaluator import Reader, number
 from lm.evaluation.reading import Reading, read_stream
 from lm.models.interfaces import LanguageModel
-from lm.system.errors import UserError
+from lm.system.bounds import Count
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,9 @@ class Static(Reader):
     `window` tokens are read at a time; no figure depends on it.
     """
 
-    window: int = EVAL_WINDOW
+    window: Count = EVAL_WINDOW
 
     name: ClassVar[str] = "static"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.window < 1:
-            raise UserError(f"evaluator.window must be at least 1; got {self.window}")
 
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
         yield from read_stream(model, ids, self.window, number(self.temperature))

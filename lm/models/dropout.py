@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lm.system.errors import UserError
-
 Per = Literal["window", "step"]
 """How long a mask lasts: a whole window (locked, variational), or one time step."""
 
@@ -87,10 +85,3 @@ class WeightDropout(WindowMask):
         if not self.active:
             return weight
         return (weight * self.mask(tuple(weight.shape), weight.device, weight.dtype)).to(weight.dtype)
-
-
-def check_rates(settings: dict[str, float]) -> None:
-    """Raise UserError for a rate of dropout that is none; `settings` are named below `model`."""
-    for name, rate in settings.items():
-        if not 0 <= rate < 1:
-            raise UserError(f"model.{name} must be at least 0 and below 1; got {rate}")

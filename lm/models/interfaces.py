@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm.models.dropout import WindowMask
+from lm.system.bounds import Bounded
 
 State = list[tuple[Tensor, ...]]
 """What a model remembers between two calls: for an LSTM (h, c) of each layer, each [B, H]."""
@@ -47,7 +48,7 @@ class Head(nn.Module, ABC):
         return F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
 
 
-class HeadFactory(ABC):
+class HeadFactory(Bounded, ABC, group="model.head"):
     """What the `model/head` group chooses: settings that become a head once the model's sizes are known."""
 
     @abstractmethod

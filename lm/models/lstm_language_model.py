@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
 from torch import Tensor, nn
 
 from lm.models.cells.lstm import lstm_step
-from lm.models.dropout import check_rates
 from lm.models.heads.softmax import Softmax
 from lm.models.initial.drawn import shared_embedding_
 from lm.models.interfaces import HeadFactory, LanguageModel, State
 from lm.models.kernels.full_precision import full_precision
-from lm.system.errors import UserError
+from lm.system.bounds import DROPOUT, Count, bounded
 
 SOFTMAX = Softmax()
 
@@ -25,22 +25,18 @@ class LSTMLanguageModel(LanguageModel):
     `hidden_size` with a `head` of one softmax. Raises UserError for sizes that make no model.
     """
 
+    @bounded("model")
     def __init__(
         self,
         vocab_size: int,
-        embedding_size: int = 128,
-        hidden_size: int = 1024,
-        num_layers: int = 1,
-        dropout: float = 0.0,
+        embedding_size: Count = 128,
+        hidden_size: Count = 1024,
+        num_layers: Count = 1,
+        dropout: Annotated[float, DROPOUT] = 0.0,
         tied: bool = False,
         head: HeadFactory = SOFTMAX,
     ) -> None:
         super().__init__()
-        sizes = {"embedding_size": embedding_size, "hidden_size": hidden_size, "num_layers": num_layers}
-        for name, size in sizes.items():
-            if size < 1:
-                raise UserError(f"model.{name} must be at least 1; got {size}")
-        check_rates({"dropout": dropout})
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         # Single layers, and dropout of our own between them: cuDNN's has a random state that no checkpoint holds.

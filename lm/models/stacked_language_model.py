@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, RecurrentLayer
 from lm.models.cells.lstm import LSTM
-from lm.models.dropout import Dropout, Per, RowDropout, check_rates
+from lm.models.dropout import Dropout, Per, RowDropout
 from lm.models.heads.softmax import Softmax
 from lm.models.initial.drawn import embedding_and_output_, uniform_
 from lm.models.interfaces import HeadFactory, LanguageModel, State
+from lm.system.bounds import DROPOUT, Above, Count, bounded
 from lm.system.errors import UserError
 
 SOFTMAX, PLAIN = Softmax(), LSTM()
@@ -31,42 +33,28 @@ class StackedLanguageModel(LanguageModel):
     so does an output matrix of its own, its bias at 0. Raises UserError for sizes or scales that make no model.
     """
 
+    @bounded("model")
     def __init__(
         self,
         vocab_size: int,
-        embedding_size: int = 400,
-        hidden_size: int = 1150,
-        last_size: int | None = None,
-        num_layers: int = 3,
+        embedding_size: Count = 400,
+        hidden_size: Count = 1150,
+        last_size: Count | None = None,
+        num_layers: Count = 3,
         tied: bool = True,
         cell: Cell = PLAIN,
         head: HeadFactory = SOFTMAX,
-        embedding_dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        layer_dropout: float = 0.0,
-        output_dropout: float = 0.0,
+        embedding_dropout: Annotated[float, DROPOUT] = 0.0,
+        input_dropout: Annotated[float, DROPOUT] = 0.0,
+        layer_dropout: Annotated[float, DROPOUT] = 0.0,
+        output_dropout: Annotated[float, DROPOUT] = 0.0,
         dropout_per: Per = "window",
         sum_layers: bool = False,
-        init_scale: float | None = None,
-        embedding_init: float | None = 0.1,
+        init_scale: Annotated[float, Above(0)] | None = None,
+        embedding_init: Annotated[float, Above(0)] | None = 0.1,
     ) -> None:
         super().__init__()
         last_size = (embedding_size if tied else hidden_size) if last_size is None else last_size
-        named = {"embedding_size": embedding_size, "hidden_size": hidden_size, "last_size": last_size}
-        for name, number in {**named, "num_layers": num_layers}.items():
-            if number < 1:
-                raise UserError(f"model.{name} must be at least 1; got {number}")
-        for name, scale in {"init_scale": init_scale, "embedding_init": embedding_init}.items():
-            if scale is not None and not scale > 0:
-                raise UserError(f"model.{name} must be above 0, or null; got {scale}")
-        check_rates(
-            {
-                "embedding_dropout": embedding_dropout,
-                "input_dropout": input_dropout,
-                "layer_dropout": layer_dropout,
-                "output_dropout": output_dropout,
-            }
-        )
         sizes = [embedding_size, *[hidden_size] * (num_layers - 1), last_size]
         if sum_layers and len(set(sizes[1:])) > 1:
             raise UserError(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
+from lm.system.bounds import PROBABILITY, Above, AtLeast, Bounded, Count, Range
 from lm.system.errors import UserError
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(Bounded, group="sampler"):
     """How words are drawn; the fields' names are those of Hugging Face's GenerationConfig, words in place of ids.
 
     `do_sample=false` takes the most probable word each time (greedy). `temperature` divides the logits; 0 is greedy.
@@ -24,29 +26,14 @@ class Sampler:
     """
 
     do_sample: bool = True
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
+    temperature: Annotated[float, AtLeast(0)] = 1.0
+    top_k: Annotated[int, AtLeast(0)] = 0
+    top_p: Annotated[float, Range(above=0, most=1)] = 1.0
+    min_p: Annotated[float, PROBABILITY] = 0.0
+    repetition_penalty: Annotated[float, Above(0)] = 1.0
     bad_words: Sequence[str] = ()
-    max_new_tokens: int = 50
-    num_return_sequences: int = 1
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UserError(f"sampler.temperature must not be negative; got {self.temperature}")
-        if self.top_k < 0:
-            raise UserError(f"sampler.top_k must be 0 (all words) or more; got {self.top_k}")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"sampler.top_p must be above 0 and at most 1; got {self.top_p}")
-        if not 0 <= self.min_p <= 1:
-            raise UserError(f"sampler.min_p must be between 0 and 1; got {self.min_p}")
-        if not self.repetition_penalty > 0:
-            raise UserError(f"sampler.repetition_penalty must be above 0 (1: none); got {self.repetition_penalty}")
-        for name in ("max_new_tokens", "num_return_sequences"):
-            if getattr(self, name) < 1:
-                raise UserError(f"sampler.{name} must be at least 1; got {getattr(self, name)}")
+    max_new_tokens: Count = 50
+    num_return_sequences: Count = 1
 
     @property
     def greedy(self) -> bool:

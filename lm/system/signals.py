@@ -39,7 +39,7 @@ def _handled(handler: Callable[[int, FrameType | None], None], *signums: int) ->
 
 
 _raised: list[int] = []
-"""Signals that `terminable` raised for: Python swallows what is raised in the clean-up after an import."""
+"""Signals that `terminable` raised for: Python swallows what is raised in the clean-up of an import or an object."""
 
 
 @contextmanager
@@ -51,8 +51,16 @@ def terminable() -> Iterator[None]:
         _raised.append(signum)
         raise Interrupted(signum)
 
-    with _handled(stop, signal.SIGTERM):
-        yield
+    def keep_quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Interrupted):  # that one is raised again by `listening`
+            hook(unraisable)
+
+    hook, sys.unraisablehook = sys.unraisablehook, keep_quiet
+    try:
+        with _handled(stop, signal.SIGTERM):
+            yield
+    finally:
+        sys.unraisablehook = hook
 
 
 class StopRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from lm.data.corpus import Corpus
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
 from lm.data.tokenisation import EOS
-from lm.system.errors import UserError
+from lm.system.bounds import Above, AtLeast, Count, bounded
 
 
 class MarkovSource(Source):
@@ -22,12 +23,14 @@ class MarkovSource(Source):
 
     knows_nats = True
 
-    def __init__(self, words: int = 50, tokens: int = 100_000, alpha: float = 0.1, seed: int = 0) -> None:
-        if words < 2 or tokens < 100 or not 0 < alpha < float("inf") or seed < 0:
-            raise UserError(
-                "data=synthetic needs words >= 2, tokens >= 100, alpha > 0 and source_seed >= 0; "
-                f"got {words}, {tokens}, {alpha} and {seed}"
-            )
+    @bounded("data")
+    def __init__(
+        self,
+        words: Annotated[int, AtLeast(2)] = 50,
+        tokens: Annotated[int, AtLeast(100)] = 100_000,
+        alpha: Annotated[float, Above(0)] = 0.1,
+        seed: Annotated[int, AtLeast(0)] = 0,
+    ) -> None:
         self.tokens, self.alpha, self.seed = tokens, alpha, seed
         self.words = [EOS, *(f"w{i}" for i in range(1, words))]
         rows = np.random.default_rng(seed).dirichlet(np.full(words, alpha), size=words)
@@ -65,13 +68,13 @@ class MarkovSource(Source):
 
 
 def synthetic(
-    batch_size: int,
-    window: int,
-    words: int = 50,
-    tokens: int = 100_000,
-    alpha: float = 0.1,
-    source_seed: int = 0,
-    eval_window: int = EVAL_WINDOW,
+    batch_size: Count,
+    window: Count,
+    words: Annotated[int, AtLeast(2)] = 50,
+    tokens: Annotated[int, AtLeast(100)] = 100_000,
+    alpha: Annotated[float, Above(0)] = 0.1,
+    source_seed: Annotated[int, AtLeast(0)] = 0,
+    eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
     """A Markov chain of known entropy over `words` words, for tests and for checks of a model's honesty."""
     return Corpus(MarkovSource(words, tokens, alpha, source_seed), batch_size, window, eval_window)

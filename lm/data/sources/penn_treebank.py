@@ -11,6 +11,7 @@ from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import EVAL_WINDOW
+from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 
@@ -77,7 +78,7 @@ def _download(split: str, path: Path) -> None:
     )
 
 
-def ptb(batch_size: int, window: int, min_count: int = 1, eval_window: int = EVAL_WINDOW) -> Corpus:
+def ptb(batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW) -> Corpus:
     """The Penn Treebank: 929,589 / 73,760 / 82,430 tokens, 10,000 words (fewer with `min_count`: another vocabulary,
     whose perplexities do not compare with published ones)."""
     return Corpus(PennTreebank(), batch_size, window, eval_window, min_count=min_count)

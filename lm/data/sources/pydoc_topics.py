@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm.data.corpus import Corpus
+from lm.data.corpus import Corpus, VocabSize
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
+from lm.system.bounds import Count
 from lm.system.errors import UserError
 
 
@@ -47,7 +48,11 @@ class PydocTopics(Source):
 
 
 def pydoc(
-    batch_size: int, window: int, vocab_size: int | None = None, min_count: int = 2, eval_window: int = EVAL_WINDOW
+    batch_size: Count,
+    window: Count,
+    vocab_size: VocabSize | None = None,
+    min_count: Count = 2,
+    eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
     """The language reference inside Python's standard library: real text without any network."""
     return Corpus(PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count)

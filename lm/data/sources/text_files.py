@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from lm.data.corpus import Corpus
+from lm.data.corpus import Corpus, VocabSize
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
+from lm.system.bounds import Count
 from lm.system.errors import UserError
 
 PIECE_BYTES = 1 << 24  # text is read and encoded 16 MB at a time, so that memory stays flat
@@ -105,15 +106,15 @@ def _decode(data: bytes, path: Path, at: int) -> str:
 
 def text(
     train: str,
-    batch_size: int,
-    window: int,
+    batch_size: Count,
+    window: Count,
     valid: str | None = None,
     test: str | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     unit: Literal["word", "character"] = "word",
-    vocab_size: int | None = None,
-    min_count: int = 1,
-    eval_window: int = EVAL_WINDOW,
+    vocab_size: VocabSize | None = None,
+    min_count: Count = 1,
+    eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
     """Any UTF-8 text: one file, split at line ends by `fractions`, or three, used as they are."""
     files = TextFiles(train, valid, test, fractions)

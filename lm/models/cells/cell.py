@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from lm.system.bounds import Bounded
+
 Memory = tuple[Tensor, ...]
 """What one layer remembers: (h, c), each [B, H]."""
 
@@ -28,7 +30,7 @@ class RecurrentLayer(nn.Module, ABC):
         """Add the cell's `forget_bias` to biases that have just been drawn."""
 
 
-class Cell(ABC):
+class Cell(Bounded, ABC, group="model.cell"):
     """Settings that become a layer once its sizes are known."""
 
     @abstractmethod

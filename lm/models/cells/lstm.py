@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
-from lm.models.dropout import WeightDropout, check_rates
+from lm.models.dropout import WeightDropout
 from lm.models.initial.drawn import open_forget_gate_
 from lm.models.kernels.full_precision import full_precision
 from lm.models.kernels.linear import linear
+from lm.system.bounds import DROPOUT
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,8 @@ class LSTM(Cell):
     `forget_bias` is added to the forget gate's bias as torch draws it (Jozefowicz et al. 2015 recommend 1).
     """
 
-    weight_dropout: float = 0.0
+    weight_dropout: Annotated[float, DROPOUT] = 0.0
     forget_bias: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_rates({"cell.weight_dropout": self.weight_dropout})
 
     def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
         return LSTMLayer(input_size, hidden_size, self.weight_dropout, self.forget_bias)

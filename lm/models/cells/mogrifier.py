@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
-from lm.models.dropout import Dropout, check_rates
+from lm.models.dropout import Dropout
 from lm.models.initial.drawn import open_forget_gate_, truncated_normal_
 from lm.models.kernels.linear import Repeated, linear
-from lm.system.errors import UserError
+from lm.system.bounds import DROPOUT, AtLeast, Count
 
 Map = Callable[[Tensor], Tensor]
 
@@ -30,18 +30,11 @@ class Mogrifier(Cell):
     x and of h each their own; the factors of low rank from one that has this variance before it is cut, as theirs do.
     """
 
-    rounds: int = 5
-    rank: int | None = 84
+    rounds: Annotated[int, AtLeast(0)] = 5
+    rank: Count | None = 84
     coupled: bool = True
-    state_dropout: float = 0.0
+    state_dropout: Annotated[float, DROPOUT] = 0.0
     forget_bias: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.rounds < 0:
-            raise UserError(f"model.cell.rounds must be 0 or more; got {self.rounds}")
-        if self.rank is not None and self.rank < 1:
-            raise UserError(f"model.cell.rank must be at least 1, or null for full matrices; got {self.rank}")
-        check_rates({"cell.state_dropout": self.state_dropout})
 
     def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
         return MogrifierLayer(input_size, hidden_size, self)

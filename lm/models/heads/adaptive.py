@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lm.models.interfaces import Head, HeadFactory
 from lm.models.kernels.full_precision import full_precision
 from lm.models.kernels.linear import linear
+from lm.system.bounds import AtLeast
 from lm.system.errors import UserError
 
 
@@ -57,7 +58,7 @@ class Adaptive(HeadFactory):
     """
 
     cutoffs: Sequence[int] = (2000,)
-    div_value: float = 4.0
+    div_value: Annotated[float, AtLeast(1)] = 4.0
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
         vocab_size = embedding.num_embeddings
@@ -69,9 +70,9 @@ class Adaptive(HeadFactory):
                 f"model.head.cutoffs must be rising ranks between 1 and {vocab_size - 1} "
                 f"(the vocabulary has {vocab_size} words); got {cutoffs}"
             )
-        if self.div_value < 1 or hidden_size // self.div_value ** len(cutoffs) < 1:
+        if hidden_size // self.div_value ** len(cutoffs) < 1:
             raise UserError(
-                f"model.head.div_value must be at least 1 and leave each of {len(cutoffs)} clusters a unit of the "
+                f"model.head.div_value must leave each of {len(cutoffs)} clusters a unit of the "
                 f"{hidden_size} there are; got {self.div_value}"
             )
         return AdaptiveHead(hidden_size, vocab_size, cutoffs, self.div_value)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lm.models.dropout import Dropout, check_rates
+from lm.models.dropout import Dropout
 from lm.models.initial.drawn import shared_output_
 from lm.models.interfaces import Head, HeadFactory
 from lm.models.kernels.linear import linear
-from lm.system.errors import UserError
+from lm.system.bounds import DROPOUT, Count
 
 
 class MixtureHead(Head):
@@ -65,13 +66,8 @@ class MixtureHead(Head):
 class Mixture(HeadFactory):
     """A mixture of `experts` softmaxes (Yang et al. 2018); the size of the last layer is free also where tied."""
 
-    experts: int = 15
-    latent_dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.experts < 1:
-            raise UserError(f"model.head.experts must be at least 1; got {self.experts}")
-        check_rates({"head.latent_dropout": self.latent_dropout})
+    experts: Count = 15
+    latent_dropout: Annotated[float, DROPOUT] = 0.0
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
         return MixtureHead(hidden_size, embedding, tied, self.experts, self.latent_dropout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from lm.models.heads.softmax import Softmax, SoftmaxHead
 from lm.models.interfaces import Head
-from lm.system.errors import UserError
+from lm.system.bounds import AtLeast, Count
 
 
 class SampledHead(SoftmaxHead):
@@ -68,12 +69,9 @@ class Sampled(Softmax):
     Raises UserError for sizes that make no sample, and as `Softmax` does.
     """
 
-    frequent: int = 1000
-    sampled: int = 1000
+    frequent: Annotated[int, AtLeast(0)] = 1000
+    sampled: Count = 1000
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
-        for name, lowest in (("frequent", 0), ("sampled", 1)):
-            if getattr(self, name) < lowest:
-                raise UserError(f"model.head.{name} must be at least {lowest}; got {getattr(self, name)}")
         tied_to = self.matrix(hidden_size, embedding, tied)
         return SampledHead(hidden_size, embedding.num_embeddings, tied_to, self.frequent, self.sampled)

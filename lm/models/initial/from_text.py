@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lm.models.interfaces import LanguageModel
+from lm.system.bounds import Above, Bounded, Count
 from lm.system.errors import UserError
 
 Ids = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Bounded, group="init"):
     """Nothing: weights stay as the model drew them."""
 
     def apply(self, model: LanguageModel, ids: Ids) -> None:
@@ -48,14 +50,8 @@ class Cooccurrence(Unigram):
     size. Vectors are centred, turned at random, so that units are alike, and scaled to a root mean square of `scale`.
     """
 
-    reach: int = 2
-    scale: float = 0.4
-
-    def __post_init__(self) -> None:
-        if self.reach < 1:
-            raise UserError(f"init.reach must be at least 1; got {self.reach}")
-        if not self.scale > 0:
-            raise UserError(f"init.scale must be above 0; got {self.scale}")
+    reach: Count = 2
+    scale: Annotated[float, Above(0)] = 0.4
 
     @torch.no_grad()
     def apply(self, model: LanguageModel, ids: Ids) -> None:

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 from lm.data.streams import Windows
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.softmax import Softmax
 from lm.models.lstm_language_model import LSTMLanguageModel
 from lm.studies.benchmark.text import zipf_ids
-from lm.system.errors import UserError
+from lm.system.bounds import AtLeast, Bounded, Count
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Sizes(Bounded, group="sizes"):
     """What is trained: the classic exercise unless said otherwise."""
 
-    batch_size: int = 20
-    window: int = 30
-    embedding_size: int = 128
-    hidden_size: int = 1024
-    num_layers: int = 1
-    vocab_size: int = 10_000
+    batch_size: Count = 20
+    window: Count = 30
+    embedding_size: Count = 128
+    hidden_size: Count = 1024
+    num_layers: Count = 1
+    vocab_size: Annotated[int, AtLeast(3)] = 10_000  # <eos>, <unk> and one word at least
     cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "window", "embedding_size", "hidden_size", "num_layers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"sizes.{name} must be at least 1; got {getattr(self, name)}")
-        if self.vocab_size < 3:
-            raise UserError(f"sizes.vocab_size must be at least 3 (<eos>, <unk> and one word); got {self.vocab_size}")
 
     @property
     def flops(self) -> int:

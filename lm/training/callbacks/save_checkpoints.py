@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 
 from lm.runs.checkpoint import BEST, FOLDER, LAST, Description
 from lm.runs.run_folder import EVENTS
-from lm.system.errors import UserError
+from lm.system.bounds import AtLeast, bounded
 from lm.system.files import whole
 from lm.system.signals import StopRequest
 
@@ -22,9 +22,14 @@ class Checkpoint(pl.callbacks.Checkpoint):
     soon as everything can be saved: behind the window at hand, or an epoch's last one with its validation.
     """
 
-    def __init__(self, run_dir: str, description: Description, stop: StopRequest, every_n_windows: int = 500) -> None:
-        if every_n_windows < 0:
-            raise UserError(f"callbacks.checkpoint.every_n_windows must be 0 (off) or more; got {every_n_windows}")
+    @bounded("callbacks.checkpoint")
+    def __init__(
+        self,
+        run_dir: str,
+        description: Description,
+        stop: StopRequest,
+        every_n_windows: Annotated[int, AtLeast(0)] = 500,
+    ) -> None:
         self.folder = Path(run_dir) / FOLDER
         self.description = description
         self.every_n_windows = every_n_windows

@@ -15,7 +15,7 @@ from torch.utils.tensorboard.summary import hparams
 from lm.config.build import TARGET
 from lm.data.vocabulary import Vocab
 from lm.sampling import Sampler, texts
-from lm.system.errors import UserError
+from lm.system.bounds import Count, bounded
 
 
 def tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
@@ -44,9 +44,8 @@ class EmbeddingProjector(pl.Callback):
     Those that are evaluated and saved: where weights are averaged, the average.
     """
 
-    def __init__(self, vocab: Vocab, words: int = 10_000) -> None:
-        if words < 1:
-            raise UserError(f"callbacks.projector.words must be at least 1; got {words}")
+    @bounded("callbacks.projector")
+    def __init__(self, vocab: Vocab, words: Count = 10_000) -> None:
         self.vocab, self.words = vocab, words
 
     def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # behind the module's own on_train_end

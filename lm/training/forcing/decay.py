@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
+from lm.system.bounds import INSIDE, PROBABILITY, AtLeast, Bounded
 from lm.system.errors import UserError
 
 
-class Decay(ABC):
+class Decay(Bounded, ABC, group="forcing.decay"):
     """Scheduled sampling's share of true words, by the number of windows trained on so far (Bengio et al. 2015)."""
 
     @abstractmethod
@@ -20,15 +22,15 @@ class Decay(ABC):
 class Linear(Decay):
     """max(minimum, start - slope * windows)."""
 
-    start: float = 1.0
-    slope: float = 1e-4
-    minimum: float = 0.0
+    start: Annotated[float, PROBABILITY] = 1.0
+    slope: Annotated[float, AtLeast(0)] = 1e-4
+    minimum: Annotated[float, PROBABILITY] = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.minimum <= self.start <= 1 or self.slope < 0:
+        super().__post_init__()
+        if self.minimum > self.start:
             raise UserError(
-                "forcing.decay needs 0 <= minimum <= start <= 1 and slope >= 0; "
-                f"got {self.minimum}, {self.start} and {self.slope}"
+                f"forcing.decay.minimum must be at most forcing.decay.start; got {self.minimum} and {self.start}"
             )
 
     def share(self, windows: int) -> float:
@@ -39,11 +41,7 @@ class Linear(Decay):
 class Exponential(Decay):
     """k ** windows, for a k below 1."""
 
-    k: float = 0.9998
-
-    def __post_init__(self) -> None:
-        if not 0 < self.k < 1:
-            raise UserError(f"forcing.decay.k must be between 0 and 1; got {self.k}")
+    k: Annotated[float, INSIDE] = 0.9998
 
     def share(self, windows: int) -> float:
         return self.k**windows
@@ -53,11 +51,7 @@ class Exponential(Decay):
 class InverseSigmoid(Decay):
     """k / (k + exp(windows / k)), for a k of at least 1: close to 1 at first, one half after k * ln(k) windows."""
 
-    k: float = 500.0
-
-    def __post_init__(self) -> None:
-        if self.k < 1:
-            raise UserError(f"forcing.decay.k must be at least 1; got {self.k}")
+    k: Annotated[float, AtLeast(1)] = 500.0
 
     def share(self, windows: int) -> float:
         exponent = windows / self.k

@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from lm.system.errors import UserError
+from lm.system.bounds import INSIDE, AtLeast, Bounded, Count
 
 
-class Averaging(ABC):
+class Averaging(Bounded, ABC, group="optim.average"):
     """When the average begins, and how much the newest weights weigh in it."""
 
     @abstractmethod
@@ -31,14 +31,8 @@ class Averaging(ABC):
 class BehindDescent(Averaging):
     """The mean of all weights from the validation on that ends the descent, or the `latest`-th (None: however late)."""
 
-    patience: int = 5
-    latest: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.patience < 0:
-            raise UserError(f"optim.average.patience must not be negative; got {self.patience}")
-        if self.latest is not None and self.latest < 1:
-            raise UserError(f"optim.average.latest must be at least 1, or null; got {self.latest}")
+    patience: Annotated[int, AtLeast(0)] = 5
+    latest: Count | None = None
 
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return (self.latest is not None and len(losses) >= self.latest) or (len(losses) > 0 and self.ended(losses))
@@ -69,11 +63,7 @@ class Stalled(BehindDescent):
 class Tail(Averaging):
     """The mean of all weights behind the first `after` validations (0: from the first update on)."""
 
-    after: int = 0
-
-    def __post_init__(self) -> None:
-        if self.after < 0:
-            raise UserError(f"optim.average.after must not be negative; got {self.after}")
+    after: Annotated[int, AtLeast(0)] = 0
 
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return len(losses) >= self.after
@@ -83,11 +73,7 @@ class Tail(Averaging):
 class Timed(Averaging):
     """The mean of all weights from the first validation after `minutes` of training on: where time is what is short."""
 
-    minutes: float
-
-    def __post_init__(self) -> None:
-        if self.minutes < 0:
-            raise UserError(f"optim.average.minutes must not be negative; got {self.minutes}")
+    minutes: Annotated[float, AtLeast(0)]
 
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return len(losses) > 0 and seconds >= 60 * self.minutes
@@ -97,11 +83,7 @@ class Timed(Averaging):
 class Exponential(Averaging):
     """An exponential moving average; while it is young, the plain mean."""
 
-    decay: float = 0.999
-
-    def __post_init__(self) -> None:
-        if not 0 < self.decay < 1:
-            raise UserError(f"optim.average.decay must be between 0 and 1; got {self.decay}")
+    decay: Annotated[float, INSIDE] = 0.999
 
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
         return True

@@ -6,35 +6,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from lm.system.errors import UserError
+from lm.system.bounds import Above, AtLeast, Bounded, Range
 from lm.training.optim.averages import Averaging
 from lm.training.optim.schedules import Constant, Schedule
 
 
 @dataclass(frozen=True)
-class Optim(ABC):
+class Optim(Bounded, ABC, group="optim"):
     """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping).
 
     With `average` an average of the weights is what is evaluated and saved.
     """
 
-    lr: float
-    weight_decay: float = 0.0
-    clip: float = 0.5
+    lr: Annotated[float, Above(0)]
+    weight_decay: Annotated[float, AtLeast(0)] = 0.0
+    clip: Annotated[float, AtLeast(0)] = 0.5
     schedule: Schedule = field(default_factory=Constant)
     average: Averaging | None = None
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise UserError(f"optim.lr must be above 0; got {self.lr}")
-        for name in ("weight_decay", "clip"):
-            if getattr(self, name) < 0:
-                raise UserError(f"optim.{name} must not be negative; got {getattr(self, name)}")
 
     @abstractmethod
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer: ...
@@ -44,15 +37,8 @@ class Optim(ABC):
 class Adam(Optim):
     """Adam (Kingma & Ba 2015); `weight_decay` is L2, added to the gradient. One fused pass over the weights."""
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError(f"optim.betas must be two numbers from 0 to below 1; got {list(self.betas)}")
-        if self.eps < 0:
-            raise UserError(f"optim.eps must not be negative; got {self.eps}")
+    betas: Annotated[tuple[float, float], Range(least=0, below=1)] = (0.9, 0.999)
+    eps: Annotated[float, AtLeast(0)] = 1e-8
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.lr, self.betas, self.eps, self.weight_decay, fused=True)
@@ -75,12 +61,7 @@ class AdamW(Adam):
 class SGD(Optim):
     """Plain stochastic gradient descent, with `momentum` if wanted."""
 
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.momentum < 0:
-            raise UserError(f"optim.momentum must not be negative; got {self.momentum}")
+    momentum: Annotated[float, AtLeast(0)] = 0.0
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay, fused=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from lm.system.errors import UserError
+from lm.system.bounds import PROBABILITY, Above, AtLeast, Bounded, Range
 
 
-class Schedule(ABC):
+class Schedule(Bounded, ABC, group="optim.schedule"):
     """The learning rate as a share of `optim.lr`."""
 
     @abstractmethod
@@ -41,14 +42,8 @@ class Constant(PerUpdate):
 class Cosine(PerUpdate):
     """Linear warm-up over the share `warmup` of all updates, then half a cosine down to the share `final` of `lr`."""
 
-    warmup: float = 0.02
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warmup < 1 or not 0 <= self.final <= 1:
-            raise UserError(
-                f"optim.schedule needs 0 <= warmup < 1 and 0 <= final <= 1; got {self.warmup} and {self.final}"
-            )
+    warmup: Annotated[float, Range(least=0, below=1)] = 0.02
+    final: Annotated[float, PROBABILITY] = 0.0
 
     def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
         warm = round(self.warmup * total_updates)
@@ -62,12 +57,8 @@ class Cosine(PerUpdate):
 class EpochDecay(PerUpdate):
     """`lr` for the first `after` epochs, then times `rate` at each further one (Zaremba et al. 2014)."""
 
-    after: int = 4
-    rate: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.after < 0 or not 0 < self.rate <= 1:
-            raise UserError(f"optim.schedule needs after >= 0 and 0 < rate <= 1; got {self.after} and {self.rate}")
+    after: Annotated[int, AtLeast(0)] = 4
+    rate: Annotated[float, Range(above=0, most=1)] = 0.5
 
     def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
         epoch = update // updates_per_epoch  # from 0
@@ -78,14 +69,8 @@ class EpochDecay(PerUpdate):
 class Plateau(Schedule):
     """Divide `lr` by `divide_by` whenever validation has not improved for more than `patience` epochs."""
 
-    divide_by: float = 4.0
-    patience: int = 0
-
-    def __post_init__(self) -> None:
-        if self.divide_by <= 1 or self.patience < 0:
-            raise UserError(
-                f"optim.schedule needs divide_by > 1 and patience >= 0; got {self.divide_by} and {self.patience}"
-            )
+    divide_by: Annotated[float, Above(1)] = 4.0
+    patience: Annotated[int, AtLeast(0)] = 0
 
     def attach(self, optimizer: torch.optim.Optimizer, updates_per_epoch: int, total_updates: int) -> LRScheduler:
         return ReduceLROnPlateau(optimizer, factor=1 / self.divide_by, patience=self.patience, threshold=0.0)
