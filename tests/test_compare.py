@@ -182,7 +182,7 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
         ([], "runs is missing"),
         (["runs=[/nowhere]"], "/nowhere does not exist"),
         (["runs=[{folder}/failed]"], "no finished run to compare"),
-        (["runs=[{folder}/a1]", "confidence=1.5"], "confidence must lie between 0 and 1"),
+        (["runs=[{folder}/a1]", "confidence=1.5"], "confidence must be above 0 and below 1"),
         (["runs=[{folder}/a1]", "words=[army]"], "two or more are needed"),
         (["runs=[{folder}/a1]", "out={folder}/a1/result.json"], "out: "),
     ],

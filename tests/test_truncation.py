@@ -364,11 +364,11 @@ def test_a_run_with_little_text_is_followed_in_fewer_streams_or_refused(
     ("override", "message"),
     [
         ("windows=[1]", r"windows needs two or more different numbers.*windows=\[1,10\]"),
-        ("windows=[0,1]", "windows must be at least 1 each; got 0"),
+        ("windows=[0,1]", "windows must be each at least 1; got 0"),
         ("streams=[]", "streams needs two or more"),
         ("rounds=0", "rounds must be at least 1; got 0"),
         ("reach=0", "reach must be at least 1"),
-        ("seed=-1", "seed must be 0 or more"),
+        ("seed=-1", "seed must be at least 0"),
         ("checkpoint=no/such/run", "checkpoint: no/such/run does not exist"),
         ("sizes.hidden_size=0", "hidden_size must be at least 1"),
         ("accelerator=mps", "accelerator=mps"),

@@ -6,11 +6,27 @@ import re
 from pathlib import Path
 
 from lm.config.conf_folder import CONF
+from lm.config.schemas import SCHEMAS, free
+from lm.system.bounds import annotations_of
 from lm.system.errors import UserError
 
-FREE_TEXT = {"prompt", "prompt_file", "words_file", "text", "text_file", "per_token", "out"}
-FREE_TEXT |= {"checkpoint", "weights_from", "data.train", "data.valid", "data.test"}
-FREE_LISTS = {"words", "runs", "prompts", "sampler.bad_words"}
+
+def _marked() -> tuple[set[str], set[str]]:
+    """The settings of all commands that are free text, and the lists of it."""
+    texts, lists = set(), set()
+    for schema in SCHEMAS.values():
+        for name, hint in annotations_of(schema).items():
+            mark = free(hint)
+            if mark is None:
+                continue
+            texts |= {f"{name}.{inner}" for inner in mark.texts}
+            lists |= {f"{name}.{inner}" for inner in mark.lists}
+            if not (mark.texts or mark.lists):
+                (lists if "list[" in str(hint) else texts).add(name)
+    return texts, lists
+
+
+FREE_TEXT, FREE_LISTS = _marked()
 FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 

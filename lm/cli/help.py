@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from lm.cli.program import program
 from lm.config.conf_folder import CONF
+from lm.config.schemas import SCHEMAS, is_group, meaning
+from lm.system.bounds import annotations_of
 
 EXAMPLES = {
     "train": """\
@@ -57,7 +62,7 @@ def help_text(root: str) -> str:
     parts += [_group(name, option) for name, option in chosen.items() if (CONF / name).is_dir()]
     if root == "train":
         parts += [_group(name, None) for name in ("experiment", "sweep")]
-    settings = "\n".join(f"  {line}" for line in _settings(file))
+    settings = "\n".join(f"  {line}" for line in [*_own_settings(SCHEMAS[root]), *_settings(file)])
     typed = "python train.py" if root == "train" else f"python scripts/{root}.py"
     examples = EXAMPLES[root].replace(typed, program(root))
     parts += [f"Settings of their own:\n{settings}", f"Examples:\n{examples}"]
@@ -95,6 +100,22 @@ def _about(file: Path) -> str:
             break
         comment.append(line.lstrip("# "))
     return " ".join(comment)
+
+
+def _own_settings(schema: type[Any], indent: str = "") -> list[str]:
+    """A schema's settings with their defaults, and what they mean beside them; groups are listed elsewhere."""
+    rows: list[tuple[str, str]] = []
+    hints = annotations_of(schema)
+    for field in dataclasses.fields(schema):
+        made = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        if dataclasses.is_dataclass(made):
+            rows.append((f"{indent}{field.name}:", (type(made).__doc__ or "").splitlines()[0].rstrip(".")))
+            rows += [(line, "") for line in _own_settings(type(made), indent + "  ")]
+        elif not is_group(hints[field.name]):
+            shown = made if isinstance(made, (list, str)) else json.dumps(made)
+            rows.append((f"{indent}{field.name}: {shown}", meaning(hints[field.name])))
+    width = max((len(line) for line, about in rows if about), default=0)
+    return [f"{line:<{width}}  # {about}" if about else line for line, about in rows]
 
 
 def _settings(file: Path) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lm.config.build import build
+from lm.config.hydra_job import checked
 from lm.studies.benchmark.card import DRY, MODELS, TINY, Load, card, card_table
 from lm.studies.benchmark.suite import run, table
 from lm.studies.benchmark.training import quiet
@@ -20,7 +20,7 @@ from lm.system.files import writable, write_json
 
 def benchmark(cfg: DictConfig) -> None:
     """Measure, print a table, and write the figures as JSON where `out` says so."""
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    settings = checked(cfg)
     out, sizes = settings.pop("out"), build(settings.pop("sizes"), "sizes")
     file = writable(out, "out") if out else None  # said before the work is done
     dry, kind = settings.pop("dry"), settings.pop("accelerator")["accelerator"]

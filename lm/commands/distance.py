@@ -64,6 +64,4 @@ def _words(cfg: DictConfig) -> list[str]:
             "words: two or more different ones are needed for a distance, as in words=[army,taxpayer]; "
             f"got {len(words)}"
         )
-    if cfg.neighbours < 0:
-        raise UserError(f"neighbours must not be negative; got {cfg.neighbours}")
     return words

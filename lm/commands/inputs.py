@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from lm.config.hydra_job import checked
 from lm.config.unknown_key import did_you_mean
 from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained, load
@@ -21,6 +22,8 @@ def plain_node(node: DictConfig) -> dict[str, Any]:
 
 
 def load_trained(cfg: DictConfig) -> Trained:
+    """The model of `checkpoint`, on its device. Raises UserError, also for other settings that cannot be."""
+    checked(cfg)
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
     if cfg.checkpoint == "last":

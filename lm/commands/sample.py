@@ -11,7 +11,6 @@ from lm.commands.inputs import asked_precision, asked_text, known_word, load_tra
 from lm.config.build import build
 from lm.models.kernels.int8 import int8_weights
 from lm.sampling.generate import generate
-from lm.system.errors import UserError
 
 SEPARATOR = "---"
 
@@ -24,8 +23,6 @@ def sample(cfg: DictConfig) -> None:
     prompt = (
         None if text is None else [known_word(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
     )
-    if not 0 <= cfg.seed < 2**63:
-        raise UserError(f"seed must be 0 or more, and fit into 64 bits; got {cfg.seed}")
     generator = torch.Generator().manual_seed(cfg.seed)
     with int8_weights(trained.model) if asked_precision(cfg, "auto", "32-true", "int8") == "int8" else nullcontext():
         ids = generate(trained.model, sampler, trained.vocab, prompt, generator)

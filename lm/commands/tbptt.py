@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from omegaconf import DictConfig
 
-from omegaconf import DictConfig, OmegaConf
-
+from lm.config.hydra_job import checked
 from lm.studies.truncation.suite import study
 
 
 def tbptt(cfg: DictConfig) -> None:
     """Measure, print, and write the report. Raises UserError for settings that leave nothing to measure."""
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    study(settings)
+    study(checked(cfg))

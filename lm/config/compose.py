@@ -10,15 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from lm.config.conf_folder import CONF
-from lm.config.schemas import (
-    BenchmarkConfig,
-    CompareConfig,
-    DistanceConfig,
-    EvaluateConfig,
-    SampleConfig,
-    TBPTTReportConfig,
-    TrainConfig,
-)
+from lm.config.schemas import SCHEMAS
 
 
 def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
@@ -37,14 +29,5 @@ def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False)
 
 def register() -> None:
     """Make the schemas known to Hydra under the names that the root files of conf/ list first."""
-    store = ConfigStore.instance()
-    for name, node in (
-        ("train_schema", TrainConfig),
-        ("sample_schema", SampleConfig),
-        ("evaluate_schema", EvaluateConfig),
-        ("distance_schema", DistanceConfig),
-        ("compare_schema", CompareConfig),
-        ("benchmark_schema", BenchmarkConfig),
-        ("tbptt_schema", TBPTTReportConfig),
-    ):
-        store.store(name=name, node=node)
+    for name, schema in SCHEMAS.items():
+        ConfigStore.instance().store(name=f"{name}_schema", node=schema)

@@ -9,6 +9,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from lm.system.bounds import annotations_of, check_bounds
+
+
+def checked(cfg: DictConfig) -> dict[str, Any]:
+    """A command's configuration as plain containers. Raises UserError for a setting of its own out of bounds.
+
+    What is missing stays `???`.
+    """
+    values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    check_bounds("", annotations_of(OmegaConf.get_type(cfg)), values)
+    return values
+
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain containers; a group that was taken out (`~logger`) is an empty one."""

@@ -10,6 +10,7 @@ from omegaconf import MISSING
 from lm.config.build import TARGET, check
 from lm.config.schemas import PROFILE, TBPTT, FreeRunningTest, Regularisation, TrainConfig, without_profile
 from lm.config.unknown_key import unknown_top
+from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
 
 RANDOM = "lm.models.initial.Random"
@@ -31,7 +32,7 @@ def check_rules(config: Mapping[str, Any], available: Iterable[str]) -> None:
     """
     every_part_is_known_and_there(config)
     token_updates_stand_alone(config)
-    seed_fits_every_generator(config["seed"])
+    check_bounds("", annotations_of(TrainConfig), config)
     weights_come_from_one_place(config)
     trainer_is_one_that_is_supported(config)
     if config.get("free_running"):
@@ -71,11 +72,6 @@ def token_updates_stand_alone(config: Mapping[str, Any]) -> None:
                 f"{said}, forcing.update=token updates at each token: choose forcing.update=window, or leave the "
                 "other one out"
             )
-
-
-def seed_fits_every_generator(seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise UserError(f"seed must be between 0 and {2**32 - 1}; got {seed}")
 
 
 def weights_come_from_one_place(config: Mapping[str, Any]) -> None:

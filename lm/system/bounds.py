@@ -76,8 +76,7 @@ class Bounded:
             cls.group = group
 
     def __post_init__(self) -> None:
-        kind: Any = type(self)
-        check_bounds(self.group, annotations_of(kind), vars(self))
+        check_bounds(self.group, annotations_of(type(self)), vars(self))
 
 
 def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -98,9 +97,13 @@ def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-@functools.cache
 def annotations_of(target: Any) -> dict[str, Any]:
     """What a function's arguments or a class's settings are annotated with; empty where that cannot be read."""
+    return _annotations_of(target)
+
+
+@functools.cache
+def _annotations_of(target: Any) -> dict[str, Any]:
     # A dataclass's fields may come from a base in another module, whose names its own __init__ does not know.
     by_init = inspect.isclass(target) and not is_dataclass(target)
     try:

@@ -14,6 +14,7 @@ from lm.studies.benchmark.growth import growth, growth_table
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, ratio
 from lm.studies.benchmark.training import quiet
+from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 from lm.system.precision import best_precision
 
@@ -34,16 +35,14 @@ RATIOS = {
 """Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
 
 
-def run(sections: list[str] | None, rounds: int, windows: int, words: int, sizes: Sizes) -> dict[str, Any]:
+@bounded("")
+def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count, sizes: Sizes) -> dict[str, Any]:
     """Measure the named sections (None: all); medians in seconds, ratios larger = faster. Raises UserError."""
     sections = list(SECTIONS) if sections is None else sections
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))
     if not sections:
         raise UserError(f"sections is empty; there is: {', '.join(SECTIONS)}")
-    for name, value in {"rounds": rounds, "windows": windows, "words": words}.items():
-        if value < 1:
-            raise UserError(f"{name} must be at least 1; got {value}")
     quiet()
     timings: dict[str, Timing] = {}
     precision = best_precision("cpu")
