@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from lm.commands.inputs import plain_node
 from lm.config.build import build
 from lm.studies.benchmark.card import DRY, MODELS, TINY, Load, card, card_table
 from lm.studies.benchmark.suite import run, table
@@ -20,7 +20,7 @@ from lm.system.files import writable, write_json
 
 def benchmark(cfg: DictConfig) -> None:
     """Measure, print a table, and write the figures as JSON where `out` says so."""
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    settings = plain_node(cfg)
     out, sizes = settings.pop("out"), build(settings.pop("sizes"), "sizes")
     file = writable(out, "out") if out else None  # said before the work is done
     dry, kind = settings.pop("dry"), settings.pop("accelerator")["accelerator"]

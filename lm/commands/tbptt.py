@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from omegaconf import DictConfig
 
-from omegaconf import DictConfig, OmegaConf
-
+from lm.commands.inputs import plain_node
 from lm.studies.truncation.suite import study
 
 
 def tbptt(cfg: DictConfig) -> None:
     """Measure, print, and write the report. Raises UserError for settings that leave nothing to measure."""
-    settings: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    settings = plain_node(cfg)
     study(settings)
