@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from conftest import TINY, Run, configure
 from lm.commands.compare import compare
 from lm.commands.train import train
 from lm.studies.comparison import drawing
+from lm.studies.comparison.figures import figures
 from lm.studies.comparison.reading import read_runs
+from lm.studies.comparison.settings import Settings
 from lm.system.errors import UserError
 from lm.system.files import write_json
 
@@ -133,10 +136,13 @@ def test_other_vocabularies_are_refused_with_the_reason_and_compared_in_the_rest
 
 
 def test_a_picture_of_runs_with_pairs_of_their_own_names_no_pair_for_all(folder: Path, tmp_path: Path) -> None:
-    found = report(folder, tmp_path, "a1", "free")
-    pair = " - ".join(found["runs"][0]["embeddings"]["pairs"][0]["words"])
-    assert pair in drawing.distances(found, 0).alt
-    found["runs"][1]["embeddings"]["pairs"][0]["words"] = ["x", "y"]
+    runs, left_out = read_runs([str(folder / name) for name in ("a1", "free")])
+    found = figures(runs, left_out, tmp_path, Settings(resamples=200, sequences=3, sample_words=12, frequent=20))
+    first, second = found.runs
+    assert " - ".join(first.embeddings.pairs[0].words) in drawing.distances(found, 0).alt
+    pair, *others = second.embeddings.pairs
+    embeddings = replace(second.embeddings, pairs=[replace(pair, words=("x", "y")), *others])
+    found = replace(found, runs=[first, replace(second, embeddings=embeddings)])
     assert "each run's own words" in drawing.distances(found, 0).alt
 
 

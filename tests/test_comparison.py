@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,22 @@ from scipy import stats
 
 from lm.data.vocabulary import Vocab
 from lm.studies.comparison import sentences, vectors
-from lm.studies.comparison.curves import convergence, levels
-from lm.studies.comparison.differences import differences, of_distances, pick
+from lm.studies.comparison.curves import LearningCurve, convergence, levels
+from lm.studies.comparison.differences import Difference, DistanceDifference, differences, of_distances, pick
+from lm.studies.comparison.figures import Figures, RealText
+from lm.studies.comparison.group_figures import Perplexity, group_figures
 from lm.studies.comparison.groups import Group
-from lm.studies.comparison.measuring import Known
+from lm.studies.comparison.json_form import json_form
+from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
-from lm.studies.comparison.quality import Loop, distinct, loop, pieces
-from lm.studies.comparison.reading import Run
+from lm.studies.comparison.quality import Loop, distinct, loop, pieces, quality
+from lm.studies.comparison.reading import LeftOut, Run
+from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.sections import short, words
 from lm.studies.comparison.settings import Settings
-from lm.studies.comparison.statistics import between_seeds, over_seeds, paired_bootstrap
+from lm.studies.comparison.statistics import Interval, between_seeds, over_seeds, paired_bootstrap
 from lm.studies.comparison.texts import Text
+from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
 
 
 def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
@@ -139,26 +145,47 @@ def test_embeddings_agree_with_themselves_and_not_with_others() -> None:
     a, b = (torch.randn(300, 32, generator=generator) for _ in range(2))
     words = np.arange(300)
     turned = a @ torch.linalg.qr(torch.randn(32, 32, generator=generator)).Q
-    assert vectors.agreement(a, turned, words) == pytest.approx({"neighbours": 1, "rank_correlation": 1}, abs=0.01)
+    same = vectors.agreement(a, turned, words)
+    assert (same.neighbours, same.rank_correlation) == pytest.approx((1, 1), abs=0.01)
     other = vectors.agreement(a, b, words)
-    assert other["neighbours"] == pytest.approx(10 / 299, abs=0.02)
-    assert abs(other["rank_correlation"]) < 0.06
+    assert other.neighbours == pytest.approx(10 / 299, abs=0.02)
+    assert abs(other.rank_correlation) < 0.06
 
 
 def test_displacement_and_the_rank_of_a_pair() -> None:
     initial = torch.eye(4)
-    found = vectors.measure(initial * 2, initial, {("a", "b"): (0, 1)}, np.arange(4))
-    assert found["displacement"] == {"mean": 1.0, "relative": 1.0}
-    (pair,) = found["pairs"]
-    assert pair["euclidean"]["trained"] == pytest.approx(2 * math.sqrt(2))
-    assert pair["euclidean"]["initial"] == pytest.approx(math.sqrt(2))
+    found = vectors.measure(initial * 2, initial, {("a", "b"): (0, 1)}, np.arange(4), np.array([7, 5, 3, 1]))
+    assert found.displacement == Displacement(1.0, 1.0)
+    (pair,) = found.pairs
+    assert pair.euclidean.trained == pytest.approx(2 * math.sqrt(2))
+    assert pair.euclidean.initial == pytest.approx(math.sqrt(2))
+    assert pair.counts == (7, 5)
+
+
+def test_what_the_beginning_would_tell_has_no_key_where_that_was_not_kept() -> None:
+    found = json_form(vectors.measure(torch.eye(4), None, {("a", "b"): (0, 1)}, np.arange(4), np.arange(4)))
+    assert isinstance(found, dict)
+    assert list(found) == ["size", "isotropy", "frequent_pairs", "displacement", "pairs"]
+    assert found["displacement"] is None
+    assert list(found["isotropy"]) == list(found["frequent_pairs"]["cosine"]) == ["trained"]
+    assert list(found["pairs"][0]["cosine"]) == ["trained", "rank"]
+
+
+def test_figures_as_report_json_holds_them() -> None:
+    assert json_form([LeftOut(str(Path("a")), "why"), Path("b"), (1, None)]) == [
+        {"folder": "a", "reason": "why"}, "b", [1, None],
+    ]  # fmt: skip
+    assert json_form(RealText(["a"], None)) == {"runs": ["a"]}
+    beside = json_form(RealText(["a"], quality(np.array([[1, 2, 3]]), 0, None)))
+    assert isinstance(beside, dict)
+    assert list(beside)[:3] == ["runs", "sequences", "words"]
 
 
 def test_convergence_is_the_first_validation_at_or_below() -> None:
-    curve = {"tokens": [10, 20, 30], "updates": [1, 2, 3], "seconds": None, "values": [300.0, 200.0, 250.0]}
+    curve = LearningCurve(tokens=[10, 20, 30], updates=[1, 2, 3], seconds=None, values=[300.0, 200.0, 250.0])
     found = convergence(curve, [300, 260, 100])
-    assert [row["tokens"] for row in found] == [10, 20, None]
-    assert found[0]["seconds"] is None
+    assert [row.tokens for row in found] == [10, 20, None]
+    assert found[0].seconds is None
     assert levels([123.4, 98.7, 201.0]) == [210, 130, 99]
     assert levels([123.4], [50, 100]) == [100, 50]
 
@@ -182,13 +209,13 @@ def test_the_classic_mistake_is_not_made() -> None:
     assert said == "with teacher forcing (1.133) is larger than without (1.000)"
 
 
-def row(nats: float, text: tuple[float, float], seeds: tuple[float, float] | None, shown: bool) -> dict:
+def row(nats: float, text: tuple[float, float], seeds: tuple[float, float] | None, shown: bool) -> Difference:
     low, high = seeds or (None, None)
-    return {
-        "groups": ["A", "B"], "nats": nats, "tokens": 1000, "shown": shown,
-        "over_text": {"mean": nats, "low": text[0], "high": text[1], "over": 50},
-        "over_seeds": {"mean": nats, "low": low, "high": high, "over": 3 if seeds else 1},
-    }  # fmt: skip
+    return Difference(
+        groups=("A", "B"), nats=nats, tokens=1000, segment_tokens=20, shown=shown,
+        over_text=Interval(nats, *text, 50), over_seeds=Interval(nats, low, high, 3 if seeds else 1),
+        confidence_of_each=0.95, confidence_of_all=0.95,
+    )  # fmt: skip
 
 
 def test_a_difference_is_told_both_ways_round() -> None:
@@ -202,7 +229,7 @@ def test_a_difference_is_told_both_ways_round() -> None:
 
 
 def test_where_a_distance_lies_is_told_every_way() -> None:
-    before = {"low": 0.8, "high": 1.2}
+    before = Spread(1.0, 0.8, 1.2)
     assert "no sign of anything learned" in sentences.places(
         "a - b", "cosine", [("A", 1.13, before), ("B", 1.0, before)]
     )
@@ -211,20 +238,46 @@ def test_where_a_distance_lies_is_told_every_way() -> None:
 
 
 def test_distances_between_settings_need_seeds() -> None:
-    base = {"words": ["a", "b"], "kind": "cosine", "groups": ["A", "B"], "means": [1.1329, 1.0003], "changes": None}
-    alone = sentences.distances({**base, "over_seeds": {"low": None, "high": None}})
+    def said(low: float | None, high: float | None) -> str:
+        over_seeds = Interval(-0.1326, low, high, 2)
+        means = 1.1329, 1.0003
+        return sentences.distances(
+            DistanceDifference(("a", "b"), "cosine", ("A", "B"), means, None, over_seeds, confidence_of_all=0.95)
+        )
+
+    alone = said(None, None)
     assert "A (1.133) is larger than that with B (1.000)" in alone
     assert "cannot be told apart" in alone
-    assert "no difference is shown" in sentences.distances({**base, "over_seeds": {"low": -0.3, "high": 0.1}})
-    assert "beyond that of seeds" in sentences.distances({**base, "over_seeds": {"low": -0.2, "high": -0.1}})
+    assert "no difference is shown" in said(-0.3, 0.1)
+    assert "beyond that of seeds" in said(-0.2, -0.1)
 
 
 def test_overlapping_intervals_show_no_difference() -> None:
-    a, b, c = ({"low": low, "high": low + 1} for low in (1.0, 1.5, 3.0))
+    a, b, c = (Perplexity(low + 0.5, low, low + 1, 2, [100]) for low in (1.0, 1.5, 3.0))
     assert "no difference shown" in sentences.apart(a, b)
     assert "no difference shown" in sentences.apart(b, a)
     assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
-    assert "single runs" in sentences.apart(a, {"low": None, "high": None})
+    assert "single runs" in sentences.apart(a, Perplexity(1.0, None, None, 1, [100]))
+
+
+def finished(name: str, seed: int = 0, test: dict[str, float] | None = None) -> Run:
+    """A run as its result.json would tell of it."""
+    result = {"config": {"seed": seed, "forcing": {}}, "valid": {"perplexity": 1.0}, "test": test or {}, "best": {}}
+    return Run(Path(name), result, name)
+
+
+def of_runs(group: Group, embeddings: list[Embeddings]) -> list[RunFigures]:
+    """The runs of a group with these embeddings."""
+    pairs = zip(group.runs, embeddings, strict=True)
+    return [run_figures(Known(run, embeddings=own), group, [], []) for run, own in pairs]
+
+
+def one_pair(initial: float | None, trained: float) -> Embeddings:
+    """An embedding of which nothing counts but the distance of two words, the same of either kind."""
+    distance, span = PairDistance(trained, initial, rank=0.5), Spread(1.0, 0.0, 99.0)
+    spreads = Spreads(span, None if initial is None else span)
+    pair = vectors.Pair(("a", "b"), distance, distance, (1, 1))
+    return Embeddings(8, vectors.Isotropy(1.0, None), vectors.FrequentPairs(spreads, spreads), None, [pair])
 
 
 class Measured:
@@ -241,8 +294,8 @@ class Measured:
         runs = []
         for i in range(2):
             nats = self.base + shift + self.random.normal(0, 0.3, len(self.base)) + self.random.normal(0, self.noise)
-            result = {"valid": {"perplexity": 1.0}, "test": {"perplexity": math.exp(nats.mean())}}
-            run = Run(Path(name), result, f"{name}-{i}")
+            test = {"perplexity": math.exp(nats.mean()), "nats": float(nats.sum()), "tokens": len(nats)}
+            run = finished(f"{name}-{i}", i, test)
             self.known[run.name] = Known(run, self.vocab, self.text, nats)
             runs.append(run)
         return Group(name, tuple(runs))
@@ -252,12 +305,12 @@ def test_groups_that_read_another_text_change_no_difference() -> None:
     ours, theirs = Measured(1, 20_000, 0.001), Measured(2, 900, 0.5)
     groups = [ours.group("A", 0.0), ours.group("B", 0.02)]
     others = [theirs.group("C", 0.0), theirs.group("D", 0.02)]
-    refused: list[dict[str, object]] = []
+    refused: list[Refused] = []
     (alone,) = differences(groups, ours.known, refused, Settings())
     assert not refused
     together, apart = differences(groups + others, {**ours.known, **theirs.known}, refused, Settings())
     assert together == alone
-    assert (together["tokens"], apart["tokens"]) == (20_000, 900)
+    assert (together.tokens, apart.tokens) == (20_000, 900)
     assert len(refused) == 4
 
 
@@ -266,24 +319,23 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
     groups = [text.group(f"g{k}", 0.1 * k) for k in range(9)]
     text.known["g1-0"].run.result["valid"]["perplexity"] = 0.5  # a lucky seed on another text
     rows = differences(groups, text.known, [], Settings())
-    assert [row["groups"] for row in rows] == [["g0", f"g{k}"] for k in range(1, 9)]
-    summary = [{"name": group.name, "test": {"mean": group.runs[0].result["test"]["perplexity"]}} for group in groups]
-    report = {"groups": summary, "differences": rows, "runs": [{"text": "t"}]}
+    assert [row.groups for row in rows] == [("g0", f"g{k}") for k in range(1, 9)]
+    runs = [run_figures(text.known[run.name], group, [], []) for group in groups for run in group.runs]
+    report = Figures(
+        Settings(), [], [], runs, [], [group_figures(group, runs, 0.95) for group in groups], rows, [], [], [], []
+    )
     assert "g0" in short._best(report)[0]
     assert "than 8 of the 8 others." in short._best(report)[0]
-    assert "than 3 of the 8 others, of which 3 were compared" in short._best({**report, "differences": rows[5:]})[0]
+    assert "than 3 of the 8 others, of which 3 were compared" in short._best(replace(report, differences=rows[5:]))[0]
 
 
 def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> None:
     """Two settings of other sizes; seeds of the one begin 2 apart, those of the other not at all."""
-    runs = []
+    runs: list[tuple[RunFigures, Embeddings]] = []
     for setting, start, apart in (("large", 11.0, 2.0), ("small", 4.0, 0.0)):
-        for seed in range(2):
-            distance = {"initial": start + apart * seed, "trained": start}
-            pair = {"words": ["a", "b"], "euclidean": distance, "cosine": distance}
-            span = {kind: {"initial": {"low": 0.0, "high": 99.0}} for kind in words.KINDS}
-            found = {"pairs": [pair], "frequent_pairs": span}
-            runs.append({"label": f"{setting} {seed}", "group": setting, "seed": seed, "embeddings": found})
+        own = [one_pair(start + apart * seed, start) for seed in range(2)]
+        group = Group(setting, tuple(finished(f"{setting} {seed}", seed) for seed in range(2)))
+        runs += zip(of_runs(group, own), own, strict=True)
     said = [[line for line in words._said(order) if "changed the euclidean" in line] for order in (runs, runs[::-1])]
     assert said[0] == said[1]
     assert "(1.00)" in said[0][0]  # variances 2 and 0, pooled
@@ -292,18 +344,20 @@ def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> Non
 def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:
     """Two settings, three seeds that begin far apart; the second setting adds 0.1 everywhere, the first nothing."""
     starts = [0.7, 1.0, 1.3]
-    groups, rows = [], []
-    for name, moved in (("A", 0.0), ("B", 0.1)):
-        runs = tuple(Run(Path(f"{name}{i}"), {"valid": {}}, f"{name}{i}") for i in range(3))
-        groups.append(Group(name, runs))
-        for i, run in enumerate(runs):
-            cosine = {"initial": starts[i], "trained": starts[i] + moved + 0.001 * i}
-            embeddings = {"size": 8, "pairs": [{"words": ["a", "b"], "cosine": cosine, "euclidean": cosine}]}
-            rows.append({"name": run.name, "embeddings": embeddings})
-    for row in of_distances(groups, rows, 0.95):
-        assert row["changes"] == pytest.approx([0.001, 0.101])
-        assert row["over_seeds"]["low"] > 0
-    for row in rows:
-        for pair in row["embeddings"]["pairs"]:
-            pair["cosine"] = pair["euclidean"] = {"trained": pair["cosine"]["trained"]}
-    assert all(row["over_seeds"]["low"] < 0 < row["over_seeds"]["high"] for row in of_distances(groups, rows, 0.95))
+    groups = [Group(name, tuple(finished(f"{name}{seed}", seed) for seed in range(3))) for name in ("A", "B")]
+
+    def rows(started: bool) -> list[RunFigures]:
+        found = []
+        for group, moved in zip(groups, (0.0, 0.1), strict=True):
+            ends = [start + moved + 0.001 * i for i, start in enumerate(starts)]
+            found += of_runs(group, [one_pair(a if started else None, b) for a, b in zip(starts, ends, strict=True)])
+        return found
+
+    changed = of_distances(groups, rows(started=True), 0.95)
+    assert [row.kind for row in changed] == list(KINDS)
+    for row in changed:
+        assert row.changes == pytest.approx((0.001, 0.101))
+        assert row.over_seeds.low > 0
+    for row in of_distances(groups, rows(started=False), 0.95):
+        assert row.changes is None
+        assert row.over_seeds.low < 0 < row.over_seeds.high

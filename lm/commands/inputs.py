@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,7 +18,7 @@ from lm.system.files import writable
 
 
 def plain_node(node: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
 def load_trained(cfg: DictConfig) -> Trained:

@@ -111,7 +111,8 @@ def _find(name: str, path: str) -> Callable[..., Any]:
         raise UserError(f"{path}.{TARGET}: {name} cannot be built: it does not define {lacking}")
     if not callable(target):
         raise UserError(f"{path}.{TARGET}: {name} is not a class or function that can be built from a configuration")
-    return target
+    found: Callable[..., Any] = target
+    return found
 
 
 def plain(hint: Any) -> Any:

@@ -62,7 +62,7 @@ class Windows:
         self._on_device: Tensor | None = None  # the streams once more, where training is
         self._start = 0  # where the next reading begins
         self._position = 0  # how many windows the present one has handed out
-        targets = max(0, self.streams.shape[1] - 1)
+        targets: int = max(0, self.streams.shape[1] - 1)
         self._count = -(-targets // window) if keep_last else targets // window
         if self._count == 0:
             raise UserError(
@@ -76,7 +76,8 @@ class Windows:
     @property
     def mean_length(self) -> float:
         """Tokens a stream and window, on average over an epoch."""
-        return min(self._count * self.window, self.streams.shape[1] - 1) / self._count
+        targets: int = min(self._count * self.window, self.streams.shape[1] - 1)
+        return targets / self._count
 
     def __iter__(self) -> Iterator[Window]:
         start, self._start = self._start, 0

@@ -57,7 +57,8 @@ class MarkovSource(Source):
         if not self._index.keys() >= set(words):  # rare ones were replaced
             return None
         states = np.array([self._index[word] for word in words])
-        return -np.log(self.transitions[states[:-1], states[1:]])
+        nats: np.ndarray = -np.log(self.transitions[states[:-1], states[1:]])
+        return nats
 
     def entropy_rate(self) -> float:
         """Nats a token of the stationary chain: no model does better in the long run."""

@@ -35,7 +35,8 @@ class AdaptiveHead(Head):
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         with full_precision(hidden.flatten(0, -2)) as (rows,):  # torch's own stumbles over the types of autocast
             found = self.softmax(rows, self.rank[targets.flatten()])
-        return -found.output.float().view(targets.shape)
+        nats: Tensor = -found.output.float().view(targets.shape)
+        return nats
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden [..., H] to log-probabilities [..., V]: all words are worked out, nothing is saved here."""

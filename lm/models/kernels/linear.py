@@ -39,7 +39,7 @@ class Repeated:
     def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
         self._weight = weight.detach()
         self._read: list[Tensor] = []  # what each step read: [rows, K]
-        self._added = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
+        self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
 
     def __call__(self, x: Tensor) -> Tensor:
         step = len(self._read)
@@ -77,7 +77,8 @@ _product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.ba
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _product(x, weight, bias, "none", [], "")
+    product: Tensor = _product(x, weight, bias, "none", [], "")
+    return product
 
 
 class _FewRows(torch.autograd.Function):

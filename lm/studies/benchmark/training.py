@@ -33,6 +33,7 @@ from lm.training.module import LanguageModule
 from lm.training.optim.optimisers import Adam
 
 WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
+LOG_EVERY = 100  # windows between two points of the curves, as a run has it
 
 
 class PlainRival:
@@ -101,7 +102,7 @@ class LightningRival:
             accelerator="gpu" if self.device == "cuda" else "cpu",
             devices=1, precision=self.precision, max_epochs=1, limit_val_batches=0,  # type: ignore[arg-type]
             logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
-            enable_model_summary=False, log_every_n_steps=100, num_sanity_val_steps=0,
+            enable_model_summary=False, log_every_n_steps=LOG_EVERY, num_sanity_val_steps=0,
         )  # fmt: skip
         with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
             trainer.fit(self.module, datamodule=data)
@@ -110,7 +111,7 @@ class LightningRival:
         scalars = dict.fromkeys(("loss", "perplexity", "lr", "truth_share", "tokens_per_second", "seconds"), 1.0)
         point = seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
         point += seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
-        return clock.seconds / self.count + saving + point / trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return clock.seconds / self.count + saving + point / LOG_EVERY
 
 
 class _Data(pl.LightningDataModule):

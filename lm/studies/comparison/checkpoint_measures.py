@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
@@ -19,17 +20,26 @@ from lm.runs.trained import Trained
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
 from lm.studies.comparison import vectors
-from lm.studies.comparison.quality import pieces, quality
+from lm.studies.comparison.quality import Quality, SampleQuality, pieces, quality
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Text
 from lm.system.errors import UserError
 from lm.system.files import whole
 
 WORDS = ("army", "taxpayer")
-SAMPLERS: dict[str, dict[str, Any]] = {"greedy": {"do_sample": False}, "random": {"do_sample": True}}
 
 
-def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.ndarray:
+@dataclass(frozen=True)
+class Continuation:
+    """A prompt as each sampler goes on from it; None where the vocabulary lacks some of its words."""
+
+    prompt: str
+    greedy: str | None
+    random: str | None
+    lacking: list[str]
+
+
+def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArray[np.float64]:
     """Nats of the first `tokens` predictions of the test text: [tokens]. `kept` remembers them from one report to the
     next, as long as the checkpoint and the type of device are the same."""
     stat, device = trained.path.stat(), device_of(trained.model).type
@@ -37,12 +47,12 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> np.nd
     try:
         with np.load(kept) as found:
             if str(found["sign"]) == sign:
-                earlier: np.ndarray = found["nats"]
+                earlier: NDArray[np.float64] = found["nats"]
                 return earlier
     except (OSError, ValueError, KeyError):
         pass
     _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1])
-    nats: np.ndarray = scored.nats.double().numpy()
+    nats: NDArray[np.float64] = scored.nats.double().numpy()
     kept.parent.mkdir(parents=True, exist_ok=True)
     with whole(kept, "free some space") as aside, aside.open("wb") as file:
         np.savez_compressed(file, sign=sign, nats=nats)
@@ -61,35 +71,45 @@ def initial_embedding(folder: Path) -> Tensor | None:
         raise UserError(f"{file} cannot be read: damaged, or cut short") from None
 
 
-def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[dict[str, Any]]:
-    """Each prompt continued by each sampler, from a random seed of its own, the same one for every run; null where the
-    vocabulary lacks a word."""
-    rows = []
+def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[Continuation]:
+    """Each prompt continued by each sampler, from a random seed of its own, the same one for every run."""
+    vocab, rows = trained.vocab, []
     for number, prompt in enumerate(prompts):
-        words = trained.vocab.split(prompt)
-        lacking = [word for word in words if word not in trained.vocab]
-        row: dict[str, Any] = {"prompt": prompt, **dict.fromkeys(SAMPLERS), "lacking": lacking}
-        for name, fields in SAMPLERS.items() if not lacking else ():
-            sampler = Sampler(**fields, max_new_tokens=min(50, settings.sample_words))
+        words = vocab.split(prompt)
+        if lacking := [word for word in words if word not in vocab]:
+            rows.append(Continuation(prompt, None, None, lacking))
+            continue
+        texts = []
+        for sampler in _samplers(max_new_tokens=min(50, settings.sample_words)):
             generator = torch.Generator().manual_seed(settings.seed + number)
-            ids = generate(trained.model, sampler, trained.vocab, [trained.vocab.id(w) for w in words], generator)
-            row[name] = trained.vocab.decode(ids[0].tolist())
-        rows.append(row)
+            ids = generate(trained.model, sampler, vocab, [vocab.id(word) for word in words], generator)
+            texts.append(vocab.decode(ids[0].tolist()))
+        greedy, random = texts
+        rows.append(Continuation(prompt, greedy, random, lacking))
     return rows
 
 
-def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> dict[str, Any]:
+def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> SampleQuality:
     """Figures of `sequences` texts of `sample_words` words by each sampler; their first words are drawn uniformly."""
-    found = {}
-    for name, fields in SAMPLERS.items():
-        sampler = Sampler(**fields, max_new_tokens=settings.sample_words, num_return_sequences=settings.sequences)
+    found = []
+    for sampler in _samplers(settings.sample_words, settings.sequences):
         generator = torch.Generator().manual_seed(settings.seed)
         ids = generate(trained.model, sampler, trained.vocab, generator=generator)
-        found[name] = quality(ids.numpy(), trained.vocab.unk, text.judge if text else None)
-    return found
+        found.append(quality(ids.numpy(), trained.vocab.unk, text.judge if text else None))
+    greedy, random = found
+    return SampleQuality(greedy, random)
 
 
-def real_quality(text: Text, settings: Settings) -> dict[str, Any] | None:
+def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampler, Sampler]:
+    """The greedy one and the random one."""
+    greedy, random = (
+        Sampler(do_sample=drawn, max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
+        for drawn in (False, True)
+    )
+    return greedy, random
+
+
+def real_quality(text: Text, settings: Settings) -> Quality | None:
     """The same figures of as much of the test text; None where it is too short."""
     rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
     return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
@@ -111,13 +131,10 @@ def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[
     return {(a, b): (vocab.id(a), vocab.id(b)) for a, b in combinations(dict.fromkeys(words), 2)}
 
 
-def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> dict[str, Any]:
+def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> vectors.Embeddings:
     """What the run's embedding says. Raises UserError for words that it lacks."""
     pairs = word_pairs(trained.vocab, text, settings.words)
-    found = vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent))
-    for pair in found["pairs"]:
-        pair["counts"] = [int(text.counts[trained.vocab.id(word)]) for word in pair["words"]]
-    return found
+    return vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent), text.counts)
 
 
 def word_vectors(trained: Trained) -> Tensor:

@@ -4,48 +4,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lm.studies.comparison.reading import Run
 
-AXES = ("tokens", "updates", "seconds")
+Axis = Literal["tokens", "updates", "seconds"]
+AXES: tuple[Axis, ...] = ("tokens", "updates", "seconds")
 POINTS = 120
 """Points of a drawn curve at most: each the mean of its share of the windows logged."""
 
 
-def training(run: Run) -> dict[str, Any] | None:
-    """Training loss in nats a token, thinned; None without events. `seconds` is None where the run did not log them."""
+@dataclass(frozen=True)
+class LearningCurve:
+    """A figure as training went on: `values` [P] over what had been read, stepped and spent by then."""
+
+    tokens: list[float]
+    updates: list[float]
+    seconds: list[float] | None  # None where the run did not log them
+    values: list[float]  # nats a token in training, perplexity in validation
+
+    def over(self, axis: Axis) -> list[float] | None:
+        """The places of the values on an axis."""
+        return {"tokens": self.tokens, "updates": self.updates, "seconds": self.seconds}[axis]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where a run's validation first was at or below a perplexity; None where it never was, or nothing was logged."""
+
+    perplexity: float
+    tokens: float | None = None
+    updates: float | None = None
+    seconds: float | None = None
+
+    def over(self, axis: Axis) -> float | None:
+        return {"tokens": self.tokens, "updates": self.updates, "seconds": self.seconds}[axis]
+
+
+def training(run: Run) -> LearningCurve | None:
+    """Training loss in nats a token, thinned; None without events."""
     return _curve(run, "train/loss", "train/seconds", "by_tokens/train_loss", "by_updates/train_loss", POINTS)
 
 
-def validation(run: Run) -> dict[str, Any] | None:
+def validation(run: Run) -> LearningCurve | None:
     """Validation perplexity, every point of it; else as `training`."""
     tags = ("valid/perplexity", "valid/seconds", "by_tokens/valid_perplexity", "by_updates/valid_perplexity")
     return _curve(run, *tags, None)
 
 
-def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, points: int | None) -> dict[str, Any] | None:
+def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, points: int | None) -> LearningCurve | None:
     curves = run.curves
     if any(tag not in curves for tag in (values, tokens, updates)):
         return None
     at = dict(zip(*(column.tolist() for column in curves[seconds]), strict=True)) if seconds in curves else {}
-    columns: dict[str, np.ndarray | None] = {
-        "tokens": curves[tokens].steps,
-        "updates": curves[updates].steps,
-        # Both stand at the same window; a run that an earlier version began has none for its first part.
-        "seconds": np.array([at.get(step, math.nan) for step in curves[values].steps]) if at else None,
-        "values": curves[values].values,
-    }
-    if at and not all(step in at for step in curves[values].steps):
-        columns["seconds"] = None
     count = len(curves[values].values)
     bins = np.array_split(np.arange(count), min(count, points or count))
-    return {
-        name: None if column is None else [float(column[part].mean()) for part in bins]
-        for name, column in columns.items()
-    }
+
+    def thinned(column: NDArray[np.float64]) -> list[float]:
+        return [float(column[part].mean()) for part in bins]
+
+    # Both stand at the same window; a run that an earlier version began has none for its first part.
+    timed = bool(at) and all(step in at for step in curves[values].steps)
+    return LearningCurve(
+        tokens=thinned(curves[tokens].steps),
+        updates=thinned(curves[updates].steps),
+        seconds=thinned(np.array([at[step] for step in curves[values].steps])) if timed else None,
+        values=thinned(curves[values].values),
+    )
 
 
 def levels(best: Sequence[float], given: Sequence[float] | None = None) -> list[float]:
@@ -64,13 +93,14 @@ def _rounded_up(value: float) -> float:
     return float(math.ceil(value / unit) * unit)
 
 
-def convergence(curve: dict[str, Any] | None, wanted: Sequence[float]) -> list[dict[str, Any]]:
-    """Tokens, updates and seconds at the first validation at or below each perplexity; null where none was."""
+def convergence(curve: LearningCurve | None, wanted: Sequence[float]) -> list[Reached]:
+    """Tokens, updates and seconds at the first validation at or below each perplexity."""
     found = []
     for level in wanted:
-        row: dict[str, Any] = {"perplexity": level, **dict.fromkeys(AXES)}
-        at = next((i for i, value in enumerate(curve["values"]) if value <= level), None) if curve else None
-        if curve and at is not None:
-            row |= {axis: curve[axis][at] if curve[axis] else None for axis in AXES}
-        found.append(row)
+        at = next((i for i, value in enumerate(curve.values) if value <= level), None) if curve else None
+        if curve is None or at is None:
+            found.append(Reached(level))
+        else:
+            seconds = curve.seconds[at] if curve.seconds else None
+            found.append(Reached(level, curve.tokens[at], curve.updates[at], seconds))
     return found

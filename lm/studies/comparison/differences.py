@@ -1,23 +1,54 @@
-"""Whether groups of runs differ by more than chance, and how alike their embeddings are."""
+"""Whether groups of runs differ by more than chance."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lm.studies.comparison import vectors
 from lm.studies.comparison.groups import Group
-from lm.studies.comparison.measuring import Known, Refusal
+from lm.studies.comparison.measuring import Known, Refusal, Refused
+from lm.studies.comparison.run_figures import RunFigures
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.statistics import Interval, between_seeds, paired_bootstrap, segment_length
 from lm.studies.comparison.texts import vocab_key
+from lm.studies.comparison.vectors import KINDS, Kind, PairDistance
 
 FIGURE = "the difference on the test text"
 ALL_PAIRS = 8
 """Groups up to which every pair is compared; of more, each with the best."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Nats a token of the second group minus the first's, on the same `tokens` of the test text."""
+
+    groups: tuple[str, str]
+    nats: float
+    over_text: Interval
+    over_seeds: Interval
+    tokens: int
+    segment_tokens: int
+    confidence_of_each: float  # of the interval over the text
+    confidence_of_all: float
+    shown: bool  # whether it is beyond chance
+
+
+@dataclass(frozen=True)
+class DistanceDifference:
+    """The distance of two words in the second group minus that in the first."""
+
+    words: tuple[str, str]
+    kind: Kind
+    groups: tuple[str, str]
+    means: tuple[float, float]  # of each group's trained distances
+    changes: tuple[float, float] | None  # what training added to them; None where a run did not keep its beginning
+    over_seeds: Interval  # of the changes; without them, of the distances
+    confidence_of_all: float
 
 
 def pairs_of(groups: list[Group]) -> list[tuple[Group, Group]]:
@@ -36,8 +67,8 @@ def _mean_test(group: Group) -> float:
 
 
 def differences(
-    groups: list[Group], known: dict[str, Known], refused: list[dict[str, Any]], settings: Settings
-) -> list[dict[str, Any]]:
+    groups: list[Group], known: dict[str, Known], refused: list[Refused], settings: Settings
+) -> list[Difference]:
     """Nats a token on the shared test text, each pair of groups: the second's minus the first's.
 
     The intervals of all pairs of one text hold together with the confidence asked for: over the text by Bonferroni's
@@ -58,8 +89,8 @@ def differences(
 
 
 def _of_one_text(
-    pairs: list[tuple[str, str]], nats: dict[str, list[np.ndarray]], settings: Settings
-) -> list[dict[str, Any]]:
+    pairs: list[tuple[str, str]], nats: dict[str, list[NDArray[np.float64]]], settings: Settings
+) -> list[Difference]:
     """The rows of `differences` for pairs of groups that read the same text."""
     each = 1 - (1 - settings.confidence) / len(pairs)
     involved = list(dict.fromkeys(name for pair in pairs for name in pair))
@@ -71,17 +102,17 @@ def _of_one_text(
         text = paired_bootstrap(first, second, each, settings.resamples, settings.seed)
         over_seeds = pick(seeds, involved.index(a_name), involved.index(b_name))
         found.append(
-            {
-                "groups": [a_name, b_name],
-                "nats": text.mean,
-                "over_text": text._asdict(),
-                "over_seeds": over_seeds._asdict(),
-                "tokens": shared,
-                "segment_tokens": segment_length(shared),
-                "confidence_of_each": each,
-                "confidence_of_all": settings.confidence,
-                "shown": _shown(text, over_seeds),
-            }
+            Difference(
+                groups=(a_name, b_name),
+                nats=text.mean,
+                over_text=text,
+                over_seeds=over_seeds,
+                tokens=shared,
+                segment_tokens=segment_length(shared),
+                confidence_of_each=each,
+                confidence_of_all=settings.confidence,
+                shown=_shown(text, over_seeds),
+            )
         )
     return found
 
@@ -112,41 +143,7 @@ def different_text(ones: list[Known]) -> str | None:
     return None
 
 
-def agreement(
-    groups: list[Group], known: dict[str, Known], refused: list[dict[str, Any]], settings: Settings
-) -> list[dict[str, Any]]:
-    """How alike the embeddings of two runs are: two seeds of each group, and the first runs of two groups."""
-    pairs = [(group.runs[0], group.runs[1]) for group in groups if len(group.runs) > 1]
-    pairs += [(a.runs[0], b.runs[0]) for a, b in pairs_of(groups)]
-    found = []
-    for a, b in pairs:
-        x, y = known[a.name], known[b.name]
-        refusal = Refusal(refused, a.name, b.name)
-        if x.embedding is None or y.embedding is None or x.text is None or y.text is None:
-            continue
-        if vocab_key(x.text.vocab) != vocab_key(y.text.vocab):
-            refusal.note("agreement of the embeddings", different_text([x, y]) or "")
-            continue
-        frequent = x.text.frequent(settings.frequent)
-        count = min(settings.neighbours, len(frequent) - 1)
-        at_start = None
-        if x.initial is not None and y.initial is not None:
-            at_start = vectors.agreement(x.initial, y.initial, frequent, count)
-        found.append(
-            {
-                "runs": [a.name, b.name],
-                "same_group": any(a in group.runs and b in group.runs for group in groups),
-                "trained": vectors.agreement(x.embedding, y.embedding, frequent, count),
-                "initial": at_start,
-                "neighbours_by_chance": count / (len(frequent) - 1),
-                "neighbours": count,
-                "words": len(frequent),
-            }
-        )
-    return found
-
-
-def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: float) -> list[dict[str, Any]]:
+def of_distances(groups: list[Group], rows: Sequence[RunFigures], confidence: float) -> list[DistanceDifference]:
     """How the distances of the words asked for differ between two groups: the second's minus the first's.
 
     The intervals are over seeds and of what training changed, so that where seeds begin does not blur it (of the
@@ -154,32 +151,33 @@ def of_distances(groups: list[Group], rows: list[dict[str, Any]], confidence: fl
     Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the vectors' size and
     are compared between equal sizes only.
     """
-    measured = {row["name"]: row["embeddings"] for row in rows if row["embeddings"]}
-    families: dict[tuple[tuple[str, ...], str, int], dict[str, list[dict[str, float]]]] = {}
+    measured = {row.name: row.embeddings for row in rows if row.embeddings}
+    families: dict[tuple[tuple[str, str], Kind, int], dict[str, list[PairDistance]]] = {}
     for group in groups:
         for own in (measured[run.name] for run in group.runs if run.name in measured):
-            for pair in own["pairs"]:
-                for kind in ("euclidean", "cosine"):
-                    family = tuple(pair["words"]), kind, own["size"] if kind == "euclidean" else 0
-                    families.setdefault(family, {}).setdefault(group.name, []).append(pair[kind])
+            for pair in own.pairs:
+                for kind in KINDS:
+                    family = pair.words, kind, own.size if kind == "euclidean" else 0
+                    families.setdefault(family, {}).setdefault(group.name, []).append(pair.by(kind))
     each = 1 - (1 - confidence) / max(1, len(families))
     found = []
     for (words, kind, _), values in families.items():
-        started = all("initial" in value for side in values.values() for value in side)
-        sides = [[v["trained"] - (v["initial"] if started else 0) for v in side] for side in values.values()]
-        names, seeds = list(values), between_seeds(sides, each)
+        changes = [[v.trained - v.initial for v in side if v.initial is not None] for side in values.values()]
+        trained = [[v.trained for v in side] for side in values.values()]
+        started = all(len(some) == len(every) for some, every in zip(changes, trained, strict=True))
+        names, seeds = list(values), between_seeds(changes if started else trained, each)
         for a, b in pairs_of(groups):
             if a.name in values and b.name in values:
-                at = names.index(a.name), names.index(b.name)
+                i, j = names.index(a.name), names.index(b.name)
                 found.append(
-                    {
-                        "words": list(words),
-                        "kind": kind,
-                        "groups": [a.name, b.name],
-                        "means": [float(np.mean([v["trained"] for v in values[group.name]])) for group in (a, b)],
-                        "changes": [float(np.mean(sides[i])) for i in at] if started else None,
-                        "over_seeds": pick(seeds, *at)._asdict(),
-                        "confidence_of_all": confidence,
-                    }
+                    DistanceDifference(
+                        words=words,
+                        kind=kind,
+                        groups=(a.name, b.name),
+                        means=(float(np.mean(trained[i])), float(np.mean(trained[j]))),
+                        changes=(float(np.mean(changes[i])), float(np.mean(changes[j]))) if started else None,
+                        over_seeds=pick(seeds, i, j),
+                        confidence_of_all=confidence,
+                    )
                 )
     return found

@@ -1,39 +1,47 @@
-"""The plots of a comparison, each from what report.json holds."""
+"""The plots of a comparison, each from its figures."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from lm.studies.comparison.curves import Axis, LearningCurve
+from lm.studies.comparison.figures import Figures
+from lm.studies.comparison.quality import Sampler
+from lm.studies.comparison.run_figures import RunFigures
 from lm.studies.comparison.sections.shared import texts
+from lm.studies.comparison.statistics import Interval
+from lm.studies.comparison.vectors import KINDS, Spread
 from lm.studies.page import Picture
 from lm.studies.plots import PALETTE, figure, image, legend, line, styled
 
-AXES = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
+AXES: dict[Axis, str] = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
 GREY = "#888888"
+Which = Literal["training", "validation"]
+"""Of a run's curves."""
 
 
 @styled
-def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | None:
+def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
     """`training` loss or `validation` perplexity over tokens, updates and seconds, of the runs on one text; a colour a
     group."""
-    runs = [run for run in report["runs"] if run["curves"][which] and run["text"] == text]
-    if not runs:
+    drawable = [(run, curve) for run in report.runs if (curve := _curve(run, which)) and run.text == text]
+    if not drawable:
         return None
     drawn, panels = figure(columns=3, width=12, height=4.4)
-    names = [group["name"] for group in report["groups"]]
+    names = [group.name for group in report.groups]
     for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
-        for run in runs:
-            curve, number = run["curves"][which], names.index(run["group"])
-            if curve[axis] is None:
+        for run, curve in drawable:
+            number, places = names.index(run.group), curve.over(axis)
+            if places is None:
                 continue
-            unbroken = which == "training" and len(curve["values"]) > 1  # a single point needs its marker
+            unbroken = which == "training" and len(curve.values) > 1  # a single point needs its marker
             look = line(number) | ({"marker": ""} if unbroken else {})
-            again = run["group"] in panel.get_legend_handles_labels()[1]
-            label_of = "_" if again else run["group"]
-            panel.plot(curve[axis], curve["values"], **look, alpha=0.85, linewidth=1.4, label=label_of)
+            again = run.group in panel.get_legend_handles_labels()[1]
+            label_of = "_" if again else run.group
+            panel.plot(places, curve.values, **look, alpha=0.85, linewidth=1.4, label=label_of)
         panel.set_xlabel(label)
         panel.xaxis.set_major_formatter(FuncFormatter(_short))
         panel.locator_params(axis="x", nbins=5)
@@ -43,7 +51,7 @@ def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | No
         panel.sharey(panels[0])
         panel.tick_params(labelleft=False, which="both")
     if which == "validation":
-        _log_scale(panels[0], [value for run in runs for value in run["curves"][which]["values"]])
+        _log_scale(panels[0], [value for _, curve in drawable for value in curve.values])
     what = "training loss, nats a token" if which == "training" else "validation perplexity (log scale)"
     panels[0].set_ylabel(what)
     legend(drawn, panels[0], columns=_columns(names))
@@ -52,26 +60,34 @@ def curves(report: dict[str, Any], which: str, text: str | None) -> Picture | No
     )
 
 
+def _curve(run: RunFigures, which: Which) -> LearningCurve | None:
+    return run.curves.training if which == "training" else run.curves.validation
+
+
 @styled
-def differences(report: dict[str, Any]) -> Picture | None:
+def differences(report: Figures) -> Picture | None:
     """Each pair's difference in nats a token on the test text, with its intervals over text and over seeds."""
-    rows = [row for row in report["differences"] if row["over_text"]["low"] is not None]
+    rows = [row for row in report.differences if row.over_text.low is not None]
     if not rows:
         return None
     drawn, (panel,) = figure(width=10, height=1.5 + 0.5 * len(rows))
-    spans = {"over segments of the text": ("over_text", -0.12, 0), "over seeds": ("over_seeds", 0.12, 1)}
-    for label, (key, shift, colour) in spans.items():
-        known = [(at, row[key]) for at, row in enumerate(rows) if row[key]["low"] is not None]
+    spans: tuple[tuple[str, list[Interval], float, int], ...] = (
+        ("over segments of the text", [row.over_text for row in rows], -0.12, 0),
+        ("over seeds", [row.over_seeds for row in rows], 0.12, 1),
+    )
+    for label, parts, shift, colour in spans:
+        known = [
+            (at, part.mean, part.low, part.high)
+            for at, part in enumerate(parts)
+            if part.low is not None and part.high is not None
+        ]
         if known:
-            middle = [part["mean"] for _, part in known]
-            ends = [
-                [part["mean"] - part["low"] for _, part in known],
-                [part["high"] - part["mean"] for _, part in known],
-            ]
+            middle = [mean for _, mean, _, _ in known]
+            ends = [[mean - low for _, mean, low, _ in known], [high - mean for _, mean, _, high in known]]
             look: dict[str, Any] = {"color": PALETTE[colour], "marker": "os"[colour], "linestyle": "none", "capsize": 4}
-            panel.errorbar(middle, [at + shift for at, _ in known], xerr=ends, label=label, **look)
+            panel.errorbar(middle, [at + shift for at, *_ in known], xerr=ends, label=label, **look)
     panel.axvline(0, color="black", linewidth=1)
-    panel.set_yticks(range(len(rows)), [f"{row['groups'][1]}\nminus {row['groups'][0]}" for row in rows])
+    panel.set_yticks(range(len(rows)), [f"{row.groups[1]}\nminus {row.groups[0]}" for row in rows])
     panel.tick_params(axis="y", labelsize=9)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlabel("nats a token more (right) or fewer (left)")
@@ -80,26 +96,27 @@ def differences(report: dict[str, Any]) -> Picture | None:
 
 
 @styled
-def quality(report: dict[str, Any], text: str | None) -> Picture | None:
+def quality(report: Figures, text: str | None) -> Picture | None:
     """Variety against likeness to the training text: a point each run and sampler, and real text."""
-    runs = [run for run in report["runs"] if run["text"] == text and run["quality"]]
-    runs = [run for run in runs if run["quality"]["greedy"]["ngram_nats"] is not None]
-    if not runs:
+    judged = [(run, run.quality) for run in report.runs if run.text == text and run.quality]
+    judged = [(run, written) for run, written in judged if written.greedy.ngram_nats is not None]
+    if not judged:
         return None
     drawn, (panel,) = figure(width=8.5, height=5)
-    names = [group["name"] for group in report["groups"]]
-    for sampler, marker in (("random", "o"), ("greedy", "X")):
-        for run in runs:
-            figures, colour = run["quality"][sampler], PALETTE[names.index(run["group"]) % len(PALETTE)]
-            label = f"{run['group']}, {sampler}"
+    names = [group.name for group in report.groups]
+    markers: dict[Sampler, str] = {"random": "o", "greedy": "X"}
+    for sampler, marker in markers.items():
+        for run, written in judged:
+            figures, colour = written.by(sampler), PALETTE[names.index(run.group) % len(PALETTE)]
+            label = f"{run.group}, {sampler}"
             again = label in panel.get_legend_handles_labels()[1]
-            place = (figures["distinct_2"], figures["ngram_nats"])
-            panel.scatter(*place, color=colour, marker=marker, s=70, alpha=0.8, label="_" if again else label)
-    for real in report["real_text"]:
-        if real.get("ngram_nats") is not None and runs[0]["name"] in real["runs"]:
-            panel.scatter(
-                real["distinct_2"], real["ngram_nats"], marker="*", s=260, color="black", label="real test text"
-            )
+            look: dict[str, Any] = {"color": colour, "marker": marker, "s": 70, "alpha": 0.8}
+            if figures.ngram_nats is not None:
+                panel.scatter(figures.distinct_2, figures.ngram_nats, **look, label="_" if again else label)
+    for real in report.real_text:
+        found = real.quality
+        if found and found.ngram_nats is not None and judged[0][0].name in real.runs:
+            panel.scatter(found.distinct_2, found.ngram_nats, marker="*", s=260, color="black", label="real test text")
     panel.set_xlabel("distinct-2: share of different word pairs")
     panel.set_ylabel("nats a word under the n-gram model")
     legend(drawn, panel, columns=_columns(panel.get_legend_handles_labels()[1]))
@@ -109,31 +126,31 @@ def quality(report: dict[str, Any], text: str | None) -> Picture | None:
 
 
 @styled
-def distances(report: dict[str, Any], at: int) -> Picture | None:
+def distances(report: Figures, at: int) -> Picture | None:
     """The at-th pair's distances in every run: before and after training, and the range of frequent pairs.
 
     Runs on other words have other pairs, which then stand beside the runs' names.
     """
-    runs = [run for run in report["runs"] if run["embeddings"] and len(run["embeddings"]["pairs"]) > at]
-    if not runs:
+    measured = [(run, run.embeddings) for run in report.runs if run.embeddings and len(run.embeddings.pairs) > at]
+    if not measured:
         return None
-    pairs = [" - ".join(run["embeddings"]["pairs"][at]["words"]) for run in runs]
+    pairs = [" - ".join(embeddings.pairs[at].words) for _, embeddings in measured]
     alike = len(set(pairs)) == 1
-    labels = [run["label"] if alike else f"{run['label']}\n{pair}" for run, pair in zip(runs, pairs, strict=True)]
-    drawn, panels = figure(columns=2, width=12, height=1.7 + (0.42 if alike else 0.6) * len(runs))
-    for panel, kind in zip(panels, ("euclidean", "cosine"), strict=True):
-        for y, run in enumerate(runs):
-            pair, frequent = run["embeddings"]["pairs"][at][kind], run["embeddings"]["frequent_pairs"][kind]
-            _range(panel, frequent.get("initial"), y - 0.13, GREY, "95% of frequent pairs, before training")
-            _range(panel, frequent["trained"], y + 0.13, PALETTE[4], "95% of frequent pairs, trained")
-            if "initial" in pair:
+    labels = [run.label if alike else f"{run.label}\n{pair}" for (run, _), pair in zip(measured, pairs, strict=True)]
+    drawn, panels = figure(columns=2, width=12, height=1.7 + (0.42 if alike else 0.6) * len(measured))
+    for panel, kind in zip(panels, KINDS, strict=True):
+        for y, (_, embeddings) in enumerate(measured):
+            pair, frequent = embeddings.pairs[at].by(kind), embeddings.frequent_pairs.by(kind)
+            _range(panel, frequent.initial, y - 0.13, GREY, "95% of frequent pairs, before training")
+            _range(panel, frequent.trained, y + 0.13, PALETTE[4], "95% of frequent pairs, trained")
+            if pair.initial is not None:
                 label = "this pair, before training" if y == 0 else "_"
-                panel.plot(pair["initial"], y - 0.13, "o", color="white", mec="black", ms=6, label=label)
+                panel.plot(pair.initial, y - 0.13, "o", color="white", mec="black", ms=6, label=label)
             label = "this pair, trained" if y == 0 else "_"
-            panel.plot(pair["trained"], y + 0.13, "D", color=PALETTE[1], ms=6, label=label)
-        panel.set_yticks(range(len(runs)), labels)
+            panel.plot(pair.trained, y + 0.13, "D", color=PALETTE[1], ms=6, label=label)
+        panel.set_yticks(range(len(measured)), labels)
         panel.tick_params(axis="y", labelsize=9)
-        panel.set_ylim(len(runs) - 0.5, -0.5)
+        panel.set_ylim(len(measured) - 0.5, -0.5)
         panel.set_xlabel(f"{kind} distance")
     panels[1].tick_params(labelleft=False)
     words = pairs[0] if alike else "a pair of each run's own words"
@@ -144,11 +161,11 @@ def distances(report: dict[str, Any], at: int) -> Picture | None:
     )
 
 
-def _range(panel: Axes, span: dict[str, float] | None, y: float, colour: str, label: str) -> None:
+def _range(panel: Axes, span: Spread | None, y: float, colour: str, label: str) -> None:
     if span is None:
         return
     again = label in panel.get_legend_handles_labels()[1]
-    panel.plot([span["low"], span["high"]], [y, y], color=colour, linewidth=5, alpha=0.6, label="_" if again else label)
+    panel.plot([span.low, span.high], [y, y], color=colour, linewidth=5, alpha=0.6, label="_" if again else label)
 
 
 def _log_scale(panel: Axes, values: list[float]) -> None:
@@ -159,13 +176,13 @@ def _log_scale(panel: Axes, values: list[float]) -> None:
     panel.yaxis.set_minor_locator(NullLocator())
 
 
-def _file(name: str, report: dict[str, Any], text: str | None) -> str:
+def _file(name: str, report: Figures, text: str | None) -> str:
     """A picture's name, with a number where there is one for each of several texts."""
     several = texts(report)
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 
 
-def _short(value: float, _: Any = None) -> str:
+def _short(value: float, _: object = None) -> str:
     """1200000 as 1.2M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
-from lm.runs.trained import Trained, load
+from lm.runs.trained import load
 from lm.studies.comparison.checkpoint_measures import (
+    Continuation,
     continuations,
     embeddings,
     initial_embedding,
@@ -21,13 +23,16 @@ from lm.studies.comparison.checkpoint_measures import (
     sample_quality,
     word_vectors,
 )
+from lm.studies.comparison.quality import SampleQuality
 from lm.studies.comparison.reading import Run
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Library, Text
+from lm.studies.comparison.vectors import Embeddings
 from lm.system.errors import UserError
 
 TOLERANCE = 0.02
 """Nats a token that another device or precision may make of the same model."""
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -37,19 +42,32 @@ class Known:
     run: Run
     vocab: Vocab | None = None
     text: Text | None = None
-    nats: np.ndarray | None = None
-    embedding: Tensor | None = None
-    initial: Tensor | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
+    nats: NDArray[np.float64] | None = None  # of each token of the test text
+    embedding: Tensor | None = None  # [V, E], trained
+    initial: Tensor | None = None  # [V, E], before any training
+    checkpoint: Path | None = None  # the file that all is measured on
+    nats_file: Path | None = None
+    samples: list[Continuation] | None = None
+    quality: SampleQuality | None = None
+    embeddings: Embeddings | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A figure that cannot be had of these runs or groups, and why."""
+
+    figure: str
+    runs: list[str]
+    reason: str
 
 
 class Refusal:
     """Runs a measurement; where it cannot be had, notes the figure, the run and the reason, and gives None."""
 
-    def __init__(self, refused: list[dict[str, Any]], *runs: str) -> None:
+    def __init__(self, refused: list[Refused], *runs: str) -> None:
         self.refused, self.runs = refused, list(runs)
 
-    def __call__(self, figure: str, measurement: Callable[[], Any]) -> Any:
+    def __call__(self, figure: str, measurement: Callable[[], Found]) -> Found | None:
         try:
             return measurement()
         except UserError as error:
@@ -57,17 +75,15 @@ class Refusal:
             return None
 
     def note(self, figure: str, reason: str) -> None:
-        self.refused.append({"figure": figure, "runs": self.runs, "reason": reason})
+        self.refused.append(Refused(figure, self.runs, reason))
 
 
-def look(known: Iterable[Known], refused: list[dict[str, Any]], settings: Settings) -> list[str]:
+def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> list[str]:
     """Find each run's vocabulary and text; the prompts that all can be given."""
     library, known = Library(), list(known)
     for one in known:
         with_reason = Refusal(refused, one.run.name)
-        trained: Trained | None = with_reason(
-            "all that needs its weights", partial(load, one.run.folder, settings.trust)
-        )
+        trained = with_reason("all that needs its weights", partial(load, one.run.folder, settings.trust))
         if trained is not None:
             one.vocab = trained.vocab
             one.text = with_reason("all that needs its text", partial(library.text, trained))
@@ -77,7 +93,7 @@ def look(known: Iterable[Known], refused: list[dict[str, Any]], settings: Settin
     return text.prompts([one.vocab for one in known if one.vocab]) if text else []
 
 
-def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, Any]], settings: Settings) -> None:
+def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], settings: Settings) -> None:
     if one.vocab is None:
         return
     refusal, text = Refusal(refused, one.run.name), one.text
@@ -87,12 +103,12 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, A
     if one.initial is None:
         refusal.note("the embedding at initialisation", "the run did not keep it (callbacks.initial_embedding)")
     trained.model.to(settings.device)
-    one.figures["checkpoint"] = str(trained.path)
-    one.figures["samples"] = refusal("samples", lambda: continuations(trained, prompts, settings))
-    one.figures["quality"] = refusal("sample quality", lambda: sample_quality(trained, text, settings))
+    one.checkpoint = trained.path
+    one.samples = refusal("samples", lambda: continuations(trained, prompts, settings))
+    one.quality = refusal("sample quality", lambda: sample_quality(trained, text, settings))
     if text is None:
         return
-    one.figures["embeddings"] = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
+    one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
     tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
     if not tokens:
         refusal.note("the difference on the test text", "the run did not test")
@@ -104,5 +120,4 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[dict[str, A
         refusal.note("the difference on the test text", reason)
         one.nats = None
     if one.nats is not None:
-        one.figures["nats_file"] = str(kept)
-        one.figures["nats_per_token"] = float(one.nats.mean())
+        one.nats_file = kept

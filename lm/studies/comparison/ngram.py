@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class _Counts(NamedTuple):
     """How often what was seen: keys [n] in ascending order, counts [n]."""
 
-    keys: np.ndarray
-    counts: np.ndarray
+    keys: NDArray[np.int64]
+    counts: NDArray[np.int64]
 
-    def of(self, keys: np.ndarray) -> np.ndarray:
+    def of(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """The counts of keys [m]; 0 for those never seen."""
         at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.counts[at], 0)
@@ -27,13 +28,12 @@ class TrigramModel:
     the uniform distribution over the vocabulary. A history never seen hands over to the shorter one.
     """
 
-    def __init__(self, ids: np.ndarray, vocab_size: int) -> None:
+    def __init__(self, ids: NDArray[np.integer], vocab_size: int) -> None:
         """Ids [N] of the training text, N > 2."""
-        ids = ids.astype(np.int64)
         self.vocab_size = vocab_size
         self._words, self._followers = [], []
         for order in (1, 2, 3):
-            keys = self._keys(ids, order)
+            keys = self._keys(ids.astype(np.int64), order)
             found = _Counts(*np.unique(keys, return_counts=True))
             self._words.append(found)
             # Each kind of n-gram stands once in `found`: its history is followed by so many different words.
@@ -43,21 +43,22 @@ class TrigramModel:
                 (_Counts(histories, np.add.reduceat(found.counts, start)), _Counts(histories, kinds))
             )
 
-    def _keys(self, ids: np.ndarray, order: int) -> np.ndarray:
+    def _keys(self, ids: NDArray[np.int64], order: int) -> NDArray[np.int64]:
         """One number for each n-gram of ids [N]: [N - order + 1]."""
         keys = np.zeros(len(ids) - order + 1, dtype=np.int64)
         for i in range(order):
             keys = keys * self.vocab_size + ids[i : len(ids) - order + 1 + i]
         return keys
 
-    def nats(self, ids: np.ndarray) -> np.ndarray:
+    def nats(self, ids: NDArray[np.integer]) -> NDArray[np.float64]:
         """Ids [N] -> nats of each word from the third on, given the two before it: [N - 2]."""
-        ids = ids.astype(np.int64)
+        known = ids.astype(np.int64)
         probability = np.full(len(ids) - 2, 1 / self.vocab_size)
         for order, words, (seen, kinds) in zip((1, 2, 3), self._words, self._followers, strict=True):
-            keys = self._keys(ids, order)[3 - order :]
+            keys = self._keys(known, order)[3 - order :]
             history = keys // self.vocab_size
             c, t = seen.of(history), kinds.of(history)
             mixed = (words.of(keys) + t * probability) / np.maximum(c + t, 1)
             probability = np.where(c > 0, mixed, probability)
-        return -np.log(probability)
+        found: NDArray[np.float64] = -np.log(probability)
+        return found

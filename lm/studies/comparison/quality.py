@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lm.studies.comparison.ngram import TrigramModel
 
+Sampler = Literal["greedy", "random"]
+SAMPLERS: tuple[Sampler, ...] = ("greedy", "random")
 ROUNDS = 3
 """A loop is what comes back at least so many times before the text ends."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What `sequences` texts of `words` words together are like."""
+
+    sequences: int
+    words: int
+    distinct_1: float  # different n-grams / all n-grams
+    distinct_2: float
+    distinct_3: float
+    unk: float  # the share of words
+    ngram_nats: float | None  # nats a word; None without a judge
+    loops: int  # texts that end in one
+    loop_period: float | None  # words, median; None without loops, as the next one
+    loop_begins: float | None
+
+    @property
+    def distinct(self) -> tuple[float, float, float]:
+        """Of single words, pairs and triples."""
+        return self.distinct_1, self.distinct_2, self.distinct_3
+
+
+@dataclass(frozen=True)
+class SampleQuality:
+    """What a run writes is like, by each sampler."""
+
+    greedy: Quality
+    random: Quality
+
+    def by(self, sampler: Sampler) -> Quality:
+        return self.greedy if sampler == "greedy" else self.random
 
 
 class Loop(NamedTuple):
@@ -38,24 +74,26 @@ def loop(row: Sequence[int]) -> Loop | None:
     return None
 
 
-def quality(rows: np.ndarray, unk: int, judge: TrigramModel | None) -> dict[str, Any]:
+def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> Quality:
     """Figures of word ids [N, T]; nats a word under `judge`, each sequence's first two words given."""
     texts = rows.tolist()
     loops = [found for found in map(loop, texts) if found]
     nats = float(np.mean([judge.nats(row).mean() for row in rows])) if judge else None
-    return {
-        "sequences": len(texts),
-        "words": int(rows.size),
-        **{f"distinct_{order}": distinct(texts, order) for order in (1, 2, 3)},
-        "unk": float((rows == unk).mean()),
-        "ngram_nats": nats,
-        "loops": len(loops),
-        "loop_period": float(np.median([found.period for found in loops])) if loops else None,
-        "loop_begins": float(np.median([found.begins for found in loops])) if loops else None,
-    }
+    return Quality(
+        sequences=len(texts),
+        words=int(rows.size),
+        distinct_1=distinct(texts, 1),
+        distinct_2=distinct(texts, 2),
+        distinct_3=distinct(texts, 3),
+        unk=float((rows == unk).mean()),
+        ngram_nats=nats,
+        loops=len(loops),
+        loop_period=float(np.median([found.period for found in loops])) if loops else None,
+        loop_begins=float(np.median([found.begins for found in loops])) if loops else None,
+    )
 
 
-def pieces(ids: np.ndarray, sequences: int, words: int) -> np.ndarray:
+def pieces(ids: NDArray[np.integer], sequences: int, words: int) -> NDArray[np.int64]:
     """Real text for comparison: up to `sequences` pieces of `words` words, spread evenly over ids [N]."""
     count = min(sequences, len(ids) // words)
     starts = np.linspace(0, max(0, len(ids) - words), count).astype(int)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lm.runs.checkpoint import FOLDER
@@ -28,8 +29,8 @@ class LeftOut(NamedTuple):
 class Curve(NamedTuple):
     """A TensorBoard tag: x-axis [n] and values [n], in float64."""
 
-    steps: np.ndarray
-    values: np.ndarray
+    steps: NDArray[np.float64]
+    values: NDArray[np.float64]
 
 
 @dataclass(frozen=True)

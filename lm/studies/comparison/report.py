@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lm.studies.comparison.document import document
 from lm.studies.comparison.figures import figures
+from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.reading import read_runs
 from lm.studies.comparison.settings import Settings
 from lm.studies.page import write
@@ -23,5 +24,5 @@ def report(folders: Sequence[str], out: str | Path, settings: Settings) -> Path:
     found = figures(runs, left_out, out, settings)
     title, blocks = document(found)
     page = write(out, title, blocks)
-    write_json(out / "report.json", found)
+    write_json(out / "report.json", json_form(found))
     return page

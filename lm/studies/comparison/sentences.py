@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+
+from lm.studies.comparison.differences import Difference, DistanceDifference
+from lm.studies.comparison.group_figures import GroupFigures, Perplexity
+from lm.studies.comparison.quality import Quality
+from lm.studies.comparison.statistics import Interval
+from lm.studies.comparison.vectors import Spread
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -20,19 +26,19 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def estimate(figure: dict[str, Any] | None, digits: int = 4) -> str:
+def estimate(figure: Perplexity | None, digits: int = 4) -> str:
     """A mean with its interval, where it has one."""
     if not figure:
         return "-"
-    text = number(figure["mean"], digits)
-    return text if figure.get("low") is None else f"{text} {interval(figure['low'], figure['high'], digits)}"
+    text = number(figure.mean, digits)
+    return text if figure.low is None else f"{text} {interval(figure.low, figure.high, digits)}"
 
 
-def apart(a: dict[str, Any], b: dict[str, Any]) -> str:
+def apart(a: Perplexity, b: Perplexity) -> str:
     """Whether the intervals of two estimates tell them apart."""
-    if a["low"] is None or b["low"] is None:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
         return "single runs: chance is not ruled out"
-    overlap = a["low"] <= b["high"] and b["low"] <= a["high"]
+    overlap = a.low <= b.high and b.low <= a.high
     return "their intervals overlap: no difference shown" if overlap else "their intervals do not overlap"
 
 
@@ -43,26 +49,26 @@ def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
     return f"{a} ({number(x, digits)}) is {'smaller' if x < y else 'larger'} than {b} ({number(y, digits)})"
 
 
-def difference(row: dict[str, Any]) -> str:
-    """What two groups' nats on the shared test text say; `row` is one of report.json's differences."""
-    (a, b), text, seeds = row["groups"], row["over_text"], row["over_seeds"]
-    size = abs(row["nats"])
-    if row["nats"] == 0:
+def difference(row: Difference) -> str:
+    """What two groups' nats on the shared test text say."""
+    (a, b), text, seeds = row.groups, row.over_text, row.over_seeds
+    size = abs(row.nats)
+    if row.nats == 0:
         return f"{a} and {b}: no difference shown. They pay the same nats for the test text."
-    better, worse = (a, b) if row["nats"] > 0 else (b, a)
+    better, worse = (a, b) if row.nats > 0 else (b, a)
     figures = (
         f"{number(size, 3)} nats a token fewer (perplexity lower by {number(100 * (1 - math.exp(-size)), 3)}%)"
-        f" over {row['tokens']:,} tokens of the test text"
+        f" over {row.tokens:,} tokens of the test text"
     )
-    if text["low"] is None:
-        return f"{better} paid {figures} than {worse}; the text is too short ({text['over']} segments) for an interval."
-    over_text = interval(text["low"], text["high"], 3)
-    over_seeds = "" if seeds["low"] is None else f", over seeds {interval(seeds['low'], seeds['high'], 3)}"
+    if text.low is None:
+        return f"{better} paid {figures} than {worse}; the text is too short ({text.over} segments) for an interval."
+    over_text = interval(text.low, text.high, 3)
+    over_seeds = "" if seeds.low is None else f", over seeds {interval(seeds.low, seeds.high, 3)}"
     intervals = f"intervals of the difference over segments of the text {over_text}{over_seeds}"
-    if row["shown"]:
+    if row.shown:
         limit = (
             " At least one of them is a single run: this holds for these trained models, not yet for their settings."
-            if seeds["low"] is None
+            if seeds.low is None
             else ""
         )
         return f"{better} predicts better than {worse}: {figures}; {intervals} leave out 0.{limit}"
@@ -73,22 +79,22 @@ def difference(row: dict[str, Any]) -> str:
     )
 
 
-def _covers(part: dict[str, Any]) -> bool:
-    return part["low"] is not None and part["low"] <= 0 <= part["high"]
+def _covers(part: Interval) -> bool:
+    return part.low is not None and not part.excludes(0)
 
 
-def side(value: float, before: dict[str, float]) -> str:
+def side(value: float, before: Spread) -> str:
     """Where a distance lies beside the middle 95% of frequent pairs before any training: below, within or above."""
-    return "below" if value < before["low"] else "above" if value > before["high"] else "within"
+    return "below" if value < before.low else "above" if value > before.high else "within"
 
 
-def places(words: str, kind: str, rows: list[tuple[str, float, dict[str, float]]]) -> str:
+def places(words: str, kind: str, rows: Sequence[tuple[str, float, Spread]]) -> str:
     """Whether a pair's distance says anything in each run; rows of (run, distance, range before training)."""
     sides = [(name, value, side(value, before)) for name, value, before in rows]
     inside = [name for name, _, where in sides if where == "within"]
     outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
     name, _, before = rows[0]
-    span = f"{interval(before['low'], before['high'])} in {name}"
+    span = f"{interval(before.low, before.high)} in {name}"
     start = f"{words}, {kind} distance, beside the range of 95% of frequent pairs before any training ({span}): "
     if not outside:
         return f"{start}within it in {_all(len(rows))}, so by itself no sign of anything learned."
@@ -109,17 +115,17 @@ def change(words: str, kind: str, by_training: float, by_seed: float | None) -> 
     return f"{start}; {beside}."
 
 
-def distances(row: dict[str, Any]) -> str:
-    """How one pair's distance differs between two groups; `row` is one of report.json's distances."""
-    (a, b), (x, y), seeds = row["groups"], row["means"], row["over_seeds"]
-    start = f"{' - '.join(row['words'])}: the {row['kind']} distance with {order(a, x, f'that with {b}', y)}."
-    if seeds["low"] is None:
+def distances(row: DistanceDifference) -> str:
+    """How one pair's distance differs between two groups."""
+    (a, b), (x, y), seeds = row.groups, row.means, row.over_seeds
+    start = f"{' - '.join(row.words)}: the {row.kind} distance with {order(a, x, f'that with {b}', y)}."
+    if seeds.low is None:
         return f"{start} One of them has a single seed: setting and chance cannot be told apart."
     verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
     what = f"the difference, {b} minus {a},"
-    if row["changes"]:
-        what += f" in what training changed ({number(row['changes'][0], 3)} and {number(row['changes'][1], 3)})"
-    return f"{start} Interval over seeds of {what}: {interval(seeds['low'], seeds['high'], 3)}, {verdict}."
+    if row.changes:
+        what += f" in what training changed ({number(row.changes[0], 3)} and {number(row.changes[1], 3)})"
+    return f"{start} Interval over seeds of {what}: {interval(seeds.low, seeds.high, 3)}, {verdict}."
 
 
 def tally(what: str, shown: int, judged: int, single: int) -> str:
@@ -139,41 +145,39 @@ def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: in
     )
 
 
-def reached(level: float, groups: list[dict[str, Any]]) -> str:
-    """When each group reached a validation perplexity; `groups` are report.json's, `level` one of its perplexities."""
+def reached(level: float, groups: Sequence[GroupFigures]) -> str:
+    """When each group reached a validation perplexity; `level` is one of those wanted."""
     parts = []
     for group in groups:
-        row = next(row for row in group["convergence"] if row["perplexity"] == level)
-        if not row["reached"]:
-            parts.append(f"{group['name']} never")
+        row = next(row for row in group.convergence if row.perplexity == level)
+        if not row.reached:
+            parts.append(f"{group.name} never")
             continue
-        seconds = f" and {number(row['seconds'], 3)} s of training" if row["seconds"] is not None else ""
-        some = f" ({row['reached']} of {row['of']} runs)" if row["reached"] < row["of"] else ""
-        parts.append(f"{group['name']} after {number(row['tokens'], 3)} tokens{seconds}{some}")
+        seconds = f" and {number(row.seconds, 3)} s of training" if row.seconds is not None else ""
+        some = f" ({row.reached} of {row.of} runs)" if row.reached < row.of else ""
+        parts.append(f"{group.name} after {number(row.tokens, 3)} tokens{seconds}{some}")
     return f"Validation perplexity {number(level, 3)} was reached by " + "; ".join(parts) + "."
 
 
-def loops(name: str, greedy: dict[str, Any], random: dict[str, Any]) -> str:
+def loops(name: str, greedy: Quality, random: Quality) -> str:
     """Whether greedy and random text go round in circles."""
-    if greedy["loops"]:
+    if greedy.loops:
         how = (
-            f"{greedy['loops']} of {greedy['sequences']} texts end in a loop (medians: its length in words "
-            f"{greedy['loop_period']:g}, words before it {greedy['loop_begins']:g})"
+            f"{greedy.loops} of {greedy.sequences} texts end in a loop (medians: its length in words "
+            f"{greedy.loop_period:g}, words before it {greedy.loop_begins:g})"
         )
     else:
-        how = f"none of its {greedy['sequences']} texts ends in a loop"
+        how = f"none of its {greedy.sequences} texts ends in a loop"
     variety = order(
-        "The share of different word pairs (distinct-2) in greedy text", greedy["distinct_2"],
-        "that in random draws", random["distinct_2"], 3,
+        "The share of different word pairs (distinct-2) in greedy text", greedy.distinct_2,
+        "that in random draws", random.distinct_2, 3,
     )  # fmt: skip
-    return f"{name}, greedy: {how}; random draws: {random['loops']} of {random['sequences']}. {variety}."
+    return f"{name}, greedy: {how}; random draws: {random.loops} of {random.sequences}. {variety}."
 
 
-def judged(name: str, figures: dict[str, Any], real: dict[str, Any]) -> str:
-    """Nats of generated text under the n-gram model, beside those of real text."""
-    text = order(
-        "nats a word under the n-gram model", figures["ngram_nats"], "for real test text", real["ngram_nats"], 3
-    )
-    if figures["ngram_nats"] >= real["ngram_nats"]:
+def judged(name: str, written: float, real: float) -> str:
+    """Nats a word of generated text under the n-gram model, beside those of real text."""
+    text = order("nats a word under the n-gram model", written, "for real test text", real, 3)
+    if written >= real:
         return f"{name}: {text}: less like the training text's phrases than real text is."
     return f"{name}: {text}: made of commoner phrases than real text, which repetition brings too: no proof of quality."

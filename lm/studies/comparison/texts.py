@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained, corpus
@@ -21,7 +22,7 @@ class Text:
     """A corpus as ids, with its vocabulary; `key` is equal for equal ones."""
 
     vocab: Vocab
-    ids: dict[str, np.ndarray]
+    ids: dict[str, NDArray[np.integer]]
 
     @cached_property
     def key(self) -> str:
@@ -36,11 +37,11 @@ class Text:
         return TrigramModel(self.ids["train"], len(self.vocab))
 
     @cached_property
-    def counts(self) -> np.ndarray:
+    def counts(self) -> NDArray[np.int64]:
         """How often each word stands in the training text: [V]."""
         return np.bincount(self.ids["train"], minlength=len(self.vocab))
 
-    def frequent(self, count: int) -> np.ndarray:
+    def frequent(self, count: int) -> NDArray[np.int64]:
         """The ids of the most frequent words, `<eos>` and `<unk>` left out: at most `count` of those that occur."""
         order = np.argsort(-self.counts, kind="stable")
         words = [i for i in order.tolist() if i not in (self.vocab.eos, self.vocab.unk) and self.counts[i] > 0]

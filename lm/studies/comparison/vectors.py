@@ -2,17 +2,108 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from lm.evaluation.word_distances import distance
+from lm.evaluation.word_distances import Distance, distance
+from lm.studies.comparison.json_form import LEFT_OUT
 
 PAIRS = 5000
+Kind = Literal["euclidean", "cosine"]
+"""Of a distance."""
+KINDS: tuple[Kind, ...] = ("euclidean", "cosine")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, and the range that holds the middle 95%."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Spreads:
+    """The spread of many pairs' distances, after training and before any."""
+
+    trained: Spread
+    initial: Spread | None = field(metadata=LEFT_OUT)  # None where the run did not keep its beginning
+
+
+@dataclass(frozen=True)
+class FrequentPairs:
+    """How far apart random pairs of frequent words are, by each kind of distance."""
+
+    euclidean: Spreads
+    cosine: Spreads
+
+    def by(self, kind: Kind) -> Spreads:
+        return self.euclidean if kind == "euclidean" else self.cosine
+
+
+@dataclass(frozen=True)
+class PairDistance:
+    """One pair's distance of one kind, after training and before any."""
+
+    trained: float
+    initial: float | None = field(metadata=LEFT_OUT)
+    rank: float  # the share of random pairs of frequent words that lie closer together, trained
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is said of two words."""
+
+    words: tuple[str, str]
+    euclidean: PairDistance
+    cosine: PairDistance
+    counts: tuple[int, int]  # how often each stands in the training text
+
+    def by(self, kind: Kind) -> PairDistance:
+        return self.euclidean if kind == "euclidean" else self.cosine
+
+
+@dataclass(frozen=True)
+class Isotropy:
+    """See `isotropy`: after training and before any."""
+
+    trained: float
+    initial: float | None = field(metadata=LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far words moved since initialisation: the mean distance, and as a share of their initial mean length."""
+
+    mean: float
+    relative: float
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """All that is said of one run's embedding of `size` dimensions."""
+
+    size: int
+    isotropy: Isotropy
+    frequent_pairs: FrequentPairs
+    displacement: Displacement | None  # None where the run did not keep its beginning
+    pairs: list[Pair]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two embeddings order their words; see `agreement`."""
+
+    neighbours: float
+    rank_correlation: float
 
 
 def isotropy(embedding: Tensor) -> float:
@@ -26,7 +117,7 @@ def isotropy(embedding: Tensor) -> float:
     return float(moment.trace() ** 2 / (moment.shape[0] * (moment**2).sum()))
 
 
-def random_pairs(words: np.ndarray, pairs: int = PAIRS) -> np.ndarray:
+def random_pairs(words: NDArray[np.int64], pairs: int = PAIRS) -> NDArray[np.int64]:
     """Pairs of different words out of ids [K], always the same ones: [P, 2]."""
     generator = np.random.default_rng(0)
     first = generator.integers(0, len(words), pairs)
@@ -34,54 +125,65 @@ def random_pairs(words: np.ndarray, pairs: int = PAIRS) -> np.ndarray:
     return np.stack([words[first], words[second]], axis=1)
 
 
-def pair_distances(embedding: Tensor, pairs: np.ndarray) -> dict[str, np.ndarray]:
+def pair_distances(embedding: Tensor, pairs: NDArray[np.int64]) -> dict[Kind, NDArray[np.float64]]:
     """Euclidean and cosine distances of pairs [P, 2] of words in embedding [V, E]."""
     a, b = (embedding[torch.from_numpy(pairs[:, i].astype(np.int64))].double() for i in (0, 1))
     cosine = 1 - F.cosine_similarity(a, b)
     return {"euclidean": torch.linalg.vector_norm(a - b, dim=1).numpy(), "cosine": cosine.numpy()}
 
 
-def spread(values: np.ndarray) -> dict[str, float]:
-    """Mean, and the range that holds the middle 95%."""
+def spread(values: NDArray[np.float64]) -> Spread:
     low, high = np.quantile(values, [0.025, 0.975])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+    return Spread(float(values.mean()), float(low), float(high))
 
 
-def displacement(embedding: Tensor, initial: Tensor, words: np.ndarray) -> dict[str, float]:
-    """How far words [K] moved since initialisation: the mean distance, and as a share of their initial lengths."""
+def displacement(embedding: Tensor, initial: Tensor, words: NDArray[np.int64]) -> Displacement:
+    """Of words, ids [K]."""
     at = torch.from_numpy(words.astype(np.int64))
     moved = torch.linalg.vector_norm((embedding[at] - initial[at]).double(), dim=1).mean()
-    return {
-        "mean": float(moved),
-        "relative": float(moved / torch.linalg.vector_norm(initial[at].double(), dim=1).mean()),
-    }
+    return Displacement(float(moved), float(moved / torch.linalg.vector_norm(initial[at].double(), dim=1).mean()))
 
 
 def measure(
-    embedding: Tensor, initial: Tensor | None, pairs: dict[tuple[str, str], tuple[int, int]], frequent: np.ndarray
-) -> dict[str, Any]:
-    """All that is said of one run's embedding [V, E]. `pairs`: words and their ids; `frequent`: ids [K]."""
-    spans = {"trained": embedding, **({"initial": initial} if initial is not None else {})}
+    embedding: Tensor,
+    initial: Tensor | None,
+    pairs: dict[tuple[str, str], tuple[int, int]],
+    frequent: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> Embeddings:
+    """All that is said of one run's embedding [V, E]. `pairs`: words and their ids; `frequent`: ids [K]; `counts` [V]:
+    how often each word stands in the training text."""
     drawn = random_pairs(frequent)
-    found = {when: pair_distances(vectors, drawn) for when, vectors in spans.items()}
-    listed = []
-    for words, (i, j) in pairs.items():
-        row: dict[str, Any] = {"words": list(words)}
-        for kind in ("euclidean", "cosine"):
-            values = {when: getattr(distance(v[i], v[j]), kind) for when, v in spans.items()}
-            # The share of frequent pairs that lie closer together.
-            row[kind] = {**values, "rank": float((found["trained"][kind] < values["trained"]).mean())}
-        listed.append(row)
-    return {
-        "size": embedding.shape[1],
-        "isotropy": {when: isotropy(vectors) for when, vectors in spans.items()},
-        "frequent_pairs": {k: {when: spread(found[when][k]) for when in spans} for k in ("euclidean", "cosine")},
-        "displacement": displacement(embedding, initial, frequent) if initial is not None else None,
-        "pairs": listed,
-    }
+    trained = pair_distances(embedding, drawn)
+    before = pair_distances(initial, drawn) if initial is not None else None
+
+    def spreads(kind: Kind) -> Spreads:
+        return Spreads(spread(trained[kind]), spread(before[kind]) if before is not None else None)
+
+    def pair_distance(kind: Kind, i: int, j: int) -> PairDistance:
+        now = _of_kind(distance(embedding[i], embedding[j]), kind)
+        start = _of_kind(distance(initial[i], initial[j]), kind) if initial is not None else None
+        return PairDistance(now, start, rank=float((trained[kind] < now).mean()))
+
+    return Embeddings(
+        size=embedding.shape[1],
+        isotropy=Isotropy(isotropy(embedding), isotropy(initial) if initial is not None else None),
+        frequent_pairs=FrequentPairs(spreads("euclidean"), spreads("cosine")),
+        displacement=displacement(embedding, initial, frequent) if initial is not None else None,
+        pairs=[
+            Pair(
+                words, pair_distance("euclidean", i, j), pair_distance("cosine", i, j), (int(counts[i]), int(counts[j]))
+            )
+            for words, (i, j) in pairs.items()
+        ],
+    )
 
 
-def agreement(a: Tensor, b: Tensor, frequent: np.ndarray, neighbours: int = 10) -> dict[str, float]:
+def _of_kind(both: Distance, kind: Kind) -> float:
+    return both.euclidean if kind == "euclidean" else both.cosine
+
+
+def agreement(a: Tensor, b: Tensor, frequent: NDArray[np.int64], neighbours: int = 10) -> Agreement:
     """How alike two embeddings [V, E] of one vocabulary order their words, among `frequent` ids [K].
 
     `neighbours`: the mean share of each word's nearest ones, by cosine, that both have. `rank_correlation`: Spearman's,
@@ -92,7 +194,7 @@ def agreement(a: Tensor, b: Tensor, frequent: np.ndarray, neighbours: int = 10) 
     shared = [len(set(x) & set(y)) / neighbours for x, y in zip(*near, strict=True)]
     drawn = random_pairs(frequent)
     distances = [pair_distances(vectors, drawn)["cosine"] for vectors in (a, b)]
-    return {"neighbours": float(np.mean(shared)), "rank_correlation": float(stats.spearmanr(*distances).statistic)}
+    return Agreement(float(np.mean(shared)), float(stats.spearmanr(*distances).statistic))
 
 
 def _nearest(vectors: Tensor, count: int) -> list[list[int]]:

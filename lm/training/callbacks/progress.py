@@ -77,7 +77,8 @@ class Progress(pl.Callback):
         }
 
     def _ahead(self, trainer: Any, module: Any) -> int:
-        return max(0, int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows))
+        ahead: int = int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows)
+        return max(0, ahead)
 
     def _seconds_left(self, trainer: Any, module: Any) -> float:
         rate = module.windows_per_second

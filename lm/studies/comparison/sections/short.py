@@ -2,69 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from lm.studies.comparison.figures import Figures
+from lm.studies.comparison.quality import SAMPLERS
 from lm.studies.comparison.sections.shared import texts
 from lm.studies.comparison.sentences import apart, number, side
+from lm.studies.comparison.vectors import KINDS
 from lm.studies.page import Block, Heading, Statements
 
 
-def short(report: dict[str, Any]) -> list[Block | None]:
+def short(report: Figures) -> list[Block | None]:
     said = [line for part in (_best, _own_words, _circles, _chance, _settings) for line in part(report)]
     return [Heading("In short"), Statements(said)] if said else []
 
 
-def _best(report: dict[str, Any]) -> list[str]:
-    groups = [group for group in report["groups"] if group["test"]]
+def _best(report: Figures) -> list[str]:
+    groups = {group.name: group.test.mean for group in report.groups if group.test}
     if len(groups) < 2 or len(texts(report)) > 1:
         return []
-    best = min(groups, key=lambda group: float(group["test"]["mean"]))["name"]
-    rows = [row for row in report["differences"] if best in row["groups"]]
-    shown = [row for row in rows if row["shown"] and (row["nats"] > 0) == (row["groups"][0] == best)]
-    runs_only = sum(row["over_seeds"]["low"] is None for row in shown)
-    value = next(group["test"]["mean"] for group in groups if group["name"] == best)
+    best = min(groups, key=groups.__getitem__)
+    rows = [row for row in report.differences if best in row.groups]
+    shown = [row for row in rows if row.shown and (row.nats > 0) == (row.groups[0] == best)]
+    runs_only = sum(row.over_seeds.low is None for row in shown)
     beyond = f"better, beyond chance, than {len(shown)} of the {len(groups) - 1} others"
     if len(rows) < len(groups) - 1:
         beyond += f", of which {len(rows)} were compared"
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
-    return [f"Lowest test perplexity, reading true words: {best} ({number(value)}), {beyond}{limit}."]
+    return [f"Lowest test perplexity, reading true words: {best} ({number(groups[best])}), {beyond}{limit}."]
 
 
-def _own_words(report: dict[str, Any]) -> list[str]:
-    groups = [group for group in report["groups"] if group["test"] and group["test_free_running"]]
+def _own_words(report: Figures) -> list[str]:
+    groups = [
+        (group.name, group.test, own) for group in report.groups if group.test and (own := group.test_free_running)
+    ]
     if len(groups) < 2 or len(texts(report)) > 1:
         return []
-    by_truth, by_own = (
-        min(groups, key=lambda group: float(group[key]["mean"])) for key in ("test", "test_free_running")
-    )
-    value = f"{by_own['name']} ({number(by_own['test_free_running']['mean'])})"
-    if by_truth is by_own:
+    truly_best, _, behind = min(groups, key=lambda group: group[1].mean)
+    best, _, ahead = min(groups, key=lambda group: group[2].mean)
+    value = f"{best} ({number(ahead.mean)})"
+    if truly_best == best:
         return [f"Fed its own words, the same setting has the lowest perplexity: {value}."]
-    other = f"{by_truth['name']}, best on true words, has {number(by_truth['test_free_running']['mean'])}"
-    limit = apart(by_own["test_free_running"], by_truth["test_free_running"])
+    other = f"{truly_best}, best on true words, has {number(behind.mean)}"
+    limit = apart(ahead, behind)
     return [f"Fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
 
 
-def _circles(report: dict[str, Any]) -> list[str]:
-    found = [run["quality"] for run in report["runs"] if run["quality"]]
+def _circles(report: Figures) -> list[str]:
+    found = [run.quality for run in report.runs if run.quality]
     if not found:
         return []
-    ends = {
-        sampler: (sum(q[sampler]["loops"] for q in found), sum(q[sampler]["sequences"] for q in found))
-        for sampler in ("greedy", "random")
-    }
-    greedy, random = (f"{loops} of {count}" for loops, count in ends.values())
+    greedy, random = (
+        f"{sum(text.by(sampler).loops for text in found)} of {sum(text.by(sampler).sequences for text in found)}"
+        for sampler in SAMPLERS
+    )
     return [f"Greedy text ends in a loop in {greedy} texts, random draws in {random}."]
 
 
-def _chance(report: dict[str, Any]) -> list[str]:
+def _chance(report: Figures) -> list[str]:
     """How many of the distances asked for training put where chance does not."""
     found = [
-        side(pair[kind]["trained"], run["embeddings"]["frequent_pairs"][kind]["initial"])
-        for run in report["runs"]
-        if run["embeddings"] and run["embeddings"]["displacement"]
-        for pair in run["embeddings"]["pairs"]
-        for kind in ("euclidean", "cosine")
+        side(pair.by(kind).trained, before)
+        for run in report.runs
+        if run.embeddings
+        for pair in run.embeddings.pairs
+        for kind in KINDS
+        if (before := run.embeddings.frequent_pairs.by(kind).initial)
     ]
     if not found:
         return []
@@ -75,12 +76,12 @@ def _chance(report: dict[str, Any]) -> list[str]:
     ]
 
 
-def _settings(report: dict[str, Any]) -> list[str]:
-    rows = report["distances"]
+def _settings(report: Figures) -> list[str]:
+    rows = report.distances
     if not rows:
         return []
-    judged = [row["over_seeds"] for row in rows if row["over_seeds"]["low"] is not None]
+    judged = [row.over_seeds for row in rows if row.over_seeds.low is not None]
     if not judged:
         return ["Whether distances depend on the setting cannot be told: that takes several seeds of each."]
-    shown = sum(not part["low"] <= 0 <= part["high"] for part in judged)
+    shown = sum(part.excludes(0) for part in judged)
     return [f"Differences of distances between settings that seeds do not explain: {shown} of {len(judged)}."]

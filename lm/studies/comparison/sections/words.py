@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import mean, variance
-from typing import Any
 
 from lm.studies.comparison import drawing, sentences
+from lm.studies.comparison.differences import DistanceDifference
+from lm.studies.comparison.figures import Figures
+from lm.studies.comparison.run_figures import RunFigures
 from lm.studies.comparison.sentences import number
+from lm.studies.comparison.vectors import KINDS, Embeddings, Spread
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 PAIRS_DRAWN = 3
-KINDS = ("euclidean", "cosine")
 TOLD = 6
 
 
-def distances(report: dict[str, Any]) -> list[Block | None]:
-    runs = [run for run in report["runs"] if run["embeddings"]]
+def distances(report: Figures) -> list[Block | None]:
+    runs = _measured(report)
     if not runs:
         return []
     rows = []
-    for run in runs:
-        for pair in run["embeddings"]["pairs"]:
-            counts = " / ".join(f"{count:,}" for count in pair["counts"])
+    for run, own in runs:
+        for pair in own.pairs:
+            counts = " / ".join(f"{count:,}" for count in pair.counts)
             for kind in KINDS:
-                found, frequent = pair[kind], run["embeddings"]["frequent_pairs"][kind]
-                ranges = [_range(frequent.get(when)) for when in ("initial", "trained")]
-                rank = f"{100 * found['rank']:.0f}%"
-                values = [number(found.get(when)) for when in ("initial", "trained")]
-                named = [run["label"], " - ".join(pair["words"]), counts, kind]
-                rows.append([*named, values[0], ranges[0], values[1], ranges[1], rank])
-    pairs = max(len(run["embeddings"]["pairs"]) for run in runs)
+                found, frequent = pair.by(kind), own.frequent_pairs.by(kind)
+                before = [number(found.initial), _range(frequent.initial)]
+                trained = [number(found.trained), _range(frequent.trained)]
+                named = [run.label, " - ".join(pair.words), counts, kind]
+                rows.append([*named, *before, *trained, f"{100 * found.rank:.0f}%"])
+    pairs = max(len(own.pairs) for _, own in runs)
     header = [
         "",
         "words",
@@ -48,7 +50,7 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
             "A distance says little alone: vectors that were never trained have distances too. Each stands beside its "
             "own value at initialisation, beside those of other pairs, and beside those of other seeds."
         ),
-        Statements([*_said(runs), *_compared(report["distances"])]),
+        Statements([*_said(runs), *_compared(report.distances)]),
         *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
         Table(
             header,
@@ -59,36 +61,41 @@ def distances(report: dict[str, Any]) -> list[Block | None]:
     ]
 
 
-def _compared(rows: list[dict[str, Any]]) -> list[str]:
+def _measured(report: Figures) -> list[tuple[RunFigures, Embeddings]]:
+    """The runs whose embeddings were measured."""
+    return [(run, run.embeddings) for run in report.runs if run.embeddings]
+
+
+def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
     """How distances differ between settings: every comparison in words, or of many those that show something."""
     if len(rows) <= TOLD:
         return [sentences.distances(row) for row in rows]
-    judged = [row for row in rows if row["over_seeds"]["low"] is not None]
-    shown = [row for row in judged if not row["over_seeds"]["low"] <= 0 <= row["over_seeds"]["high"]]
+    judged = [row for row in rows if row.over_seeds.low is not None]
+    shown = [row for row in judged if row.over_seeds.excludes(0)]
     said = [sentences.tally("Distances", len(shown), len(judged), len(rows) - len(judged))]
     return said + [sentences.distances(row) for row in shown[:TOLD]]
 
 
-def _said(runs: list[dict[str, Any]]) -> list[str]:
+def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
     """A sentence on where each pair's distances lie, and one on how far training moved them."""
     said = []
-    for pair in dict.fromkeys(tuple(pair["words"]) for run in runs for pair in run["embeddings"]["pairs"]):
+    for pair in dict.fromkeys(pair.words for _, own in runs for pair in own.pairs):
         for kind in KINDS:
             found = [
-                (run, own[kind], run["embeddings"]["frequent_pairs"][kind]["initial"])
-                for run in runs
-                for own in run["embeddings"]["pairs"]
-                if tuple(own["words"]) == pair and "initial" in own[kind]
+                (run, distance.trained, distance.initial, span)
+                for run, own in runs
+                for distance in (other.by(kind) for other in own.pairs if other.words == pair)
+                if distance.initial is not None and (span := own.frequent_pairs.by(kind).initial)
             ]
             if not found:
                 continue
             words = " - ".join(pair)
-            places = [(run["label"], own["trained"], span) for run, own, span in found]
+            places = [(run.label, trained, span) for run, trained, _, span in found]
             said.append(sentences.places(words, kind, places))
-            moved = [abs(own["trained"] - own["initial"]) for _, own, _ in found]
+            moved = [abs(trained - initial) for _, trained, initial, _ in found]
             starts: dict[str, list[float]] = {}
-            for run, own, _ in found:
-                starts.setdefault(run["group"], []).append(own["initial"])
+            for run, _, initial, _ in found:
+                starts.setdefault(run.group, []).append(initial)
             said.append(sentences.change(words, kind, mean(moved), _spread(list(starts.values()))))
     return said
 
@@ -100,30 +107,28 @@ def _spread(groups: list[list[float]]) -> float | None:
     return math.sqrt(sum(variance(values) * (len(values) - 1) for values in several) / freedom) if freedom else None
 
 
-def embeddings(report: dict[str, Any]) -> list[Block | None]:
-    runs = [run for run in report["runs"] if run["embeddings"]]
+def embeddings(report: Figures) -> list[Block | None]:
+    runs = _measured(report)
     if not runs:
         return []
     rows = []
-    for run in runs:
-        found = run["embeddings"]
-        moved = found["displacement"]
-        share = f"{100 * moved['relative']:.1f}%" if moved else "-"
-        isotropy = [number(found["isotropy"].get(when), 3) for when in ("initial", "trained")]
-        rows.append([run["label"], number(moved["mean"] if moved else None, 3), share, *isotropy])
-    labels = {run["name"]: run["label"] for run in report["runs"]}
+    for run, found in runs:
+        moved = found.displacement
+        share = f"{100 * moved.relative:.1f}%" if moved else "-"
+        isotropy = [number(value, 3) for value in (found.isotropy.initial, found.isotropy.trained)]
+        rows.append([run.label, number(moved.mean if moved else None, 3), share, *isotropy])
+    labels = {run.name: run.label for run in report.runs}
     alike = [
         [
-            " and ".join(labels[name] for name in row["runs"]),
-            "seeds of one setting" if row["same_group"] else "settings",
-            *(
-                number((row[when] or {}).get(key), 3)
-                for key in ("neighbours", "rank_correlation")
-                for when in ("initial", "trained")
-            ),
-            number(row["neighbours_by_chance"], 2),
+            " and ".join(labels[name] for name in row.runs),
+            "seeds of one setting" if row.same_group else "settings",
+            number(row.initial.neighbours if row.initial else None, 3),
+            number(row.trained.neighbours, 3),
+            number(row.initial.rank_correlation if row.initial else None, 3),
+            number(row.trained.rank_correlation, 3),
+            number(row.neighbours_by_chance, 2),
         ]
-        for row in report["agreement"]
+        for row in report.agreement
     ]
     blocks: list[Block | None] = [
         Heading("What did training do to the embeddings, and do the runs agree?"),
@@ -151,12 +156,12 @@ def embeddings(report: dict[str, Any]) -> list[Block | None]:
                     "neighbours by chance",
                 ],
                 alike,
-                f"Neighbours: share of each frequent word's {report['agreement'][0]['neighbours']} nearest words "
+                f"Neighbours: share of each frequent word's {report.agreement[0].neighbours} nearest words "
                 "that both have. Rank correlation: Spearman's, of the cosine distances of random frequent pairs.",
             ),
         ]
     return blocks
 
 
-def _range(span: dict[str, float] | None) -> str:
-    return "-" if span is None else f"{number(span['low'], 3)} to {number(span['high'], 3)}"
+def _range(span: Spread | None) -> str:
+    return "-" if span is None else f"{number(span.low, 3)} to {number(span.high, 3)}"

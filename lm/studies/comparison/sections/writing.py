@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lm.studies.comparison import drawing, sentences
+from lm.studies.comparison.checkpoint_measures import Continuation
+from lm.studies.comparison.figures import Figures
+from lm.studies.comparison.quality import SAMPLERS, Quality
 from lm.studies.comparison.sections.shared import firsts, texts
 from lm.studies.comparison.sentences import number
 from lm.studies.page import Block, Heading, Statements, Table, Text
@@ -13,9 +14,8 @@ TOLD = 3
 """Settings up to which the n-gram model's verdicts are put in words; of more, the table says them."""
 
 
-def writing(report: dict[str, Any]) -> list[Block | None]:
-    runs = [run for run in report["runs"] if run["quality"]]
-    first = firsts(runs)
+def writing(report: Figures) -> list[Block | None]:
+    first = [(run, run.quality) for run in firsts([run for run in report.runs if run.quality]) if run.quality]
     header = [
         "",
         "sampler",
@@ -29,32 +29,36 @@ def writing(report: dict[str, Any]) -> list[Block | None]:
         "before it",
     ]
     rows = [
-        [run["label"], sampler, *_quality(run["quality"][sampler])] for run in runs for sampler in ("greedy", "random")
+        [run.label, sampler, *_quality(run.quality.by(sampler))]
+        for run in report.runs
+        if run.quality
+        for sampler in SAMPLERS
     ]
     rows += [
         [
-            "real test text" if len(texts(report)) == 1 else f"real test text of {', '.join(real['runs'])}",
+            "real test text" if len(texts(report)) == 1 else f"real test text of {', '.join(real.runs)}",
             "-",
-            *_quality(real),
+            *_quality(real.quality),
         ]
-        for real in report["real_text"]
-        if "distinct_1" in real
+        for real in report.real_text
+        if real.quality
     ]
-    said = [sentences.loops(run["label"], run["quality"]["greedy"], run["quality"]["random"]) for run in first]
-    for run in first if len(first) <= TOLD else ():
-        real: dict[str, Any] = next((real for real in report["real_text"] if run["name"] in real["runs"]), {})
-        for sampler in ("greedy", "random"):
-            if run["quality"][sampler]["ngram_nats"] is not None and real.get("ngram_nats") is not None:
-                said.append(sentences.judged(f"{run['label']}, {sampler}", run["quality"][sampler], real))
+    said = [sentences.loops(run.label, written.greedy, written.random) for run, written in first]
+    for run, written in first if len(first) <= TOLD else ():
+        real_nats = next((r.quality.ngram_nats for r in report.real_text if run.name in r.runs and r.quality), None)
+        for sampler in SAMPLERS:
+            nats = written.by(sampler).ngram_nats
+            if nats is not None and real_nats is not None:
+                said.append(sentences.judged(f"{run.label}, {sampler}", nats, real_nats))
     samples: list[Block | None] = []
-    for at, prompt in enumerate(report["prompts"]):
-        shown = [(run["label"], run["samples"][at]) for run in first if run["samples"]]
+    for at, prompt in enumerate(report.prompts):
+        shown = [(run.label, run.samples[at]) for run, _ in first if run.samples]
         lines = [
-            [name, *(row[key] if row[key] is not None else _lacking(row) for key in ("greedy", "random"))]
+            [name, *(_lacking(row) if text is None else text for text in (row.greedy, row.random))]
             for name, row in shown
         ]
         samples.append(Table(["", "greedy", "random"], lines, f"From “{prompt}” on", verbatim=True))
-    words, count = report["settings"]["sample_words"], report["settings"]["sequences"]
+    words, count = report.settings.sample_words, report.settings.sequences
     return [
         Heading("What do they write, greedily and at random?"),
         Text(
@@ -76,18 +80,18 @@ def writing(report: dict[str, Any]) -> list[Block | None]:
     ]
 
 
-def _quality(figures: dict[str, Any]) -> list[str]:
-    shares = [number(figures[f"distinct_{order}"], 3) for order in (1, 2, 3)]
-    looped = f"{figures['loops']} of {figures['sequences']}"
-    unk = f"{100 * figures['unk']:.1f}%"
+def _quality(figures: Quality) -> list[str]:
+    shares = [number(share, 3) for share in figures.distinct]
+    looped = f"{figures.loops} of {figures.sequences}"
+    unk = f"{100 * figures.unk:.1f}%"
     return [
         *shares,
         unk,
-        number(figures["ngram_nats"], 3),
+        number(figures.ngram_nats, 3),
         looped,
-        *("-" if figures[key] is None else f"{figures[key]:g}" for key in ("loop_period", "loop_begins")),
+        *("-" if words is None else f"{words:g}" for words in (figures.loop_period, figures.loop_begins)),
     ]
 
 
-def _lacking(row: dict[str, Any]) -> str:
-    return f"(its vocabulary lacks {', '.join(row['lacking'])})"
+def _lacking(row: Continuation) -> str:
+    return f"(its vocabulary lacks {', '.join(row.lacking)})"

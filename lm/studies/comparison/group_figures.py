@@ -1,0 +1,109 @@
+"""All that a report says of one group: its runs as means with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lm.studies.comparison.curves import Axis, Reached
+from lm.studies.comparison.groups import Group
+from lm.studies.comparison.run_figures import Forcing, RunFigures
+from lm.studies.comparison.statistics import over_seeds
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Perplexity of the mean of the runs' nats a token, and its interval over seeds (None for one seed)."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+    tokens: list[int]  # that were scored; several numbers where the runs differ in it
+
+
+@dataclass(frozen=True)
+class GroupReached:
+    """When a group's runs reached a perplexity: `reached` of `of` runs did, and means over those, where known."""
+
+    perplexity: float
+    reached: int
+    of: int
+    tokens: float | None
+    updates: float | None
+    seconds: float | None
+
+    def over(self, axis: Axis) -> float | None:
+        return {"tokens": self.tokens, "updates": self.updates, "seconds": self.seconds}[axis]
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """A group: perplexities (None where none was measured), speed and cost of its training."""
+
+    name: str
+    runs: list[str]
+    forcing: Forcing
+    valid: Perplexity | None
+    valid_free_running: Perplexity | None
+    test: Perplexity | None
+    test_free_running: Perplexity | None
+    tokens_per_second: float | None
+    convergence: list[GroupReached]
+    tokens: int | None  # of training; None where the runs differ in it, as for updates
+    updates: int | None
+
+
+def group_figures(group: Group, rows: Sequence[RunFigures], confidence: float) -> GroupFigures:
+    """The figures of a group, whose runs are among `rows`."""
+    own = [row for row in rows if row.name in {run.name for run in group.runs}]
+    valid, test = [row.valid for row in own], [row.test for row in own]
+    speeds = [row.tokens_per_second for row in own if row.tokens_per_second]
+    return GroupFigures(
+        name=group.name,
+        runs=[row.name for row in own],
+        forcing=own[0].forcing,
+        valid=_perplexity(valid, confidence),
+        valid_free_running=_perplexity(_free_running(valid), confidence),
+        test=_perplexity(test, confidence),
+        test_free_running=_perplexity(_free_running(test), confidence),
+        tokens_per_second=sum(speeds) / len(speeds) if speeds else None,
+        convergence=[_reached(level) for level in zip(*(row.convergence for row in own), strict=True)],
+        tokens=_shared(row.training.get("tokens") for row in own),
+        updates=_shared(row.training.get("updates") for row in own),
+    )
+
+
+def _free_running(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [score.get("free_running") or {} for score in scores]
+
+
+def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity | None:
+    """Of scores as result.json holds them; None where none was measured."""
+    known = [score for score in scores if score.get("nats") and score.get("tokens")]
+    if not known:
+        return None
+    nats = over_seeds([score["nats"] / score["tokens"] for score in known], confidence)
+    low, high = (None if value is None else math.exp(value) for value in (nats.low, nats.high))
+    tokens = sorted({int(score["tokens"]) for score in known})
+    return Perplexity(math.exp(nats.mean), low, high, nats.over, tokens)
+
+
+def _reached(rows: Sequence[Reached]) -> GroupReached:
+    """Of one perplexity, a row for each run."""
+    reached = [row for row in rows if row.tokens is not None]
+
+    def mean(axis: Axis) -> float | None:
+        known = [value for row in reached if (value := row.over(axis)) is not None]
+        return sum(known) / len(known) if known and len(known) == len(reached) else None
+
+    return GroupReached(
+        rows[0].perplexity, len(reached), len(rows), mean("tokens"), mean("updates"), mean("seconds")
+    )  # fmt: skip
+
+
+def _shared(counts: Iterable[int | None]) -> int | None:
+    different = set(counts)
+    return different.pop() if len(different) == 1 else None

@@ -1,0 +1,133 @@
+"""All that a report says of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm.runs.run_folder import EVENTS
+from lm.studies.comparison import curves
+from lm.studies.comparison.checkpoint_measures import Continuation
+from lm.studies.comparison.curves import LearningCurve, Reached
+from lm.studies.comparison.groups import Group
+from lm.studies.comparison.measuring import Known, Refusal, Refused
+from lm.studies.comparison.quality import SampleQuality
+from lm.studies.comparison.reading import Run
+from lm.studies.comparison.vectors import Embeddings
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where a run's figures are from; None for what is missing or cannot be used."""
+
+    result: Path
+    events: list[Path]
+    checkpoint: Path | None
+    nats: Path | None
+
+
+@dataclass(frozen=True)
+class Forcing:
+    """How a run was trained: what it read, and when its weights changed (see lm/training/forcing)."""
+
+    feedback: str | None
+    update: str | None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How training went; None without events."""
+
+    training: LearningCurve | None
+    validation: LearningCurve | None
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """A run: what its folder says, and what was measured anew (None where it cannot be had)."""
+
+    name: str
+    label: str  # how the page calls it
+    group: str
+    seed: int
+    folder: Path
+    files: Files
+    overrides: list[str]
+    forcing: Forcing
+    valid: dict[str, Any]  # a score, as result.json holds it (lm/runs/result.py); `test` and `training` too
+    test: dict[str, Any]
+    best_epoch: int | None
+    training: dict[str, Any]
+    tokens_per_second: float | None
+    vocabulary: int | None  # words
+    text: str | None  # equal for runs on the same text
+    curves: Curves
+    convergence: list[Reached]
+    nats_per_token: float | None
+    samples: list[Continuation] | None  # one for each prompt
+    quality: SampleQuality | None
+    embeddings: Embeddings | None
+
+    @property
+    def valid_perplexity(self) -> float | None:
+        return _figure(self.valid, "perplexity")
+
+    @property
+    def test_perplexity(self) -> float | None:
+        return _figure(self.test, "perplexity")
+
+    @property
+    def training_seconds(self) -> float | None:
+        return _figure(self.training, "seconds")
+
+
+def _figure(part: dict[str, Any], name: str) -> float | None:
+    found: float | None = part.get(name)
+    return found
+
+
+def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Refused]) -> RunFigures:
+    """A run of `group`, after it was measured; `wanted` are the perplexities to be reached."""
+    run, result = one.run, one.run.result
+    valid = curves.validation(run)
+    refusal = Refusal(refused, run.name)
+    if not run.curves:
+        refusal.note("curves and convergence", "there are no TensorBoard events in its folder")
+    elif valid is None:
+        refusal.note("convergence", "its events hold no validation")
+    elif valid.seconds is None:
+        refusal.note("curves over seconds", "the run did not log its training seconds")
+    forcing = run.config["forcing"]
+    events = sorted(run.folder.glob(EVENTS))
+    return RunFigures(
+        name=run.name,
+        label=_label(run, group),
+        group=group.name,
+        seed=run.seed,
+        folder=run.folder,
+        files=Files(run.folder / "result.json", events, one.checkpoint, one.nats_file),
+        overrides=result.get("overrides") or [],
+        forcing=Forcing(forcing.get("feedback"), forcing.get("update")),
+        valid=result["valid"],
+        test=result["test"],
+        best_epoch=result["best"].get("epoch"),
+        training=result.get("training") or {},
+        tokens_per_second=result.get("tokens_per_second"),
+        vocabulary=len(one.vocab) if one.vocab else None,
+        text=one.text.key if one.text else None,
+        curves=Curves(curves.training(run), valid),
+        convergence=curves.convergence(valid, wanted),
+        nats_per_token=float(one.nats.mean()) if one.nats is not None else None,
+        samples=one.samples,
+        quality=one.quality,
+        embeddings=one.embeddings,
+    )
+
+
+def _label(run: Run, group: Group) -> str:
+    """How the page calls a run: by its setting, and its seed where there are several; by its folder if that is the
+    setting's name too."""
+    if group.name == run.name or group.name.startswith(f"{group.runs[0].name} and "):
+        return run.name
+    return group.name if len(group.runs) == 1 else f"{group.name}, seed {run.seed}"
