@@ -9,7 +9,6 @@ from lm.studies.page import Block, Heading, Picture, Statements, Table, Text
 from lm.studies.truncation import plots
 from lm.studies.truncation.figures import Figures
 from lm.studies.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
-from lm.studies.truncation.graph import NO_DOT
 
 TITLE = "What does detaching the state buy?"
 
@@ -62,7 +61,7 @@ def text(found: Figures) -> str:
 
 
 def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
-    """The whole report. `graphs` holds the drawings by name, none where they could not be drawn."""
+    """The whole report. `graphs` holds the drawings by name."""
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "
@@ -121,8 +120,6 @@ def _attempts(found: Figures) -> Table:
 
 
 def _graphs(graphs: dict[str, bytes]) -> list[Block]:
-    if not graphs:
-        return [Text(NO_DOT + ".")]
     shown: list[Block] = [
         Text(
             "What torch recorded for three windows of two tokens, from each loss in the direction that gradients flow. "
