@@ -8,6 +8,7 @@ from typing import Any
 
 from lm.cli.command import command
 from lm.config.unknown_key import did_you_mean
+from lm.system.terminal import aligned
 
 COMMANDS = {
     "train": "train a language model, test it, sample from it",
@@ -33,9 +34,8 @@ def run(name: str) -> None:
 def main() -> None:
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h"):
-        width = max(map(len, COMMANDS))
         print("python -m lm COMMAND [settings]; each has its own --help\n")
-        print("\n".join(f"  {one:<{width}}  {about}" for one, about in COMMANDS.items()))
+        print("\n".join(f"  {line}" for line in aligned(list(COMMANDS.items()), "ll")))
     elif name in COMMANDS:
         sys.argv[1:] = rest
         run(name)

@@ -39,7 +39,19 @@ NOTEBOOK += [
 NOTEBOOK += [f"studies/benchmark/{part}.py" for part in ("plain", "sizes", "step", "processes", "text")]
 NOTEBOOK += [
     f"studies/truncation/{part}.py"
-    for part in ("error", "memory", "reach", "equality", "graph", "figures", "findings", "plots")
+    for part in (
+        "error",
+        "memory",
+        "reach",
+        "equality",
+        "graph",
+        "layers",
+        "arrangement",
+        "drawing",
+        "figures",
+        "findings",
+        "plots",
+    )
 ]
 WITH_LIGHTNING = {"data/datamodule.py"}
 

@@ -63,6 +63,7 @@ def test_students_interval_is_the_one_of_the_tables() -> None:
     found = over_seeds([1.0, 2.0, 3.0])  # t(0.975, 2) = 4.3027, standard error 1 / sqrt(3)
     assert found[:3] == pytest.approx((2, 2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-3)
     assert over_seeds([1.0]) == (1.0, None, None, 1)
+    assert over_seeds([1.0, 1.0]) == (1.0, 1.0, 1.0, 2)
 
 
 def test_tukeys_intervals_are_those_of_scipy() -> None:
@@ -72,6 +73,40 @@ def test_tukeys_intervals_are_those_of_scipy() -> None:
         assert (part.low, part.high) == pytest.approx((known.low[j, i], known.high[j, i]))
     assert found[0, 1].excludes(0)
     assert not found[0, 2].excludes(0)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [[1.0, 1.1, 0.9], [2.0, 2.4, 1.9], [1.0, 1.2, 1.3]],
+        [[1.0, 1.1, 0.9], [2.0, 2.1, 1.9, 2.2], [1.0, 1.2]],
+        [[1.0, 1.1, 0.9], [5.0], [2.0, 2.1, 1.9, 2.2], [1.0, 1.2]],
+        [[3.0], [1.0, 1.1], [1.5, 1.9, 1.6]],
+    ],
+    ids=["equal sizes", "unequal sizes", "one of a single value", "two beside a single value"],
+)
+def test_the_intervals_over_seeds_are_those_of_the_formulas(groups: list[list[float]]) -> None:
+    several = [values for values in groups if len(values) > 1]
+    freedom = sum(map(len, several)) - len(several)
+    pooled = sum(float(np.var(values)) * len(values) for values in several) / freedom
+    reach = stats.studentized_range.ppf(0.9, len(several), freedom) * math.sqrt(pooled / 2)
+    for (i, j), part in between_seeds(groups, 0.9).items():
+        a, b = groups[i], groups[j]
+        half, difference = reach * math.sqrt(1 / len(a) + 1 / len(b)), np.mean(b) - np.mean(a)
+        single = min(len(a), len(b)) == 1
+        ends = (None, None) if single else pytest.approx((difference - half, difference + half), abs=1e-9, rel=0)
+        assert part.mean == pytest.approx(difference, abs=1e-9)
+        assert (part.low, part.high) == ends
+    for values in several:
+        half = stats.t.ppf(0.95, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+        known = np.mean(values), np.mean(values) - half, np.mean(values) + half
+        assert over_seeds(values, 0.9)[:3] == pytest.approx(known, abs=1e-9, rel=0)
+
+
+def test_a_seed_without_a_finite_figure_leaves_the_others_their_interval() -> None:
+    found = between_seeds([[1.0, 1.1], [2.0, math.inf], [1.5, 1.4]])
+    assert found[0, 1].low is None
+    assert found[0, 2].excludes(0)
 
 
 def test_equal_seeds_and_single_ones_show_no_difference() -> None:

@@ -23,6 +23,8 @@ from lm.evaluation import Score, Static, evaluate
 from lm.runs.checkpoint import find
 from lm.runs.trained import load
 from lm.system.errors import UserError
+from lm.system.terminal import aligned
+from lm.training.callbacks.tensorboard import flatten
 
 SHORT = [*TINY, "trainer.limit_train_batches=4"]
 
@@ -326,8 +328,26 @@ def test_a_validation_that_is_worse_than_guessing_is_said(
     assert f"worse than a blind guess among {words} words" in capsys.readouterr().err
 
 
+def test_hyperparameters_are_plain_values_by_dotted_names() -> None:
+    config = {
+        "model": {"_target_": "lm.models.Any", "cell": {"_target_": "lm.LSTM", "sizes": [1, 2]}},
+        "seed": 3,
+        "none": {},
+    }
+    assert dict(flatten(config)) == {"model": "Any", "model.cell": "LSTM", "model.cell.sizes": "[1, 2]", "seed": 3}
+
+
 def test_the_projector_shows_the_weights_that_are_evaluated(on_text: Callable[..., Run]) -> None:
     run = on_text("optim/average=exponential")
     (table,) = run.dir.rglob("embedding/tensors.tsv")
     shown = torch.tensor([[float(value) for value in row.split("\t")] for row in table.read_text().splitlines()])
     torch.testing.assert_close(shown, load(run.dir).model.embedding.weight.detach())
+
+
+def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:
+    assert aligned([("", "s", "said"), ("one", "10.0", "a"), ("three", "9.5", "")], "lrl") == [
+        "          s  said",
+        "one    10.0  a",
+        "three   9.5",
+    ]
+    assert aligned([], "lr") == []

@@ -14,6 +14,7 @@ from lm.cli.program import program
 from lm.config.conf_folder import CONF
 from lm.config.schemas import SCHEMAS, is_group, meaning
 from lm.system.bounds import annotations_of
+from lm.system.terminal import aligned
 
 EXAMPLES = {
     "train": """\
@@ -74,13 +75,11 @@ def _group(name: str, chosen: str | None) -> str:
     """A group: its options with the first sentence of what they say, and the settings of the chosen one."""
     lines = [f"{name}" if chosen else f"+{name}=..."]
     files = sorted((CONF / name).glob("*.yaml"))
-    width = max(len(file.stem) for file in files)
-    for file in files:
-        mark = "*" if file.stem == chosen else " "
-        lines.append(f"  {mark} {file.stem:<{width}}  {_first_sentence(_about(file))}")
+    options = [(f"{'*' if file.stem == chosen else ' '} {file.stem}", _first_sentence(_about(file))) for file in files]
+    lines += [f"  {line}" for line in aligned(options, "ll")]
     for folder in sorted(path for path in (CONF / name).iterdir() if path.is_dir()):
-        options = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        lines.append(f"    {name}/{folder.name}= {options}")
+        below = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
+        lines.append(f"    {name}/{folder.name}= {below}")
     if chosen:
         lines += [f"      {line}" for line in _settings(CONF / name / f"{chosen}.yaml")]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lm.config.trust import foreign
 from lm.runs.result import RESULT, read_result, score
 from lm.system.errors import UserError
+from lm.system.terminal import aligned
 
 
 class SweepTable(Callback):
@@ -60,7 +61,6 @@ def table(folder: Path) -> str:
             rows.append((path.name, valid, test, str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings))
         else:
             rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    lines = ["  " + "  ".join([*map(str.ljust, row[:5], widths), row[5]]) for row in rows]
+    lines = [f"  {line}" for line in aligned(rows, "lrrrrl")]
     shared = [f"  all with {' '.join(common)}"] if common else []
     return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lm.system.files import write_json
+from lm.system.terminal import aligned
 
 RESULT = "result.json"
 UNFINISHED = "the run did not reach its end: it was killed, or is still running"
@@ -85,7 +86,7 @@ def summary(result: Result, run_dir: Path) -> str:
         ("best checkpoint", best["checkpoint"] or "none was kept"),
         ("TensorBoard", f"tensorboard --logdir {shlex.quote(str(run_dir))}"),
     ]
-    lines = [f"  {name:<17} {text}" for name, text in rows]
+    lines = [f"  {line}" for line in aligned(rows, "ll")]
     for sample in result.samples[:1]:
         lines += ["  sample", *("    " + line for line in sample.split("\n"))]
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,16 @@ def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
 def say(line: str) -> None:
     """A line for the person and the log: above a bar, never on standard output."""
     LOG.info("%s", line)
+
+
+def aligned(rows: Sequence[Sequence[str]], columns: str) -> list[str]:
+    """Rows of cells as lines; `columns`: l(eft) or r(ight) for each, as LaTeX has it."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [{"l": str.ljust, "r": str.rjust}[side] for side in columns]
+    return [
+        "  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def show(text: str, kept: Path) -> None:

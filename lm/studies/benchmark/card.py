@@ -19,7 +19,7 @@ from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, interleaved, ratio, wait
 from lm.studies.benchmark.training import LightningRival, PlainRival
 from lm.system.precision import best_precision
-from lm.system.terminal import say
+from lm.system.terminal import aligned, say
 
 MODELS = {
     "1 x 1024": Sizes(),
@@ -27,6 +27,7 @@ MODELS = {
     "3 x 1150": Sizes(window=70, embedding_size=400, hidden_size=1150, num_layers=3),
 }
 SEQUENCES = (1, 64, 1024)
+FORMS = {"milliseconds_a_window": ".3f", "tokens_per_second": ",.0f", "seconds_an_epoch": ".1f", "share_of_peak": ".1%"}
 EPOCH_TOKENS = 929_589
 """Of the Penn Treebank's training text."""
 
@@ -132,17 +133,12 @@ def peak(dtype: torch.dtype, device: torch.device, side: int) -> float:
 def card_table(result: Mapping[str, Any]) -> str:
     """The figures for the eye."""
     peaks = ", ".join(f"{name} {value:.1f}" for name, value in result["peak_tflops"].items())
-    lines = [f"{result['device']}, torch {result['torch']}; peak in TFLOP/s: {peaks}", ""]
-    lines.append(f"{'':<12}{'':<12}{'ms a window':>12}{'tokens/s':>12}{'s an epoch':>12}{'of peak':>9}{'vs plain':>10}")
+    rows = [("", "", "ms a window", "tokens/s", "s an epoch", "of peak", "vs plain")]
     for model in result["models"]:
         for key in ("plain", "train_fp32", "train"):
-            figures = model[key]
-            lines.append(
-                f"{model['model']:<12}{key:<12}{figures['milliseconds_a_window']:>12.3f}"
-                f"{figures['tokens_per_second']:>12,.0f}{figures['seconds_an_epoch']:>12.1f}"
-                f"{figures['share_of_peak']:>9.1%}" + (f"{model['vs_plain']:>10.2f}" if key == "train" else "")
-            )
-    lines.append("")
+            cells = [f"{model[key][name]:{form}}" for name, form in FORMS.items()]
+            rows.append((model["model"], key, *cells, f"{model['vs_plain']:.2f}" if key == "train" else ""))
     sampled = {name: seconds for name, seconds in result["medians"].items() if name.startswith("sample")}
-    lines += [f"{name:<18}{1000 * seconds:>10.4f} ms a word" for name, seconds in sampled.items()]
-    return "\n".join(lines)
+    words = [(name, f"{1000 * seconds:.4f} ms a word") for name, seconds in sampled.items()]
+    head = f"{result['device']}, torch {result['torch']}; peak in TFLOP/s: {peaks}"
+    return "\n".join([head, "", *aligned(rows, "llrrrrr"), "", *aligned(words, "lr")])

@@ -16,6 +16,7 @@ from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.text import TEXT_TOKENS, zipf_text
 from lm.studies.benchmark.timing import seconds
 from lm.studies.benchmark.training import StepRival
+from lm.system.terminal import aligned
 
 WINDOWS = 1  # counted windows of a call
 CALLS = 3  # of each training rival
@@ -77,9 +78,9 @@ class ReadingRival:
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
     """The rows for the eye."""
-    lines = [f"{'how it grows':<28}{'seconds':>10}{'lowest':>10}{'highest':>10}{'tokens/s':>12}{'memory':>12}"]
+    cells = [("how it grows", "seconds", "lowest", "highest", "tokens/s", "memory")]
     for row in rows:
-        taken = "".join(f"{seconds:>10.3f}" for seconds in (row["seconds"], *row["range"]))
-        speed, megabytes = row["tokens_per_second"], row["bytes"] / 2**20
-        lines.append(f"{row['what']:<28}{taken}{speed:>12,.0f}{megabytes:>9,.0f} MB")
-    return "\n".join(lines)
+        middle, low, high = (f"{seconds:.3f}" for seconds in (row["seconds"], *row["range"]))
+        speed, held = f"{row['tokens_per_second']:,.0f}", f"{row['bytes'] / 2**20:,.0f} MB"
+        cells.append((row["what"], middle, low, high, speed, held))
+    return "\n".join(aligned(cells, "lrrrrr"))

@@ -17,6 +17,7 @@ from lm.studies.benchmark.training import quiet
 from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 from lm.system.precision import best_precision
+from lm.system.terminal import aligned
 
 SECTIONS = ("training", "tokens", "sampling", "reading", "startup", "growth")
 RATIOS = {
@@ -80,15 +81,13 @@ def table(result: dict[str, Any]) -> str:
     """The figures for the eye."""
     lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
     if result["medians"]:
-        lines += ["", f"{'':<18}{'median':>12}{'lowest':>12}{'highest':>12}"]
-    for name, seconds in result["medians"].items():
-        low, high = result["ranges"][name]
-        lines.append(f"{name:<18}" + "".join(f"{1000 * value:>9.3f} ms" for value in (seconds, low, high)))
+        times = {name: (seconds, *result["ranges"][name]) for name, seconds in result["medians"].items()}
+        rows = [(name, *(f"{1000 * value:.3f} ms" for value in three)) for name, three in times.items()]
+        lines += ["", *aligned([("", "median", "lowest", "highest"), *rows], "lrrr")]
     if result["ratios"]:
-        lines += ["", f"{'ratio (times as fast)':<26}{'here':>8}{'goal':>8}"]
-    for name, value in result["ratios"].items():
-        goal = RATIOS[name][2]
-        lines.append(f"{name:<26}{value:>8.2f}" + (f"{goal:>8.2f}" if goal else ""))
+        goals = {name: f"{goal:.2f}" if goal else "" for name, (_, _, goal) in RATIOS.items()}
+        ratios = [(name, f"{value:.2f}", goals[name]) for name, value in result["ratios"].items()]
+        lines += ["", *aligned([("ratio (times as fast)", "here", "goal"), *ratios], "lrr")]
     if result["growth"]:
         lines += ["", growth_table(result["growth"])]
     return "\n".join(lines)

@@ -34,28 +34,28 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, None, None, len(values))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half, len(values))
+    # Not by ttest_1samp: where the values are all the same it gives no interval.
+    low, high = mean + stats.sem(values) * np.array(stats.t.interval(confidence, len(values) - 1))
+    return Interval(mean, float(low), float(high), len(values))
 
 
 def between_seeds(groups: Sequence[Sequence[float]], confidence: float = 0.95) -> dict[tuple[int, int], Interval]:
     """mean(b) - mean(a) for each pair (a, b) of groups, with Tukey's intervals, which hold for all pairs together.
 
     The spread of seeds is taken to be the same in every group and pooled: three seeds alone say little about it.
-    (Tukey 1949, Kramer 1956.) No interval for a group of one value.
+    (Tukey 1949, Kramer 1956.) No interval for a group of one value, or with one that is not finite.
     """
-    several = [values for values in groups if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in several)
-    pooled = sum(float(np.var(values)) * len(values) for values in several) / freedom if freedom else 0.0
-    reach = 0.0
+    several = [i for i, values in enumerate(groups) if len(values) > 1 and np.isfinite(values).all()]
+    known: dict[tuple[int, int], tuple[float, float]] = {}
     if len(several) > 1:
-        reach = float(stats.studentized_range.ppf(confidence, len(several), freedom)) * math.sqrt(pooled / 2)
+        with np.errstate(divide="ignore", invalid="ignore"):  # in its p-values, where seeds are all the same
+            ends = stats.tukey_hsd(*(groups[i] for i in several)).confidence_interval(confidence)
+        pairs = combinations(enumerate(several), 2)
+        known = {(i, j): (float(ends.low[b, a]), float(ends.high[b, a])) for (a, i), (b, j) in pairs}
     found = {}
     for i, j in combinations(range(len(groups)), 2):
-        sizes = len(groups[i]), len(groups[j])
-        difference, over = float(np.mean(groups[j]) - np.mean(groups[i])), min(sizes)
-        half = reach * math.sqrt(1 / sizes[0] + 1 / sizes[1])
-        low, high = (difference - half, difference + half) if over > 1 else (None, None)
+        difference, over = float(np.mean(groups[j]) - np.mean(groups[i])), min(len(groups[i]), len(groups[j]))
+        low, high = known.get((i, j), (None, None))
         found[i, j] = Interval(difference, low, high, over)
     return found
 

@@ -1,27 +1,20 @@
-"""The autograd graph of a few small windows, walked from their losses and drawn, with and without detach."""
+"""The autograd graph of a few small windows, walked from their losses, with and without detach."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-import graphviz
+import networkx as nx
 import torch
 
 from lm.models.interfaces import detach
 from lm.models.lstm_language_model import LSTMLanguageModel
-from lm.studies.plots import PALETTE
 
 WINDOWS = 3
 TOKENS = 2
-FONT = {"fontname": "Helvetica", "fontsize": "14"}
-NO_DOT = (
-    "the graphs are not drawn: Graphviz's program dot is not installed (apt-get install graphviz, "
-    "brew install graphviz). Their source is written, graph-*.dot, and everything else is there"
-)
 
-
-RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack")
+RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack", "Unbind")
 """Operations that only look at the same numbers differently: recorded by torch, left out of the drawing."""
 
 
@@ -36,7 +29,7 @@ class Node:
 
     @property
     def only_reshapes(self) -> bool:
-        return not self.makes and self.operation.startswith(RESHAPES)
+        return not self.makes and self.operation in RESHAPES
 
 
 @dataclass(frozen=True)
@@ -53,13 +46,8 @@ class Graph:
 
     def behind(self, start: int) -> set[int]:
         """The windows that the gradient from a node gets to."""
-        seen, waiting = {start}, [start]
-        while waiting:
-            at = waiting.pop()
-            ahead = {b for a, b in self.edges if a == at} - seen
-            seen |= ahead
-            waiting += ahead
-        return {self.nodes[i].window for i in seen}
+        seen = nx.descendants(nx.DiGraph([(start, start), *self.edges]), start)
+        return {self.nodes[i].window for i in {start, *seen}}
 
     def find(self, makes: str, window: int) -> int:
         """The node that makes a window's `loss`, `h` or `c`."""
@@ -115,55 +103,3 @@ def _walk(kept: list[dict[str, Any]], names: dict[int, str]) -> Graph:
         for makes, operation in roots.items():
             visit(operation, window, makes)
     return Graph(nodes, edges)
-
-
-def draw(graph: Graph) -> graphviz.Digraph:
-    """Windows side by side, time running to the right; edges by which gradients leave a window are thick."""
-    graph = graph.without_reshapes()
-    drawn = graphviz.Digraph(
-        graph_attr={"dpi": "110", "nodesep": "0.4", "ranksep": "0.35", **FONT},
-        node_attr={"shape": "box", "style": "rounded,filled", "fillcolor": "white", "height": "0.35", **FONT},
-        edge_attr={"color": "#555555", "arrowsize": "0.8", **FONT},
-    )
-    for window in range(1, WINDOWS + 1):
-        with drawn.subgraph(name=f"cluster_{window}") as cluster:
-            cluster.attr(
-                label=f"window {window}", margin="16", style="filled,rounded", color="#bbbbbb", fillcolor="#f2f6fa"
-            )
-            for i, node in graph.nodes.items():
-                if node.window == window:
-                    _draw_node(cluster, i, node)
-            if window > 1 and graph.behind(graph.find("loss", window)) == {window}:
-                _draw_cut(cluster, graph, window)
-    crossing = set(graph.crossing)
-    for a, b in graph.edges:
-        look = {"color": PALETTE[1], "penwidth": "3.5", "constraint": "false"} if (a, b) in crossing else {}
-        drawn.edge(str(a), str(b), **look)
-    return drawn
-
-
-def _draw_node(cluster: graphviz.Digraph, i: int, node: Node) -> None:
-    looks = {"loss": "#fde3c8", "h": "#dcebf7", "c": "#dcebf7"}
-    label = f"{node.makes} of window {node.window}" if node.makes else node.operation
-    cluster.node(str(i), label, fillcolor=looks.get(node.makes, "white"))
-    if node.weights:
-        cluster.node(f"weights{i}", "\n".join(node.weights), shape="note", style="filled", fillcolor="#e3f1ea")
-        cluster.edge(str(i), f"weights{i}")
-
-
-def _draw_cut(cluster: graphviz.Digraph, graph: Graph, window: int) -> None:
-    """What a detached window reads of the one before: numbers that no graph holds on to."""
-    reader = max(
-        (i for i, node in graph.nodes.items() if node.window == window), key=lambda i: len(graph.nodes[i].weights)
-    )
-    look = {"color": PALETTE[0], "fontcolor": PALETTE[0], "style": "dashed"}
-    cluster.node(f"cut{window}", f"h, c of window {window - 1}\ndetached: numbers only", **look)
-    cluster.edge(str(reader), f"cut{window}", arrowhead="none", **look)
-
-
-def picture(drawn: graphviz.Digraph) -> bytes | None:
-    """The drawing as a PNG; None where the system has no `dot`."""
-    try:
-        return bytes(drawn.pipe(format="png"))
-    except graphviz.ExecutableNotFound:
-        return None

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.page import Block, Heading, Picture, Statements, Table, Text
 from lm.studies.truncation import plots
 from lm.studies.truncation.figures import Figures
 from lm.studies.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
-from lm.studies.truncation.graph import NO_DOT
+from lm.system.terminal import aligned
 
 TITLE = "What does detaching the state buy?"
 
@@ -62,7 +60,7 @@ def text(found: Figures) -> str:
 
 
 def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
-    """The whole report. `graphs` holds the drawings by name, none where they could not be drawn."""
+    """The whole report. `graphs` holds the drawings by name."""
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "
@@ -121,8 +119,6 @@ def _attempts(found: Figures) -> Table:
 
 
 def _graphs(graphs: dict[str, bytes]) -> list[Block]:
-    if not graphs:
-        return [Text(NO_DOT + ".")]
     shown: list[Block] = [
         Text(
             "What torch recorded for three windows of two tokens, from each loss in the direction that gradients flow. "
@@ -143,6 +139,4 @@ def _shown(name: str, content: bytes, caption: str) -> list[Block]:
 
 
 def _columns(table: Table) -> str:
-    rows: list[Sequence[str]] = [table.header, *table.rows]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.header))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(aligned([table.header, *table.rows], "r" * len(table.header)))

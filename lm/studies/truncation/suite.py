@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,6 +17,7 @@ from lm.runs.trained import corpus, load
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.page import write
 from lm.studies.truncation import graph
+from lm.studies.truncation.drawing import picture
 from lm.studies.truncation.equality import compare_gradients
 from lm.studies.truncation.error import attempts
 from lm.studies.truncation.figures import Figures, ModelFigures, Point, Recorded, Stream
@@ -62,9 +62,8 @@ def study(settings: dict[str, Any]) -> None:
         torch=torch.__version__,
         threads=torch.get_num_threads(),
     )
-    drawings = _draw(graphs, out)
     print(text(found))
-    write(out, TITLE, blocks(found, drawings))
+    write(out, TITLE, blocks(found, {name: picture(made) for name, made in graphs.items()}))
     said = {"sentences": sentences(found), "not_shown": not_shown(found)}
     write_json(out / "report.json", {**found.as_dict(), **said, "settings": settings})
     print(f"\nreport: {out / 'report.html'}")
@@ -134,17 +133,6 @@ def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageM
 def _recorded(made: graph.Graph) -> Recorded:
     reached = sorted(made.behind(made.find("loss", graph.WINDOWS)))
     return Recorded(len(made.nodes), len(made.edges), len(made.crossing), reached)
-
-
-def _draw(graphs: dict[str, graph.Graph], out: Path) -> dict[str, bytes]:
-    """The drawings' sources into `out`, and the drawings; none, and a plain word, where the system has no `dot`."""
-    drawn = {name: graph.draw(made) for name, made in graphs.items()}
-    for name, drawing in drawn.items():
-        (out / f"graph-{name}-detach.dot").write_text(drawing.source, encoding="utf-8")
-    pictures = {name: picture for name, drawing in drawn.items() if (picture := graph.picture(drawing))}
-    if not pictures:
-        say(graph.NO_DOT)
-    return pictures
 
 
 def _device(name: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from lm.system.terminal import say
+from lm.system.terminal import aligned, say
 
 KINDS = {
     "LSTM kernel": ("rnn_layer", "_cudnn_rnn", "thnn_fused_lstm"),
@@ -93,11 +93,14 @@ def report(rows: list[tuple[str, float, int]], windows: int) -> str:
     kinds: dict[str, float] = {}
     for name, time, _ in rows:
         kinds[kind(name)] = kinds.get(kind(name), 0.0) + time
-    lines = [f"profile of {windows} windows, torch {torch.__version__}: {total / windows / 1000:.1f} ms a window", ""]
-    lines.append(f"{'kind':<44}{'share':>8}{'ms a window':>14}")
-    for name, time in sorted(kinds.items(), key=lambda item: -item[1]):
-        lines.append(f"{name:<44}{time / total:>8.1%}{time / windows / 1000:>14.2f}")
-    lines += ["", "", f"{'operation':<44}{'share':>8}{'ms a window':>14}{'calls a window':>16}"]
-    for name, time, calls in sorted(rows, key=lambda row: -row[1])[:25]:
-        lines.append(f"{name[:42]:<44}{time / total:>8.1%}{time / windows / 1000:>14.2f}{calls / windows:>16.1f}")
-    return "\n".join(lines)
+    head = f"profile of {windows} windows, torch {torch.__version__}: {total / windows / 1000:.1f} ms a window"
+
+    def cells(name: str, time: float) -> tuple[str, str, str]:
+        return name, f"{time / total:.1%}", f"{time / windows / 1000:.2f}"
+
+    shares = [cells(*item) for item in sorted(kinds.items(), key=lambda item: -item[1])]
+    longest = sorted(rows, key=lambda row: -row[1])[:25]
+    operations = [(*cells(name[:42], time), f"{calls / windows:.1f}") for name, time, calls in longest]
+    by_kind = aligned([("kind", "share", "ms a window"), *shares], "lrr")
+    by_operation = aligned([("operation", "share", "ms a window", "calls a window"), *operations], "lrrr")
+    return "\n".join([head, "", *by_kind, "", "", *by_operation])

@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from lm.config.build import TARGET
 from lm.data.vocabulary import Vocab
+from lm.runs.resumed_config import flat
 from lm.sampling import Sampler, texts
 from lm.system.bounds import Count, bounded
 
@@ -102,13 +103,11 @@ def _number(value: str) -> float | str:
         return value
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted names; lists as text; the name of a class stands for the part it makes."""
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from flatten(value, name + ".")
-        elif key == TARGET:
-            yield prefix.removesuffix("."), str(value).rpartition(".")[2]
-        else:
+def flatten(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Settings by dotted names; lists as text; the name of a class stands for the part it makes."""
+    for name, value in flat(config):
+        part, _, last = name.rpartition(".")
+        if last == TARGET:
+            yield part, str(value).rpartition(".")[2]
+        elif value != {}:
             yield name, value if isinstance(value, (int, float, str, bool)) else str(value)
