@@ -17,6 +17,5 @@ def compare(cfg: DictConfig) -> None:
         raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     given = checked(cfg)
     runs, out, accelerator = given.pop("runs"), given.pop("out"), given.pop("accelerator")
-    lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
-    settings = Settings(**{**given, **lists}, device=str(device(accelerator["accelerator"])))
+    settings = Settings(**given, device=str(device(accelerator["accelerator"])))
     print(report(runs, out, settings))

@@ -30,10 +30,10 @@ class SweepTable(Callback):
         folder = Path(config.hydra.sweep.dir)
         print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
         if self.report:
-            print(f"  report: {_report(folder, tuple(self.trusted))}", flush=True)
+            print(f"  report: {_report(folder, list(self.trusted))}", flush=True)
 
 
-def _report(folder: Path, trusted: tuple[str, ...]) -> str:
+def _report(folder: Path, trusted: list[str]) -> str:
     """Make the page beside the jobs; its path, or a sentence why there is none: the sweep itself is finished."""
     from lm.studies.comparison.report import report  # a second of imports, wanted only here
     from lm.studies.comparison.settings import Settings

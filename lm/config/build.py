@@ -17,7 +17,7 @@ from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
 
 TARGET = "_target_"
-MISSING = "???"
+MISSING: Any = "???"  # as OmegaConf writes it
 
 
 def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None) -> Any:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args, get_origin
 
-from omegaconf import MISSING
-
+from lm.config.build import MISSING
 from lm.system.bounds import INSIDE, PROBABILITY, Above, AtLeast, Bounded, Count, Range
+from lm.system.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,15 @@ class DistanceConfig(Bounded):
 
 
 @dataclass
-class CompareConfig(Bounded):
-    """`scripts/compare.py`."""
-
+class ReportOfRuns(Bounded):
     runs: Annotated[Texts, "folders of runs; a sweep's folder is that of all its jobs"] = MISSING
     out: Annotated[Text, "the folder for report.html, report.md, report.json and the plots"] = "comparison"
+
+
+@dataclass
+class Comparison(Bounded):
+    """What a comparison asks for, also the one at a sweep's end."""
+
     words: Annotated[Texts | None, "[army,taxpayer]: pairs to measure; null: these, or frequent words"] = None
     prompts: Annotated[Texts | None, "what samples begin with; null: three beginnings out of the test text"] = None
     perplexities: Annotated[
@@ -168,9 +172,20 @@ class CompareConfig(Bounded):
     sample_words: Annotated[int, AtLeast(3), "of each of them"] = 100
     frequent: Annotated[int, AtLeast(3), "words, the most frequent, that embeddings are compared over"] = 1000
     neighbours: Annotated[Count, "nearest words of each that two embeddings may share"] = 10
-    accelerator: Group = MISSING
     seed: Annotated[int, AtLeast(0), "of everything drawn"] = 0
     trust: Trust = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.words is not None and len(set(self.words)) < 2:
+            raise UserError(f"words: two or more are needed for a distance; got {list(self.words)}")
+
+
+@dataclass
+class CompareConfig(Comparison, ReportOfRuns):
+    """`scripts/compare.py`."""
+
+    accelerator: Group = MISSING
 
 
 @dataclass

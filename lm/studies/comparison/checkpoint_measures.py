@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -115,7 +115,7 @@ def real_quality(text: Text, settings: Settings) -> Quality | None:
     return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
 
 
-def word_pairs(vocab: Vocab, text: Text, words: tuple[str, ...] | None) -> dict[tuple[str, str], tuple[int, int]]:
+def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tuple[str, str], tuple[int, int]]:
     """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long ones.
 
     Raises UserError for a given word that the vocabulary lacks.
