@@ -1,17 +1,87 @@
-"""The commands of docs/ do what they say."""
+"""The commands and code of docs/ do what they say."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import needs_ptb
+import torch
+from conftest import TINY, Done, Run, needs_ptb
+
+from lm.sampling import Sampler
 
 ROOT = Path(__file__).parent.parent
+PARTS = (ROOT / "docs/adding-parts.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_pictures_are_small_and_each_is_shown() -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    for picture in (ROOT / "docs/pictures").iterdir():
+        assert picture.stat().st_size < 100_000
+        assert f"pictures/{picture.name})" in pages
+
+
+@pytest.fixture
+def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package of docs/adding-parts.md, in the current folder."""
+    files = re.findall(r"^`(my_parts/\S+)`:\n\n```\w+\n(.*?)```", PARTS, re.MULTILINE | re.DOTALL)
+    assert len(files) == 4
+    for name, content in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "my_parts/__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_parts_of_ones_own_work_as_they_are_written(
+    own_parts: Path, train: Callable[..., Run], call: Callable[..., Done]
+) -> None:
+    (own_parts / "runs").mkdir()
+    train("data=synthetic", "data.tokens=4000", *TINY, "trainer.limit_train_batches=3", name="runs/quick")
+    (block,) = re.findall(r"```sh\n(.*?)```", PARTS, re.DOTALL)
+    said = {}
+    for line in block.strip().splitlines():
+        python, module, package, name, *arguments = shlex.split(line)
+        assert (python, module, package) == ("python", "-m", "lm")
+        done = call(name, *arguments)
+        assert done.code == 0, done.err
+        said[name] = done.out
+    assert said["sample"].strip()
+    assert "(forgetful)" in said["evaluate"]
+
+    def nats(*settings: str) -> str:
+        done = call("evaluate", "--config-dir", "my_parts/conf", "checkpoint=runs/quick", *settings)
+        return done.out.removesuffix("(forgetful)\n").removesuffix("(static)\n")
+
+    assert nats("evaluator=forgetful", "evaluator.every=100000") == nats("evaluator=static")
+    assert said["evaluate"] != nats("evaluator=static")
+    wrong = call(
+        "sample", "--config-dir", "my_parts/conf", "checkpoint=runs/quick", "sampler=typical", "sampler.mass=2"
+    )
+    assert (wrong.code, wrong.err) == (1, "error: sampler.mass must be above 0 and at most 1; got 2.0\n")
+
+    from my_parts.typical import Typical
+
+    logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log().unsqueeze(0)
+    assert torch.equal(Typical(mass=1.0).distribution(logits), Sampler().distribution(logits))
+    # The entropy is 1.14 nats: nearest are the words of 1.20, 0.69 and 1.90 nats, in this order.
+    assert (Typical(mass=0.2).distribution(logits) > 0).tolist() == [[False, True, False, False]]
+    assert (Typical(mass=0.7).distribution(logits) > 0).tolist() == [[True, True, False, False]]
 
 
 def dry(line: str) -> str:
