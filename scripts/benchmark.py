@@ -1,4 +1,4 @@
-"""How fast, against the plain loop and the floor of bare matrix products: `python scripts/benchmark.py`."""
+"""Speed compared with the plain loop and with bare matrix products: `python scripts/benchmark.py`."""
 
 from lm.__main__ import run
 

@@ -1,4 +1,4 @@
-"""A report of runs beside one another: `python scripts/compare.py runs=[DIR,DIR] out=comparison`."""
+"""A report that compares runs: `python scripts/compare.py runs=[DIR,DIR] out=comparison`."""
 
 from lm.__main__ import run
 

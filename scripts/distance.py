@@ -1,4 +1,4 @@
-"""How far words lie apart: `python scripts/distance.py checkpoint=PATH words=[army,taxpayer]`."""
+"""Distances between words: `python scripts/distance.py checkpoint=PATH words=[army,taxpayer]`."""
 
 from lm.__main__ import run
 

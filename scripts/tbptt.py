@@ -1,4 +1,4 @@
-"""What detaching the state buys, measured and drawn: `python scripts/tbptt.py [out=DIR]`."""
+"""Measure and draw the effect of detaching the state: `python scripts/tbptt.py [out=DIR]`."""
 
 from lm.__main__ import run
 

@@ -230,7 +230,7 @@ def test_distances_of_a_checkpoint(run_dir: Path, tmp_path: Path) -> None:
     assert written["pairs"][0]["cosine"] == pytest.approx(cosine, abs=1e-5)
     with pytest.raises(UserError, match="Did you mean army"):
         distances(configure("distance", checkpoint(run_dir), quote("words=[armee,the]")))
-    with pytest.raises(UserError, match="two or more different ones"):
+    with pytest.raises(UserError, match="two or more different words"):
         distances(configure("distance", checkpoint(run_dir), "words=[the,the]"))
 
 

@@ -54,7 +54,7 @@ def test_a_run_that_begins_from_anothers_checkpoint_and_dies_at_once_goes_on_the
         patched.setattr(LanguageModule, "training_step", dies)
         with pytest.raises(ZeroDivisionError):
             train_in(configure("train", start, longer), fork)
-    with pytest.raises(UserError, match=rf"holds another run than .*: go on with that one by checkpoint={fork}"):
+    with pytest.raises(UserError, match=rf"already holds a run, and .* resume the run .* checkpoint={fork}"):
         train_in(configure("train", start, longer), fork)
     train_in(configure("train", f"checkpoint={fork}", longer), fork)
     assert Run(fork).result["resumed_at"] == [5, 5]
@@ -125,5 +125,5 @@ def test_a_finished_job_of_a_sweep_is_left_to_be_compared(tmp_path: Path) -> Non
     assert RunFolder(tmp_path).starting_point(None, in_sweep=True) is None
     (tmp_path / "checkpoints").mkdir()
     torch.save({}, tmp_path / "checkpoints/last.ckpt")
-    for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file goes on from its own
+    for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file resumes from its own checkpoint
         assert RunFolder(tmp_path).starting_point(typed, in_sweep=True) == tmp_path / "checkpoints/last.ckpt"

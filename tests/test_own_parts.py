@@ -16,7 +16,7 @@ from conftest import TINY, Done, configure
 from omegaconf import OmegaConf
 
 from lm.commands.sweep_table import SweepTable
-from lm.commands.train import going_on
+from lm.commands.train import resume_command
 from lm.config.trust import foreign, refuse_foreign
 from lm.evaluation import Static, evaluate
 from lm.runs.trained import load
@@ -116,8 +116,8 @@ def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path, use: Use) -> None:
     done = use(*on, f"trust=[{NAME}]")
     assert done.code == 0, done.err
     assert "trust" not in torch.load(own / "on/checkpoints/last.ckpt")["config"]  # no checkpoint says what to trust
-    assert going_on(Path("a b"), [NAME]) == f"python train.py 'checkpoint=a b' 'trust=[{NAME}]'"
-    assert going_on(Path("a"), []) == "python train.py checkpoint=a"
+    assert resume_command(Path("a b"), [NAME]) == f"python train.py 'checkpoint=a b' 'trust=[{NAME}]'"
+    assert resume_command(Path("a"), []) == "python train.py checkpoint=a"
 
 
 def test_a_sweep_over_it_reports_on_all_its_runs(own: Path, use: Use) -> None:

@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on is the uninterrupted run, bit for bit."""
+"""A run that was stopped and resumed equals the uninterrupted run, bit for bit."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run]
     overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1"]
     run = train(*overrides)
     before = run.result
-    with pytest.raises(UserError, match="already holds a run: go on with checkpoint=last"):
+    with pytest.raises(UserError, match="already holds a run: resume it with checkpoint=last"):
         go_on(run.dir, *overrides)
     assert run.result == before
 
@@ -252,7 +252,7 @@ def test_last_without_a_checkpoint_starts_afresh_and_says_so(
     train: Callable[..., Run], text_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1", "checkpoint=last")
-    assert "starting afresh" in capsys.readouterr().err
+    assert "starting a new run" in capsys.readouterr().err
     assert run.result["resumed_at"] == []
 
 

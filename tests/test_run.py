@@ -322,10 +322,10 @@ def test_a_validation_that_is_worse_than_guessing_is_said(
     on_text: Callable[..., Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = len(load(on_text("optim.lr=0.001", name="good").dir).vocab)
-    assert "worse than a blind guess" not in capsys.readouterr().err
+    assert "worse than a uniform guess" not in capsys.readouterr().err
     bad = on_text("optim.lr=1", name="bad").result["valid"]["perplexity"]
     assert bad > words
-    assert f"worse than a blind guess among {words} words" in capsys.readouterr().err
+    assert f"worse than a uniform guess among {words} words" in capsys.readouterr().err
 
 
 def test_hyperparameters_are_plain_values_by_dotted_names() -> None:

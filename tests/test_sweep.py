@@ -38,7 +38,7 @@ def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> No
     assert [line.split()[0] for line in lines[2:5]] == ["2", "1", "0"]
     assert lines[2].split()[1:3] == ["20.00", "21.00"]
     assert "seed=0: no luck" in lines[4]
-    assert lines[5].strip() == "all with data=text"
+    assert lines[5].strip() == "all jobs with data=text"
 
 
 def sweep(call: Callable[..., Done], folder: Path, text: Path, expect: int) -> Done:
@@ -75,7 +75,7 @@ def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(
     write_json(runs[2].dir / "result.json", {**runs[2].result, "status": "failed"})
     curve = runs[2].curve()
     second = sweep(call, tmp_path, text_file, expect=1)
-    assert "kept" in second.err
+    assert "skipped" in second.err
     assert runs[0].result == before
     assert runs[2].result["status"] == "completed"
     assert runs[2].result["resumed_at"] == [3]

@@ -1,4 +1,4 @@
-"""`benchmark.py`: how fast, against the plain loop and the floor of bare matrix products; or on a card."""
+"""`benchmark.py`: speed compared with the plain loop and with bare matrix products, or on a GPU."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lm.system.files import writable, write_json
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Measure, print a table, and write the figures as JSON where `out` says so."""
+    """Measure, print a table, and write the figures as JSON to `out`, if given."""
     settings = checked(cfg)
     out, sizes = settings.pop("out"), build(settings.pop("sizes"), "sizes")
-    file = writable(out, "out") if out else None  # said before the work is done
+    file = writable(out, "out") if out else None  # checked before the work is done
     dry, kind = settings.pop("dry"), settings.pop("accelerator")["accelerator"]
     if kind in ("gpu", "cuda"):
         if settings["sections"] is not None:
-            raise UserError("sections are the processor's: leave them out with accelerator=gpu")
+            raise UserError("sections are for the processor: leave them out with accelerator=gpu")
         on = torch.device("cpu") if dry else device(kind)
         quiet()
         with tempfile.TemporaryDirectory() as scratch:

@@ -1,4 +1,4 @@
-"""`compare.py`: runs in, a report out."""
+"""`compare.py`: a report that compares runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 def compare(cfg: DictConfig) -> None:
-    """Write a report of `cfg.runs` into the folder `cfg.out`. Raises UserError for what cannot be compared at all."""
+    """Write a report of `cfg.runs` into the folder `cfg.out`. Raises UserError if nothing can be compared."""
     if OmegaConf.is_missing(cfg, "runs"):
         raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     given = checked(cfg)

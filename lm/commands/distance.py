@@ -1,4 +1,4 @@
-"""`distance.py`: how far words lie apart, and which are nearest."""
+"""`distance.py`: distances between words, and their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from lm.system.files import writable, write_json
 
 
 def distance(cfg: DictConfig) -> None:
-    """Euclidean and cosine distance of each pair of words, beside those of random pairs before and after training, and
-    nearest neighbours."""
+    """Euclidean and cosine distance of each pair of words, and nearest neighbours.
+
+    Distances are compared with those of random pairs before and after training.
+    """
     trained = load_trained(cfg)
     words = _words(cfg)
     ids = [known_word(trained.vocab, word) for word in words]
@@ -42,9 +44,9 @@ def distance(cfg: DictConfig) -> None:
 
 
 def _off(deviations: float) -> str:
-    """A place among random ones in words, by its distance from their mean."""
+    """How unusual a distance is among random pairs, by standard deviations from their mean."""
     if abs(deviations) < 2:
-        return "as any other"
+        return "not unusual"
     return f"{abs(deviations):.1f} standard deviations {'above' if deviations > 0 else 'below'}"
 
 
@@ -61,7 +63,6 @@ def _words(cfg: DictConfig) -> list[str]:
     words = list(dict.fromkeys(words))
     if len(words) < 2:
         raise UserError(
-            "words: two or more different ones are needed for a distance, as in words=[army,taxpayer]; "
-            f"got {len(words)}"
+            f"words: a distance needs two or more different words, as in words=[army,taxpayer]; got {len(words)}"
         )
     return words

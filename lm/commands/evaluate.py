@@ -56,7 +56,7 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
-    """The ids of a split, the first `tokens` of them (None: all). Raises UserError for a split that is none."""
+    """The ids of a split, the first `tokens` of them (None: all). Raises UserError for an unknown split."""
     if split not in SPLITS:
         raise UserError(unknown_option("split", split, SPLITS, "split"))
     ids: np.ndarray = corpus(trained).ids[split]
@@ -64,10 +64,10 @@ def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
 
 
 def _sentence(vocab: Vocab, text: str) -> np.ndarray:
-    """`<eos>` and the text's ids: the score starts with the first word. A newline is `<eos>`."""
+    """`<eos>` and the text's ids, so that the first word is scored too. A newline is `<eos>`."""
     unknown = dict.fromkeys(word for word in vocab.split(text) if word not in vocab)
     if unknown:
-        print(f"not in the vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
+        print(f"out of vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
     ids = vocab.sentence(text)
     if len(ids) < 2:
         raise UserError("text is empty; give at least one word")
@@ -75,7 +75,7 @@ def _sentence(vocab: Vocab, text: str) -> np.ndarray:
 
 
 def _visible(word: str) -> str:
-    """A character that would break a line or a table, as it is written in programs."""
+    """Escape tabs and line ends, which would break a table of one word per line."""
     return word.translate({ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"})
 
 

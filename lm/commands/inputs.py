@@ -1,4 +1,4 @@
-"""What the scripts read before they begin: a checkpoint, a precision, words and texts as typed or from a file."""
+"""Inputs of the scripts: a checkpoint, a precision, words and texts from the command line or a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plain_node(node: DictConfig) -> dict[str, Any]:
 
 
 def load_trained(cfg: DictConfig) -> Trained:
-    """The model of `checkpoint`, on its device. Raises UserError, also for other settings that cannot be."""
+    """The model of `checkpoint`, on its device. Raises UserError, also for other invalid settings."""
     checked(cfg)
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
@@ -30,7 +30,7 @@ def load_trained(cfg: DictConfig) -> Trained:
         raise UserError("checkpoint=last is for train.py; name a checkpoint file or a run's folder: checkpoint=PATH")
     for name in ("out", "per_token"):
         if cfg.get(name):
-            writable(cfg[name], name)  # said before the work is done
+            writable(cfg[name], name)  # checked before the work is done
     trained = load(cfg.checkpoint, cfg.trust)
     if "accelerator" in cfg:
         trained.model.to(device("cpu" if cfg.get("dry") else cfg.accelerator.accelerator))
@@ -38,12 +38,12 @@ def load_trained(cfg: DictConfig) -> Trained:
 
 
 def asked_precision(cfg: DictConfig, *known: str) -> str:
-    """What `accelerator.precision` says; `auto` is exact fp32 here. Raises UserError for what a script cannot do."""
+    """The value of `accelerator.precision`; `auto` is exact fp32 here. Raises UserError for a value not in `known`."""
     precision = str(cfg.accelerator.precision)
     if precision not in known:
         raise UserError(f"accelerator.precision={precision}: choose one of {', '.join(known)}")
     if precision == "int8" and device(cfg.accelerator.accelerator).type != "cpu":
-        raise UserError("accelerator.precision=int8 is for the processor: choose accelerator=cpu as well")
+        raise UserError("accelerator.precision=int8 is for the processor: choose accelerator=cpu too")
     return precision
 
 

@@ -23,7 +23,7 @@ from lm.system.errors import UserError
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: its folder, which `lm.load` takes, and what its result.json says."""
+    """A finished run: its folder, for `lm.load`, and the contents of its result.json."""
 
     folder: Path
     result: dict[str, Any]
@@ -32,8 +32,7 @@ class Trained:
 def train(overrides: Sequence[str] = ()) -> Trained:
     """Train as `python train.py` does with the same settings: `lm.train(["+experiment=quickstart", "seed=1"])`.
 
-    The run goes into the folder that `hydra.run.dir=DIR` names, else into one below runs/. Raises UserError for a
-    mistake, in one sentence.
+    The run's folder is `hydra.run.dir=DIR`, or else a new one below runs/. Raises UserError with one sentence.
     """
     register()
     try:
@@ -54,7 +53,7 @@ def train(overrides: Sequence[str] = ()) -> Trained:
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """While inside, what is said goes into a file too, as Hydra has it for a command."""
+    """Inside the context, write messages to a file too, as Hydra does for a command."""
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
     logging.getLogger().addHandler(handler)

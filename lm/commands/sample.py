@@ -1,4 +1,4 @@
-"""`sample.py`: a trained model and a prompt to text on standard output."""
+"""`sample.py`: prints text drawn from a trained model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEPARATOR = "---"
 
 
 def sample(cfg: DictConfig) -> None:
-    """Print text from a checkpoint to standard output, several sequences with a line `---` between them."""
+    """Print text drawn from a checkpoint's model to standard output, with a line `---` between two sequences."""
     trained = load_trained(cfg)
     sampler = build(plain_node(cfg.sampler), "sampler")
     text = asked_text(cfg.prompt, cfg.prompt_file, "prompt")

@@ -1,4 +1,4 @@
-"""The end of a sweep: one table of all its jobs, best first, and a report. Reads what the jobs wrote."""
+"""The end of a sweep: a table of all jobs, best first, and a report, from the files that the jobs wrote."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lm.system.terminal import aligned
 
 
 class SweepTable(Callback):
-    """Hydra's hook behind the last job of `--multirun`; `report`: whether the page of compare.py is made, too."""
+    """Hydra's hook after the last job of `--multirun`; `report`: whether to write the report of compare.py too."""
 
     def __init__(self, report: bool = True) -> None:
         self.report = report
-        self.trusted: dict[str, None] = {}  # foreign code that the jobs ran, and so may the report
+        self.trusted: dict[str, None] = {}  # foreign code that the jobs ran; the report may run it too
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         settings: Any = OmegaConf.to_container(config)
@@ -34,8 +34,8 @@ class SweepTable(Callback):
 
 
 def _report(folder: Path, trusted: list[str]) -> str:
-    """Make the page beside the jobs; its path, or a sentence why there is none: the sweep itself is finished."""
-    from lm.studies.comparison.report import report  # a second of imports, wanted only here
+    """Write the report in the sweep's folder. Returns its path, or a sentence why there is none."""
+    from lm.studies.comparison.report import report  # here, because its imports take a second
     from lm.studies.comparison.settings import Settings
 
     later = f"python scripts/compare.py {shlex.quote(f'runs=[{folder}]')}"
@@ -43,12 +43,12 @@ def _report(folder: Path, trusted: list[str]) -> str:
         return str(report([str(folder)], folder / "report", Settings(trust=trusted)))
     except UserError as error:
         return f"none: {error}"
-    except Exception as error:  # whatever it is, it must not turn a finished sweep into a failed one
-        return f"none: {type(error).__name__}: {' '.join(str(error).split())}; for the details: {later}"
+    except Exception as error:  # no error here may turn a finished sweep into a failed one
+        return f"none: {type(error).__name__}: {' '.join(str(error).split())}; for details: {later}"
 
 
 def table(folder: Path) -> str:
-    """The jobs of a sweep's folder: what was set, perplexities, time; failed ones last, with the reason."""
+    """A table of the jobs in a sweep's folder: settings, perplexities, time; failed jobs last, with the reason."""
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
     jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
     typed = [result.get("overrides") or [] for _, result in jobs]
@@ -62,5 +62,5 @@ def table(folder: Path) -> str:
         else:
             rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
     lines = [f"  {line}" for line in aligned(rows, "lrrrrl")]
-    shared = [f"  all with {' '.join(common)}"] if common else []
+    shared = [f"  all jobs with {' '.join(common)}"] if common else []
     return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])

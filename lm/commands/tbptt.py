@@ -1,4 +1,4 @@
-"""`tbptt.py`: what detaching the state buys, measured and drawn."""
+"""`tbptt.py`: measures and draws the effect of detaching the state."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from lm.studies.truncation.suite import study
 
 
 def tbptt(cfg: DictConfig) -> None:
-    """Measure, print, and write the report. Raises UserError for settings that leave nothing to measure."""
+    """Measure, print, and write the report. Raises UserError if the settings leave nothing to measure."""
     study(checked(cfg))

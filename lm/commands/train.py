@@ -1,4 +1,4 @@
-"""`train.py`: from settings to a finished run. `_run` is the list of what happens; the steps stand below it."""
+"""`train.py`: from settings to a finished run. `_run` lists the steps; their functions follow."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from lm.system.terminal import say, show
 from lm.training.free_running_perplexity import free_running
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
-from lm.training.trainer import make_module, make_trainer, quiet_libraries, told
+from lm.training.trainer import as_user_error, make_module, make_trainer, quiet_libraries
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run is made of, once all of it is there."""
+    """The parts of a run that is ready to start."""
 
     device: torch.device
     precision: str | int | None
@@ -57,12 +57,12 @@ class Run:
 
 
 def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | None = None) -> float:
-    """Train, validate each epoch, test the best checkpoint, sample; everything into the run's folder (Hydra's if None).
+    """Train, validate each epoch, test the best checkpoint, sample; write all to `run_dir` (None: Hydra's folder).
 
-    Returns the best validation perplexity, for sweepers. result.json is there from the start, so that a killed run
-    is told from a finished one; a mistake noticed before training begins leaves that of an earlier run alone. A job
-    that a sweep's folder holds finished already is kept as it is. `overrides`: as typed (None: Hydra knows). Raises
-    UserError, also while another process is at work in the folder.
+    Returns the best validation perplexity, for sweepers. result.json is written at the start, so that a killed run can
+    be recognised; an error before training leaves an earlier run's result.json unchanged. A finished job of a sweep is
+    skipped. `overrides`: settings as typed (None: from Hydra). Raises UserError, also if another process uses the
+    folder.
     """
     quiet_libraries()
     path = (run_dir or output_folder()).resolve()
@@ -86,15 +86,15 @@ def _run(asked: Asked, folder: RunFolder) -> float:
             measure_free_running(run, result)
             collect(run, result)
             report(run, result, folder, started)
-            stop.obey()  # the run is finished; a sweep is not to go on
+            stop.obey()  # the run is finished, but a sweep must not start its next job
     return score(vars(result))
 
 
 @contextmanager
 def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
-    """While inside, however it ends, result.json says so; yields what is to be called when training begins.
+    """Write to result.json how the block ends. Yields a function to call when training begins.
 
-    Until then an earlier run's result.json stays as it is.
+    Before that call, an earlier run's result.json is not changed.
     """
     started, began = time.perf_counter(), False
 
@@ -108,11 +108,11 @@ def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
     except Interrupted as interrupted:
         result.error = str(interrupted)
         if began and result.status != "completed" and folder.best() is not None:
-            result.error += f"; go on with checkpoint={folder.path}"
-            interrupted.add_note(f"go on with: {going_on(folder.path, foreign(result.config))}")
+            result.error += f"; resume it with checkpoint={folder.path}"
+            interrupted.add_note(f"resume with: {resume_command(folder.path, foreign(result.config))}")
         raise
     except BaseException as error:
-        error = told(error)
+        error = as_user_error(error)
         result.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise error from None
     finally:
@@ -121,8 +121,8 @@ def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
             result.write(folder.path)
 
 
-def going_on(run_dir: Path, trusted: list[str]) -> str:
-    """What to type to resume a run that was stopped, and has `trusted` parts that conf/ does not know."""
+def resume_command(run_dir: Path, trusted: list[str]) -> str:
+    """The command that resumes a stopped run; `trusted` are its parts from outside conf/."""
     if sweeping():
         return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
     said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
@@ -130,9 +130,9 @@ def going_on(run_dir: Path, trusted: list[str]) -> str:
 
 
 def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
-    """The device, the text, the model, and Lightning's part. Nothing in the run's folder changes."""
+    """Build the device, the text, the model, and Lightning's part. Nothing in the run's folder changes."""
     config = start.config
-    on = device(config["accelerator"]["accelerator"])  # said before anything is read or built
+    on = device(config["accelerator"]["accelerator"])  # first, so that its error comes before anything is built
     precision, line = training_precision(
         on.type, config["accelerator"]["precision"], config["forcing"].get("update", "window")
     )
@@ -145,7 +145,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
         corpus.randomise_windows(config["seed"])
     model = make_model(start, corpus)
     sampler = build(config["sampler"], "sampler")
-    sampler.banned(corpus.vocab)  # a word that it cannot ban is told now, not after an epoch
+    sampler.banned(corpus.vocab)  # so that an unknown word is reported now, not after an epoch
     about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.checksums))
     swept, path = typed_overrides() if sweeping() else [], str(folder.path)
     context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
@@ -154,13 +154,13 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
 
 
 def make_model(start: Start, corpus: Corpus) -> LanguageModel:
-    """The model with its first weights: a checkpoint's, another run's, or its own. Raises UserError for a misfit."""
+    """The model with weights of a checkpoint, of another run, or new ones. Raises UserError if they do not fit."""
     config, ids = start.config, corpus.ids["train"]
     model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
     model.head.prepare(torch.from_numpy(np.bincount(ids, minlength=len(corpus.vocab))))
     if start.file is not None:
         resume.same_text(start.saved, corpus.vocab, corpus.tokens, start.file)
-        load_weights(model, start.saved, start.file)  # Lightning does it again; here a misfit gets a sentence
+        load_weights(model, start.saved, start.file)  # Lightning does it again; here the error message is clear
     elif config.get("weights_from"):
         resume.take_weights(model, config["weights_from"], corpus.vocab)
     else:
@@ -169,7 +169,7 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
 
 
 def fit(run: Run, start: Start, folder: RunFolder) -> None:
-    """Train, from a folder that is as the checkpoint left it."""
+    """Restore the run's folder to its state at the checkpoint, then train."""
     if start.file is not None and not start.here:
         folder.bring_along(start.file)
     if start.here or folder.earlier:
@@ -178,14 +178,14 @@ def fit(run: Run, start: Start, folder: RunFolder) -> None:
 
 
 def test(run: Run, folder: RunFolder, result: Result) -> None:
-    """The best checkpoint on the test text; where none was kept, the last weights, and that is said."""
+    """Test the best checkpoint, or the last weights if there is no checkpoint."""
     best, module = folder.best(), run.module
     if best is not None:
         load_weights(module.model, read(best), best)
     elif module.best_epoch not in (None, run.trainer.current_epoch):
-        say(f"no checkpoint was kept: the test is of the last weights, not of epoch {module.best_epoch}, the best one")
+        say(f"no checkpoint was kept: testing the last weights, not those of the best epoch, {module.best_epoch}")
     run.trainer.test(module, datamodule=CorpusDataModule(run.corpus), verbose=False)
-    run.model.to(run.device)  # Lightning has taken it back to the processor
+    run.model.to(run.device)  # Lightning has moved it to the processor
     result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}
     result.valid = dict(module.best_score)
     result.test = module.scores["test"].as_dict() if "test" in module.scores else {}
@@ -208,7 +208,7 @@ def measure_free_running(run: Run, result: Result) -> None:
 
 
 def collect(run: Run, result: Result) -> None:
-    """What else the result says: samples, counts, speed, where its figures come from."""
+    """Add samples, counts, speed and provenance to the result."""
     module, context = run.module, run.context
     result.samples = texts(run.model, context.sampler, context.vocab, context.seed)
     result.vocabulary = len(context.vocab)
@@ -220,7 +220,7 @@ def collect(run: Run, result: Result) -> None:
 
 
 def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
-    """The end of the curves, and the table for the person."""
+    """Write the last points of the curves, and print the table of results."""
     for logger in run.trainer.loggers:
         if run.module.best_epoch:
             logger.log_metrics({"best/valid_perplexity": run.module.best}, step=run.module.windows)

@@ -1,4 +1,4 @@
-"""From a model and a text to nats, tokens and perplexity: one evaluator a file, all behind `Evaluator`."""
+"""Nats, tokens and perplexity of a text under a model: one evaluator per file, all subclasses of `Evaluator`."""
 
 from lm.evaluation.cache import Cache
 from lm.evaluation.dynamic import Dynamic

@@ -1,4 +1,4 @@
-"""The neural cache: words that stood in the recent text become more probable where the text looks as it did there."""
+"""The neural cache: recent words become more probable when the hidden state resembles the one before them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,21 @@ from lm.system.terminal import bar
 
 THETAS = [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]
 WEIGHTS = [0.0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
-"""What `theta=auto` and `weight=auto` try."""
+"""The values that `theta=auto` and `weight=auto` try."""
 
 
 @dataclass(frozen=True)
 class Cache(Evaluator):
     """p = (1 - weight) p_model + weight p_cache (Grave et al. 2017; their lambda is `weight`).
 
-    p_cache gives each of the last `window` words, read after the hidden vector h_i, a share in proportion to
-    exp(theta h_t h_i). The first word of a text has no cache and is the model's alone. `reader` reads the text:
-    static, or dynamic for both at once. `auto` finds weight or theta on the validation text, with fixed weights.
+    p_cache gives each of the last `window` words, read after the hidden vector h_i, a probability proportional to
+    exp(theta h_t h_i). The first word of a text has an empty cache: its probability is the model's alone.
+
+    Args:
+        weight: share of the cache. `auto` finds it on the validation text, with fixed model weights.
+        theta: how much similarity counts; 0 weighs all cached words equally. `auto` as for `weight`.
+        window: number of cached words.
+        reader: evaluator that reads the text: static, or dynamic to combine both methods.
     """
 
     weight: Annotated[float, PROBABILITY] | Literal["auto"] = 0.1
@@ -59,7 +64,7 @@ class Cache(Evaluator):
             yield Scored(reading.words, mixture(reading.nats, found, number(self.weight)).cpu())
 
     def resolved(self, model: LanguageModel) -> Self:
-        """Numbers in place of `auto`: first the temperature, then weight and theta together."""
+        """The same evaluator with numbers for `auto`: first the temperature, then weight and theta together."""
         ready = super().resolved(model)
         ready = replace(ready, reader=replace(ready.reader, temperature=ready.temperature))
         if AUTO not in (ready.weight, ready.theta):
@@ -80,14 +85,14 @@ class Cache(Evaluator):
 
 
 def mixture(nats: Tensor, log_cache: Tensor, weight: float) -> Tensor:
-    """-log((1 - weight) exp(-nats) + weight exp(log_cache)), all [n]; with weight 0 the nats, bit for bit."""
+    """-log((1 - weight) exp(-nats) + weight exp(log_cache)), all [n]; with weight 0 exactly the nats, bit for bit."""
     log_weight = math.log(weight) if weight > 0 else -math.inf
     log_rest = math.log1p(-weight) if weight < 1 else -math.inf
     return -torch.logaddexp(log_rest - nats, log_weight + log_cache)
 
 
 class _Memory(NamedTuple):
-    """What the cache holds: hidden vectors [m, H] and the words [m] that came after them."""
+    """The cache: hidden vectors [m, H] and the words [m] that followed them."""
 
     hidden: Tensor
     words: Tensor
@@ -96,7 +101,7 @@ class _Memory(NamedTuple):
 def recalled(readings: Iterator[Reading], thetas: list[float], window: int) -> Iterator[tuple[Reading, list[Tensor]]]:
     """Each reading with the log-probability [n] of its words under the cache before them, for each theta.
 
-    Where nothing is in the cache yet, that is what the model itself says.
+    While the cache is empty, it is the model's own log-probability.
     """
     memory: _Memory | None = None
     for reading in readings:
@@ -116,8 +121,8 @@ def _log_probabilities(
 ) -> list[Tensor]:
     """Log-probability [n] of each word under the cache, for each theta; nan where the cache is empty.
 
-    The query of row t stands at `before` + t among the keys: it sees the `window` keys before it, not itself, whose
-    value is the word to be predicted.
+    The query of row t is key `before` + t. It sees the `window` keys before it but not itself, because its own value
+    is the word to predict.
     """
     at = torch.arange(before, before + len(words), device=keys.device).unsqueeze(1)  # n, 1
     key = torch.arange(len(keys), device=keys.device)  # m + n

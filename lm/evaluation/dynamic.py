@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the weights go on learning from the text, after it has been paid for."""
+"""Dynamic evaluation: the weights learn from each part of the text after it is scored."""
 
 from __future__ import annotations
 
@@ -25,16 +25,22 @@ Weights = list[nn.Parameter]
 
 @dataclass(frozen=True)
 class Dynamic(Reader):
-    """Dynamic evaluation (Krause et al. 2018). After each `window` of words, once scored, every weight w moves by
+    """Dynamic evaluation (Krause et al. 2018): after each window is scored, every weight w is updated.
 
         w <- w + pull (w_trained - w) - rate gradient
 
-    where the gradient is that of the window's mean nats. With `rule="rms"` rate = lr / (rms + epsilon) and
-    pull = min(1, decay rms / mean rms), rms being a weight's root mean square gradient over the training text, and
-    mean rms the mean over the parameters' means. With `rule="sgd"` rate = lr and pull = decay.
+    The gradient is that of the window's mean nats. With `rule="rms"`, rate = lr / (rms + epsilon) and
+    pull = min(1, decay rms / mean rms): rms is a weight's root mean square gradient over the training text, mean rms
+    the mean over the parameters' means. With `rule="sgd"`, rate = lr and pull = decay. Dropout is off.
 
-    The training text is read in `streams` side by side, `statistics_windows` windows of it (null: all). With `lr=0`
-    nothing moves and nothing is collected: this is then the standard evaluation. Dropout stays off.
+    Args:
+        window: tokens scored before each update.
+        lr: learning rate. With 0 nothing is updated or collected: this is the standard evaluation.
+        decay: strength of the pull towards the trained weights.
+        epsilon: added to rms in the rate.
+        rule: "rms" or "sgd".
+        streams: parallel streams in which the training text is read for rms.
+        statistics_windows: number of windows of the training text to read for rms (null: all).
     """
 
     window: Count = 5
@@ -70,18 +76,18 @@ class Dynamic(Reader):
     def _learn(
         self, model: LanguageModel, weights: Weights, window: Window, state: State | None
     ) -> tuple[Reading, tuple[Tensor, ...], State]:
-        """One window [B, T]: what the present weights make of it, and the gradients of its mean nats."""
+        """One window [B, T]: its reading with the current weights, the gradients of its mean nats, the new state."""
         device = device_of(model)
         with _differentiable():
             state = state or model.initial_state(len(window.inputs))
             hidden, state = model(window.inputs.to(device), state)
             nats = token_nats(model.head, hidden, window.targets.to(device), number(self.temperature))
-            # A weight may have no part in a window: the rare words of an adaptive softmax.
+            # A window may not use every weight: for example the rare words of an adaptive softmax.
             gradients = torch.autograd.grad(nats.mean(), weights, allow_unused=True, materialize_grads=True)
         return Reading(window.targets, nats.detach(), hidden.detach()), gradients, detach(state)
 
     def _rates_and_pulls(self, model: LanguageModel, weights: Weights) -> tuple[list[Tensor], list[Tensor]]:
-        """For each weight its step in the gradient's direction, and the share of its way back that it goes."""
+        """For each weight: its learning rate, and the share of the way back to its trained value."""
         if self.rule == "sgd":
             rate, pull = (weights[0].new_tensor(value) for value in (self.lr, self.decay))
             return [rate] * len(weights), [pull] * len(weights)
@@ -112,6 +118,6 @@ class Dynamic(Reader):
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Gradients in evaluation mode, wherever it is asked for: cuDNN's LSTM has them in training mode only."""
+    """Enable gradients in evaluation mode. cuDNN's LSTM has them in training mode only, so cuDNN is off."""
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         yield

@@ -1,4 +1,4 @@
-"""What every evaluator offers: a way to score a text that leaves the model as it was."""
+"""The interface of evaluators: they score a text and leave the model unchanged."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ AUTO: Literal["auto"] = "auto"
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Bounded, ABC, group="evaluator"):
-    """A way to score a text. Its fields are the keys of its file in conf/evaluator/.
+    """A method to score a text. Its fields are the keys of its file in conf/evaluator/.
 
-    `temperature` divides the logits; `auto` finds the best one for the fixed weights on the validation text. `corpus`
-    gives the other splits to what is to be found or collected there, and is asked for nothing else.
+    Args:
+        temperature: divides the logits. `auto` finds the best value on the validation text, with fixed weights.
+        corpus: returns the ids of a split. Needed only for `auto` and for statistics of the training text.
     """
 
     temperature: Annotated[float, Above(0)] | Literal["auto"] = 1.0
@@ -42,13 +43,13 @@ class Evaluator(Bounded, ABC, group="evaluator"):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Its name in conf/evaluator/ and in reports."""
+        """The evaluator's name in conf/evaluator/ and in reports."""
 
     @abstractmethod
     def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
         """Ids [N] -> the words scored and their nats, part by part; no word's nats depend on a later word.
 
-        Called by `scoring`, with the model in evaluation mode and nothing left to be found.
+        Called by `scoring`, with the model in evaluation mode and every `auto` replaced by a number.
         """
 
     def resolved(self, model: LanguageModel) -> Self:
@@ -61,14 +62,14 @@ class Evaluator(Bounded, ABC, group="evaluator"):
 
     @contextmanager
     def scoring(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Iterator[Scored]]:
-        """The parts of a text [N]. However the context ends, the model is then what it was before: weights, modes."""
+        """The parts of a text [N]. On exit, also after an error, the model has its earlier weights and modes again."""
         evaluator = self.resolved(model)
         with unchanged(model, weights=self.changes_weights), exact(device_of(model).type):
             model.eval()
             yield evaluator.parts(model, ids)
 
     def split(self, split: str, purpose: str, remedy: str) -> np.ndarray:
-        """Ids of another split than the one scored. Raises UserError, naming purpose and remedy, where it is not."""
+        """Ids of a split other than the one scored. Raises UserError with purpose and remedy if it is missing."""
         if self.corpus is None:
             raise UserError(f"{purpose} reads the {split} split of the model's corpus: give `corpus`, {remedy}")
         try:
@@ -85,7 +86,7 @@ class Evaluator(Bounded, ABC, group="evaluator"):
 
 
 class Reader(Evaluator):
-    """An evaluator that reads the true words, so that its hidden vectors are at hand for others to build on."""
+    """An evaluator that reads the true words and gives its hidden vectors, so that others can build on it."""
 
     @abstractmethod
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
@@ -97,18 +98,18 @@ class Reader(Evaluator):
 
 
 def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int]) -> tuple[Score, Scored]:
-    """Score a whole text [N], all but its first word, which is given: the sum, and the single words behind it.
+    """Score a text [N] except its first word, which is given: the total, and the nats of each word.
 
-    `Vocab.sentence` makes ids whose first word stands behind a sentence's end, so that all of a text is scored. Raises
-    UserError for a text of fewer than two ids.
+    `Vocab.sentence` puts a sentence's end before the first word, so that all of a text is scored. Raises UserError for
+    a text of fewer than two ids.
     """
     ids, score, read = np.asarray(ids), Score(), 0
     if len(ids) < 2:
         raise UserError(
-            f"a text of {len(ids)} ids has nothing to score: the first is given, each further one predicted; "
-            "Vocab.sentence puts the end of a sentence in front"
+            f"a text of {len(ids)} ids has nothing to score: the first id is given, each later one is predicted; "
+            "Vocab.sentence puts the end of a sentence before the text"
         )
-    # In one piece: thousands of small tensors, kept among the large ones that come and go, would tear memory to shreds.
+    # Allocated once: thousands of small tensors between large short-lived ones would fragment the memory.
     scored = Scored(torch.empty(len(ids) - 1, dtype=torch.long), torch.empty(len(ids) - 1))
     with evaluator.scoring(model, ids) as scoring, bar(evaluator.name, len(ids) - 1) as progress:
         for part in scoring:
@@ -122,7 +123,7 @@ def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Seque
 
 
 def number(value: float | Literal["auto"]) -> float:
-    """A setting of an evaluator that was `resolved`."""
+    """A setting of an evaluator that was `resolved`. Raises UserError for `auto`."""
     if value == AUTO:
-        raise UserError("auto stands for a number that is to be found first: see Evaluator.scoring and .resolved")
+        raise UserError("auto must be replaced by a number first: see Evaluator.scoring and Evaluator.resolved")
     return value

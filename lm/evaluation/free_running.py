@@ -1,4 +1,4 @@
-"""The model fed its own words."""
+"""Evaluation without teacher forcing: the model reads its own words."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from lm.system.bounds import Count
 
 @dataclass(frozen=True)
 class FreeRunning(Evaluator):
-    """The model fed its own most probable words, from each window's true first word on; the state runs on.
+    """Free running: the model reads its own most probable words, after the true first word of each window.
 
-    How far it drifts when no truth holds it, in the terms of the classic exercise without teacher forcing. The figure
-    depends on `window`. `streams` are read side by side for speed, and are fewer where the text is short. `limit` reads
-    that many windows only. Parts come window by window, in each stream by stream.
+    Measures how far the model drifts without teacher forcing, as in the classic exercise. The state is carried from
+    window to window. Parts come window by window, and within a window stream by stream.
+
+    Args:
+        window: tokens from one true word to the next; the perplexity depends on it.
+        streams: streams read in parallel for speed; fewer for a short text.
+        limit: number of windows to read (null: all).
     """
 
     window: Count = 30
@@ -34,7 +38,7 @@ class FreeRunning(Evaluator):
     name: ClassVar[str] = "free_running"
 
     def windows(self, ids: np.ndarray) -> Windows:
-        """Ids [N] as this evaluator reads them."""
+        """The windows in which this evaluator reads ids [N]."""
         streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
         return Windows(ids, streams, self.window, keep_last=True)
 

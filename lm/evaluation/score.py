@@ -1,4 +1,4 @@
-"""Nats, tokens and the perplexity that they make."""
+"""Nats, tokens and the perplexity computed from them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass
 class Score:
-    """Nats over a text, summed in float64, and the number of tokens that they were paid for."""
+    """The sum of nats over a text, in float64, and the number of tokens."""
 
     nats: float = 0.0
     tokens: int = 0
 
     def __iadd__(self, nats: Tensor) -> Score:
-        """Add the nats of further tokens, any shape."""
+        """Add the nats of more tokens, in any shape."""
         self.nats += float(nats.detach().cpu().double().sum())
         self.tokens += nats.numel()
         return self
@@ -27,7 +27,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp(nats / tokens) over the whole text; inf where that does not fit a float."""
+        """exp(nats / tokens) over the whole text; inf if that does not fit a float."""
         return perplexity(self.nats_per_token)
 
     def as_dict(self) -> dict[str, float]:
@@ -35,5 +35,5 @@ class Score:
 
 
 def perplexity(nats_per_token: float) -> float:
-    """exp(nats), inf where that does not fit a float."""
+    """exp(nats per token); inf if that does not fit a float."""
     return math.inf if nats_per_token > 700 else math.exp(nats_per_token)

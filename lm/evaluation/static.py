@@ -19,7 +19,7 @@ from lm.system.bounds import Count
 class Static(Reader):
     """Fixed weights, one unbroken stream from a zero state, the first token given.
 
-    `window` tokens are read at a time; no figure depends on it.
+    `window` tokens are read at a time; the perplexity does not depend on it.
     """
 
     window: Count = EVAL_WINDOW

@@ -1,4 +1,4 @@
-"""The softmax temperature that suits a text best."""
+"""The softmax temperature with the lowest nats on a text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lm.models.interfaces import LanguageModel
 from lm.system.terminal import bar, say
 
 TEMPERATURES = [0.02 * k for k in range(40, 66)]
-"""What is tried, .80 to 1.30. Melis et al. (2020) multiply logits by .8 to 1, which counters overfitting: 1 to 1.25."""
+"""The values tried. Against overfitting, Melis et al. (2020) multiply logits by 0.8 to 1 (temperatures 1.25 to 1)."""
 
 
 def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
-    """The temperature in `TEMPERATURES` with the least nats over ids [N], found in one reading with fixed weights."""
+    """The temperature in `TEMPERATURES` with the lowest nats over ids [N], found in one pass with fixed weights."""
     sums = torch.zeros(len(TEMPERATURES), dtype=torch.float64)
     with bar("temperature, on the validation text", len(ids) - 1) as progress:
         for words, _, hidden in read_stream(model, ids):
@@ -27,5 +27,5 @@ def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
     best = int(sums.argmin())
     found = round(TEMPERATURES[best], 2)
     if best in (0, len(TEMPERATURES) - 1):
-        say(f"evaluator.temperature=auto: {found} is the last one tried; a better one may lie behind it")
+        say(f"evaluator.temperature=auto: {found} is the last value tried; a value beyond it may be better")
     return found

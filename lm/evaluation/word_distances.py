@@ -1,4 +1,4 @@
-"""What the word embeddings say: distances between pairs, and nearest neighbours."""
+"""Distances between word embeddings, and nearest neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Distance(NamedTuple):
-    """Of two vectors: |a - b|, and 1 - cos(a, b), which is 0 for the same direction, 1 for right angles, 2 at most."""
+    """Distances of two vectors: |a - b|, and 1 - cos(a, b), from 0 (same direction) to 2 (opposite)."""
 
     euclidean: float
     cosine: float
@@ -23,14 +23,14 @@ def distance(a: Tensor, b: Tensor) -> Distance:
 
 
 class Spread(NamedTuple):
-    """What pairs of words give: mean and standard deviation of both distances."""
+    """Mean and standard deviation of both distances over pairs of words."""
 
     euclidean: tuple[float, float]
     cosine: tuple[float, float]
 
 
 def spread(embedding: Tensor, pairs: int = 2000) -> Spread:
-    """An embedding [V, E] -> the spread of its distances over random pairs of different words, always the same ones."""
+    """An embedding [V, E] -> the spread of its distances over random pairs of different words, with a fixed seed."""
     generator = torch.Generator().manual_seed(0)
     first = torch.randint(len(embedding), (pairs,), generator=generator)
     offset = torch.randint(1, len(embedding), (pairs,), generator=generator)
@@ -40,7 +40,7 @@ def spread(embedding: Tensor, pairs: int = 2000) -> Spread:
 
 
 def neighbours(embedding: Tensor, word: int, count: int = 5) -> list[tuple[int, float]]:
-    """The `count` words nearest to `word` by cosine distance in embedding [V, E], itself left out: (id, distance)."""
+    """The `count` words nearest to `word` by cosine distance in embedding [V, E], without `word`: (id, distance)."""
     unit = F.normalize(embedding.double(), dim=1)
     cosine = 1 - unit @ unit[word]
     cosine[word] = torch.inf

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: its folder, checkpoints, result.json; and resuming from them."""
+"""A run on disk: its folder, checkpoints and result.json; resuming a run."""

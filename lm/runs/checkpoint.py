@@ -1,13 +1,13 @@
-"""All that a checkpoint holds, and how it comes back.
+"""The contents of a checkpoint, and how it is saved and restored.
 
-Plain containers and tensors: a checkpoint loads alone, on any machine, with `weights_only=True`.
+Plain containers and tensors: a checkpoint needs no other file and loads on any machine with `weights_only=True`.
 
-| key | what it is |
+| key | meaning |
 |---|---|
-| `state_dict` | weights, named below `model.`; where weights are averaged, the average |
-| `optimizer_states`, `lr_schedulers`, `global_step`, `epoch`, `loops`, `callbacks` | where training is: Lightning's |
-| `training` | counters, best validation, carried state, weights beside an average, RNG: `save_training` |
-| `format`, `config`, `vocab`, `tokens`, `provenance`, `events` | the run, and how long its curves are: `Description` |
+| `state_dict` | weights, named below `model.`; the average if weights are averaged |
+| `optimizer_states`, `lr_schedulers`, `global_step`, `epoch`, `loops`, `callbacks` | Lightning's training progress |
+| `training` | counters, best validation, carried state, trained weights of an average, RNG: `save_training` |
+| `format`, `config`, `vocab`, `tokens`, `provenance`, `events` | the run, and the size of its curves: `Description` |
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 FORMAT = 2
-"""Raise it when what a checkpoint holds changes, so that one made before gets a sentence."""
+"""Raise it when a checkpoint's contents change, so that an older checkpoint is refused with a clear message."""
 
 PARTS = {"state_dict", "vocab", "config"}
 TO_RESUME = {"training", "optimizer_states", "lr_schedulers", "global_step", "tokens", "events"}
 COUNTERS = ("windows", "tokens", "updates", "epochs", "seconds")
-"""How much training there was since the start of the run."""
+"""The amount of training since the start of the run."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What makes a checkpoint usable without its run's folder: put beside the weights."""
+    """Saved with the weights, so that a checkpoint can be used without its run's folder."""
 
     vocab: Vocab
     config: dict[str, Any]
@@ -47,7 +47,7 @@ class Description:
     provenance: dict[str, Any]
 
     def put_into(self, checkpoint: dict[str, Any], events: dict[str, int]) -> None:
-        """`events`: how many bytes of curves there are. What is written later is taken back on resuming from here."""
+        """`events`: size in bytes of each event file. Resuming from this checkpoint cuts the files to these sizes."""
         checkpoint.update(
             format=FORMAT,
             config=self.config,
@@ -59,7 +59,7 @@ class Description:
 
 
 class Average(Protocol):
-    """Averaged weights, as `lm.training.optim.averages.WeightAverage` keeps them."""
+    """Averaged weights: the interface of `lm.training.optim.averages.WeightAverage`."""
 
     average: list[torch.Tensor]
 
@@ -69,7 +69,7 @@ class Average(Protocol):
 
 
 class Training(Protocol):
-    """What of the LightningModule a checkpoint holds beside that which Lightning saves; `COUNTERS` are attributes."""
+    """Parts of the LightningModule that Lightning does not save; it also has `COUNTERS` as attributes."""
 
     model: LanguageModel
     state: State
@@ -84,8 +84,8 @@ class Training(Protocol):
 
 
 def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
-    """Everything without which a resumed run would not be the uninterrupted one, bit for bit."""
-    if module.average.average:  # it is what a checkpoint is for; the weights behind it are with its state
+    """Save all that a resumed run needs to equal the uninterrupted one, bit for bit."""
+    if module.average.average:  # a checkpoint's weights are the average; the trained weights are in the average's state
         with module.average.in_place():
             checkpoint["state_dict"] = {name: part.clone() for name, part in module.state_dict().items()}
     checkpoint["training"] = {
@@ -99,16 +99,16 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
 
 
 def restore_counters(module: Training, checkpoint: dict[str, Any]) -> None:
-    """The part of it that is wanted as soon as a checkpoint is read."""
+    """Restore the counters and the best validation, needed as soon as a checkpoint is read."""
     saved = checkpoint["training"]
     for name in (*COUNTERS, "best_epoch", "best_score"):
         setattr(module, name, saved[name])
 
 
 def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> None:
-    """The rest, once the model is on its device and training is about to begin. `exact`: it is in fp32."""
+    """Restore the rest when training begins and the model is on its device. `exact`: training is in fp32."""
     like = module.model.embedding.weight
-    # In mixed precision a state may be in either type, and goes on in it; fp32 kernels take fp32 only.
+    # In mixed precision a state keeps the type that it was saved in; fp32 kernels accept fp32 only.
     kind = like.dtype if exact else None
     module.state = [tuple(part.to(like.device, kind) for part in layer) for layer in saved["state"]]
     module.average.load_state_dict(saved["average"])
@@ -116,7 +116,7 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
 
 
 def find(path: str | Path, prefer: str = BEST) -> Path:
-    """A checkpoint file, or a run's folder: then its best checkpoint (or the one `prefer` names). Raises UserError."""
+    """The checkpoint file of `path`, a file or a run's folder (then the one named `prefer`). Raises UserError."""
     path = Path(str(path)).expanduser()
     if path.is_file():
         return path
@@ -134,11 +134,10 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's contents, on the CPU.
 
-    Raises UserError for a file that is no checkpoint of this project or was damaged since, OSError for one that the
-    system does not let be read.
+    Raises UserError for a file that is damaged or not a checkpoint of this project, OSError if it cannot be read.
     """
     with path.open("rb") as file, contextlib.suppress(zipfile.BadZipFile):
-        whole = zipfile.ZipFile(file).testzip() is None  # torch's reader asks for no checksum
+        whole = zipfile.ZipFile(file).testzip() is None  # torch's reader checks no checksum
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True) if whole else {}
             refuse_other_formats(content, path)
@@ -146,7 +145,7 @@ def read(path: Path) -> dict[str, Any]:
                 return content
         except (MemoryError, UserError):
             raise
-        except Exception:  # whatever a foreign file makes torch's reader stumble over
+        except Exception:  # torch's reader can fail in many ways on a foreign file
             pass
     raise UserError(
         f"checkpoint: {path} cannot be read as one of this project's checkpoints (damaged, cut short, or made "
@@ -155,33 +154,33 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def refuse_other_formats(content: dict[str, Any], path: Path) -> None:
-    """Raise UserError for a checkpoint of this project's whose parts are those of another version."""
+    """Raise UserError for a checkpoint of this project in the format of another version."""
     if content.keys() >= PARTS and content.get("format") != FORMAT:
         made = content.get("provenance", {}).get("recurrent-lm", "0.1")
         raise UserError(
-            f"checkpoint: {path} was made by version {made} of recurrent-lm, and this one cannot read it: train again, "
-            "or use it with that version"
+            f"checkpoint: {path} was made by version {made} of recurrent-lm, and this version cannot read it: train "
+            "again, or use that version"
         )
 
 
 def read_to_resume(path: Path) -> dict[str, Any]:
-    """The same for training to resume from. Raises UserError also where only the model is there."""
+    """`read` for resuming. Raises UserError also if the checkpoint holds only the model."""
     content = read(path)
     if lacking := sorted(TO_RESUME - content.keys()):
         raise UserError(
-            f"checkpoint: {path} lacks what training needs to go on ({', '.join(lacking)}); begin a run from its "
+            f"checkpoint: {path} lacks what training needs to resume ({', '.join(lacking)}); start a new run from its "
             "weights with weights_from=PATH"
         )
     return content
 
 
 def vocabulary(content: dict[str, Any]) -> Vocab:
-    """The words that a checkpoint's `content` was trained with."""
+    """The vocabulary in a checkpoint's `content`."""
     return Vocab(content["vocab"]["words"], content["vocab"]["unit"])
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:
-    """Put the weights of a checkpoint's `content` into a model. Raises UserError if they do not fit."""
+    """Load the weights in a checkpoint's `content` into a model. Raises UserError if they do not fit."""
     prefix = "model."
     weights = {
         key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
@@ -200,14 +199,14 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """Where torch's random numbers have come to, on the CPU and on the run's graphics cards."""
+    """torch's RNG state on the CPU and on the run's GPUs."""
     cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
     apple = {"mps_rng": torch.mps.get_rng_state()} if device.type == "mps" else {}
     return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards], **apple}
 
 
 def restore_random_state(saved: dict[str, Any]) -> None:
-    """Go on from what `random_state` gave."""
+    """Restore the RNG state that `random_state` returned."""
     torch.set_rng_state(saved["rng"])
     for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
         torch.cuda.set_rng_state(rng, i)

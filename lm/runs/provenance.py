@@ -1,4 +1,4 @@
-"""Where a figure comes from: versions, machine, data."""
+"""Provenance of a run's figures: versions, machine, data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 
 
 def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any]:
-    """Versions of the project, its libraries and Python, a clone's commit, the machine, the data's checksums."""
+    """Versions of the project, its libraries and Python, the clone's commit, the machine, the data's checksums."""
     return {
         "recurrent-lm": lm.__version__,
         "commit": commit(ROOT),
@@ -31,7 +31,7 @@ def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any
 
 
 def commit(folder: Path) -> str | None:
-    """The commit of a clone's top folder, with `-dirty` where tracked files differ from it; None outside a clone."""
+    """The commit of a clone's top folder, with `-dirty` if tracked files differ from it; None outside a clone."""
     if not (folder / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -43,7 +43,7 @@ def commit(folder: Path) -> str | None:
 
 
 def processor() -> str:
-    """The processor's name as its maker has it, else its kind."""
+    """The processor's model name if the system reports one, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""result.json: all its keys, how it is written and read, and the short table made of it at a run's end."""
+"""result.json: its keys, writing and reading it, and the short table at a run's end."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from lm.system.files import write_json
 from lm.system.terminal import aligned
 
 RESULT = "result.json"
-UNFINISHED = "the run did not reach its end: it was killed, or is still running"
+UNFINISHED = "the run has not ended: it was killed, or it is still running"
 
 
 @dataclass
 class Result:
-    """What a run says of itself; every field is a key of result.json.
+    """The result of a run; every field is a key of result.json.
 
-    A score is {perplexity, nats, tokens}; `free_running` in it is that of the model fed its own words, with the number
-    of windows read; `source` the perplexity of the process that wrote the text, where it is known.
+    A score is {perplexity, nats, tokens}. Its `free_running` is the score without teacher forcing, with the number of
+    windows read; its `source` is the perplexity of the process that generated the text, if known.
     """
 
     config: dict[str, Any]
     seed: int | None
-    overrides: list[str]  # as typed since the run began
+    overrides: list[str]  # typed on the command line since the run began
     status: str = "failed"  # or "completed"
     error: str | None = UNFINISHED
     resumed_at: list[int] = field(default_factory=list)  # the global step of each resumption
-    valid: dict[str, Any] = field(default_factory=dict)  # the best epoch's score
-    test: dict[str, Any] = field(default_factory=dict)  # the best checkpoint's; without checkpoints, the last weights'
+    valid: dict[str, Any] = field(default_factory=dict)  # score of the best epoch
+    test: dict[str, Any] = field(default_factory=dict)  # score of the best checkpoint, or of the last weights if none
     best: dict[str, Any] = field(default_factory=lambda: {"checkpoint": None, "epoch": None})
     vocabulary: int | None = None  # words
     parameters: int | None = None  # weights, each counted once
-    precision: str | int | None = None  # of training, as it was used
+    precision: str | int | None = None  # used in training
     training: dict[str, Any] = field(default_factory=dict)  # windows, tokens, updates, seconds since the run began
-    tokens_per_second: float | None = None  # of training, in the newest start
-    seconds: float | None = None  # of the newest start, all in all
+    tokens_per_second: float | None = None  # of training, since the latest start
+    seconds: float | None = None  # all time since the latest start
     samples: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -47,9 +47,9 @@ class Result:
 
 
 def read_result(run_dir: Path) -> dict[str, Any]:
-    """What a run's folder says of its run; empty where it says nothing that makes sense.
+    """The result.json of a run's folder; empty if there is none or it is not valid JSON.
 
-    Raises OSError where the system does not let it be read: what it says may matter.
+    Raises OSError if the file exists but cannot be read, because its contents may matter.
     """
     try:
         result: dict[str, Any] = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
@@ -59,7 +59,7 @@ def read_result(run_dir: Path) -> dict[str, Any]:
 
 
 def score(result: dict[str, Any]) -> float:
-    """What jobs are ordered by: the best validation perplexity; inf for a failed run, or one without validation."""
+    """The score that orders jobs: the best validation perplexity; inf for a failed run or one without validation."""
     if result.get("status") != "completed":
         return float("inf")
     perplexity = result["valid"].get("perplexity")
@@ -67,7 +67,7 @@ def score(result: dict[str, Any]) -> float:
 
 
 def summary(result: Result, run_dir: Path) -> str:
-    """The table that a person reads when a run has ended."""
+    """The table printed at a run's end."""
     valid, test, best = result.valid, result.test, result.best
     free = [
         f"{split} {_figure(score['free_running'])}"
@@ -81,7 +81,7 @@ def summary(result: Result, run_dir: Path) -> str:
         ("valid perplexity", _figure(valid) + (f"   best epoch: {best['epoch']}" if best["epoch"] else "")),
         ("test perplexity", _figure(test)),
         ("free running", "; ".join(free) or "not measured"),
-        ("time", f"{seconds} in all; {speed}"),
+        ("time", f"{seconds} in total; {speed}"),
         ("folder", str(run_dir)),
         ("best checkpoint", best["checkpoint"] or "none was kept"),
         ("TensorBoard", f"tensorboard --logdir {shlex.quote(str(run_dir))}"),
@@ -95,5 +95,5 @@ def summary(result: Result, run_dir: Path) -> str:
 def _figure(score: dict[str, Any]) -> str:
     if score.get("perplexity") is None:
         return "not measured"
-    known = f"; {score['source']:.2f} of the chain that wrote it" if "source" in score else ""
+    known = f"; {score['source']:.2f} for the chain that generated the text" if "source" in score else ""
     return f"{score['perplexity']:.2f} over {score['tokens']:,} tokens{known}"

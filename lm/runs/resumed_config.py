@@ -1,4 +1,4 @@
-"""The configuration of a resumed run: the checkpoint's, changed where the command line says so."""
+"""The configuration of a resumed run: the checkpoint's, with changes from the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lm.config.trust import refuse_foreign
 from lm.system.errors import UserError
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust", "dry")
-"""Parts of a configuration that a run may change when it resumes; the others are what the saved state stands for."""
+"""Parts of a configuration that may change on resume. The saved training state depends on all others."""
 
 
 def merged(
@@ -21,12 +21,12 @@ def merged(
     where: Path,
     trusted: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The checkpoint's configuration, changed where the command line says so.
+    """The checkpoint's configuration, with changes from the command line.
 
-    Said is what differs from the default configuration, and all below the names in `explicit`. Raises UserError where
-    the result would no longer be the run that was saved, or would run code that is neither `trusted` nor typed.
+    A typed value counts as a change if it differs from the default, or if it is below a name in `explicit`. Raises
+    UserError for a change that cannot be made on resume, and for code that is neither `trusted` nor typed.
     """
-    saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups younger than it
+    saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups newer than it
     explicit = {name.replace("/", ".") for name in explicit}
     typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
     for key in {*typed_flat, *default_flat}:
@@ -41,10 +41,10 @@ def merged(
         ):
             if not free and result.get(key) != typed_flat[key]:
                 raise UserError(
-                    f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave that "
-                    "setting out to go on, or leave checkpoint= out to start afresh"
+                    f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave out "
+                    "that setting to resume, or leave out checkpoint= to start a new run"
                 )
-            # A setting takes the place of all below it (callbacks.samples=null), and of one above it.
+            # A setting replaces all settings below it (callbacks.samples=null), and one above it.
             result = {other: value for other, value in result.items() if not f"{other}.".startswith(f"{key}.")}
             result = {other: value for other, value in result.items() if not f"{key}.".startswith(f"{other}.")}
             result[key] = typed_flat[key]
@@ -55,7 +55,7 @@ def merged(
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Dotted names as nested settings: the inverse of `flat`."""
+    """Settings with dotted names -> nested settings: the inverse of `flat`."""
     config: dict[str, Any] = {}
     for key, value in settings.items():
         *parents, last = key.split(".")
@@ -67,7 +67,7 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted names."""
+    """Nested settings -> pairs of dotted name and value."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{prefix}{key}.")

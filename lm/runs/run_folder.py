@@ -1,4 +1,4 @@
-"""A run's folder: what an earlier start has left there, and where that leaves this one."""
+"""A run's folder: the files of an earlier start, and where the run starts or resumes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lm.system.errors import UserError
 from lm.system.files import whole
 
 INITIAL = "initial_embedding.pt"
-"""The embedding before training."""
+"""File with the embedding before training."""
 
 EVENTS = "events.out.tfevents.*"
 """TensorBoard's files."""
@@ -23,7 +23,7 @@ EVENTS = "events.out.tfevents.*"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder `path` of a run, as it is found; `earlier` is the result.json in it, empty without one."""
+    """The folder `path` of a run before it starts; `earlier` is the result.json in it (empty if there is none)."""
 
     path: Path
     earlier: dict[str, Any] = field(init=False)
@@ -41,22 +41,22 @@ class RunFolder:
 
     @property
     def holds_run(self) -> bool:
-        """Whether there is something to lose."""
+        """Whether a run is here that must not be overwritten."""
         return self.holds_checkpoints or self.finished
 
     def holds(self, checkpoint: Path) -> bool:
-        """Whether a checkpoint is one of the run's own."""
+        """Whether a checkpoint belongs to this run."""
         return checkpoint.resolve().parent.parent == self.path.resolve()
 
     def best(self) -> Path | None:
-        """The checkpoint to be tested, as the folder is now; None where no checkpoint was kept."""
+        """The checkpoint to test, as the folder is now; None if there is no checkpoint."""
         return find(self.path) if any((self.path / FOLDER).glob("*.ckpt")) else None
 
     def starting_point(self, checkpoint: str | None, in_sweep: bool) -> Path | None:
-        """The checkpoint file to resume from, or None to start afresh; `last` is the run's own.
+        """The checkpoint file to resume from, or None for a new run; `last` is the run's own last checkpoint.
 
-        A job of a sweep always resumes where it stopped, also where it began from another run's checkpoint. Raises
-        UserError for a folder that holds another run, or one that nothing is said of.
+        A job of a sweep always resumes where it stopped, even if it began from another run's checkpoint. Raises
+        UserError if the folder holds a run and `checkpoint` does not ask to resume that run.
         """
         if self.holds_checkpoints and (in_sweep or checkpoint == "last"):
             return find(self.path, prefer=LAST).resolve()
@@ -67,26 +67,29 @@ class RunFolder:
         start = find(checkpoint, prefer=LAST).resolve()
         if self.holds_checkpoints and not self.holds(start):
             raise UserError(
-                f"{self.path} holds another run than {start}: go on with that one by checkpoint={self.path}, or choose "
-                "another folder with hydra.run.dir=DIR"
+                f"{self.path} already holds a run, and {start} belongs to another: resume the run in this folder with "
+                f"checkpoint={self.path}, or choose another folder with hydra.run.dir=DIR"
             )
         return start
 
     def taken(self) -> UserError:
-        """What is said where another run would begin in this folder."""
-        on = "go on with checkpoint=last, or choose" if self.holds_checkpoints else "choose"
+        """The error if another run would start in this folder."""
+        on = "resume it with checkpoint=last, or choose" if self.holds_checkpoints else "choose"
         return UserError(f"{self.path} already holds a run: {on} another folder with hydra.run.dir=DIR")
 
     def overrides(self, typed: list[str], resumes: bool) -> list[str]:
-        """What has been set on the command line since the run began; the newest of each setting."""
+        """The settings typed since the run began; of each setting, the latest value."""
         before = self.earlier.get("overrides") or [] if resumes else []
         added = [override for override in typed if not resumes or override.partition("=")[0] != "checkpoint"]
         newest = {override.partition("=")[0].lstrip("+"): override for override in [*before, *added]}
         return list(newest.values())
 
     def bring_along(self, start: Path) -> None:
-        """A run that resumes in another folder takes along what it starts from, so that killed at once it can resume
-        too, the best checkpoint so far, which may stay the best, and the embedding that it began with."""
+        """Copy the files of a run that resumes in this folder from a checkpoint in another one.
+
+        They are the checkpoint `start`, so that the run can resume even if it is killed at once; the best checkpoint so
+        far, which may stay the best; and the initial embedding.
+        """
         brought = {start.with_name(BEST): self.path / FOLDER / BEST, start.parent.parent / INITIAL: self.path / INITIAL}
         brought[start] = self.path / FOLDER / LAST
         for source, target in brought.items():
@@ -96,9 +99,9 @@ class RunFolder:
                     shutil.copyfile(source, aside)
 
     def cut_curves(self, sizes: dict[str, int]) -> None:
-        """Take back the curve points that the run will write again: cut each event file to its size at the checkpoint.
+        """Remove curve points that the run will write again: cut each event file to its size at the checkpoint.
 
-        A file that the checkpoint does not know came later, or from a start that never reached one, and is deleted.
+        A file that the checkpoint does not list is newer, or from a start that saved no checkpoint. It is deleted.
         """
         for path in self.path.glob(EVENTS):
             if path.name in sizes:

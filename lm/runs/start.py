@@ -1,4 +1,4 @@
-"""Where a run starts: afresh or from a checkpoint, and with which settings."""
+"""Whether a run is new or resumes from a checkpoint, and with which settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lm.system.terminal import say
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for: the configuration, and what is no part of a run's own."""
+    """The request on the command line: the configuration, and settings that are not part of a run."""
 
     config: dict[str, Any]
     checkpoint: str | None
@@ -33,16 +33,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins, and with which configuration: afresh (`file` is None), or from what a checkpoint `saved`."""
+    """Where a run starts, and its configuration: new (`file` is None), or from the contents `saved` of a checkpoint."""
 
     config: dict[str, Any]
     file: Path | None = None
     saved: dict[str, Any] = field(default_factory=dict)
-    here: bool = False  # the checkpoint is one of this folder's
+    here: bool = False  # the checkpoint is in this run's folder
 
 
 def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
-    """The configuration as plain containers, its paths absolute: a checkpoint is used from other folders too."""
+    """The configuration as plain containers. Paths are absolute, because a checkpoint is used from any folder."""
     config = plain(cfg)
     checkpoint, trusted, is_dry = config.pop("checkpoint", None), config.pop("trust", []), config.pop("dry", False)
     config = dry(config) if is_dry else config
@@ -56,7 +56,7 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
 
 
 def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
-    """Afresh, or from which checkpoint; what that says of the run goes into the result."""
+    """Start a new run, or resume from a checkpoint; a checkpoint's facts about the run are put into the result."""
     file = folder.starting_point(asked.checkpoint, sweeping())
     if file is None:
         return Start(asked.config)
@@ -64,7 +64,7 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     explicit = [override.partition("=")[0].lstrip("+~") for override in asked.overrides]
     config = merged(saved["config"], asked.config, plain(composed("train")), explicit, file, asked.trusted)
     if asked.dry:
-        config["trainer"]["max_epochs"] = saved["training"]["epochs"] + 1  # else there would be nothing to resume for
+        config["trainer"]["max_epochs"] = saved["training"]["epochs"] + 1  # else nothing is left to train
     before = folder.earlier.get("resumed_at", []) if here else []
     result.config, result.seed, result.resumed_at = config, config["seed"], [*before, saved["global_step"]]
     result.overrides = folder.overrides(asked.overrides, here)
@@ -72,27 +72,27 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
 
 
 def is_kept(start: Start, folder: RunFolder) -> bool:
-    """Whether a sweep finds this job finished. Raises UserError where another run is in its folder."""
+    """Whether this job of a sweep is already finished. Raises UserError if another run is in its folder."""
     if not (sweeping() and folder.finished):
         return False
     if folder.earlier["config"] != start.config:
         if start.file is None:
             raise folder.taken()
         return False
-    say(f"kept: {folder.path} is finished already")
+    say(f"skipped: {folder.path} is already finished")
     return True
 
 
 def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
-    """Where the run begins, in words. Raises UserError if it has had all of its time."""
+    """Print where the run starts. Raises UserError if it has used up its time limit."""
     if asked.dry:
-        say("dry run: tiny sizes, two windows of everything, on the processor")
+        say("dry run: tiny sizes, two windows of each split, on the processor")
     if start.file is None:
         if asked.checkpoint == "last":
-            say(f"{folder.path} holds no checkpoint yet: starting afresh")
+            say(f"{folder.path} holds no checkpoint yet: starting a new run")
         return
     resume.refuse_spent_time(start.config["trainer"].get("max_time"), start.saved, start.file)
-    say(f"going on from {start.file} at window {start.saved['training']['windows']:,}")
+    say(f"resuming from {start.file} at window {start.saved['training']['windows']:,}")
     epochs, before = (one["trainer"].get("max_epochs") for one in (start.config, start.saved["config"]))
     if epochs != before:
-        say(f"trainer.max_epochs is {epochs}, no longer {before}: a rate that goes by it is worked out anew")
+        say(f"trainer.max_epochs is now {epochs}, before {before}: learning rates that depend on it are computed again")

@@ -1,4 +1,4 @@
-"""A trained model as its checkpoint gives it back."""
+"""Loading a trained model from a checkpoint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lm.system.errors import UserError
 
 @dataclass(frozen=True)
 class Trained:
-    """What a checkpoint holds: the model in evaluation mode, its vocabulary, and the run's whole configuration."""
+    """The contents of a checkpoint: the model in evaluation mode, its vocabulary, and the run's configuration."""
 
     model: LanguageModel
     vocab: Vocab
@@ -30,9 +30,9 @@ class Trained:
     trusted: tuple[str, ...] = ()
 
     def untrained(self) -> LanguageModel:
-        """The same model as its training found it, in evaluation mode; of a run with `weights_from`, as it was drawn.
+        """The same model with its initial weights, in evaluation mode (`weights_from` is ignored).
 
-        What counts (`init`) reads the training text again. Raises UserError if that has changed.
+        An `init` that counts words reads the training text again. Raises UserError if that has changed.
         """
         init: Random = _build(self.config, "init", self.trusted) if "init" in self.config else Random()
         with torch.random.fork_rng(devices=[]):
@@ -44,10 +44,9 @@ class Trained:
 
 
 def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
-    """Rebuild the model of a checkpoint (see `find` for what `path` may be).
+    """Rebuild the model of a checkpoint (`path`: see `find`). Raises UserError.
 
-    `trusted` names classes and functions that it may run beside this project's own, as `package.module.Name`. Raises
-    UserError.
+    `trusted` names classes and functions outside this project that may run, as `package.module.Name`.
     """
     file = find(path)
     content = read(file)
@@ -60,11 +59,11 @@ def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
 
 
 def corpus(trained: Trained) -> Corpus:
-    """The texts that a checkpoint was trained on: `vocab`, and `ids` of each split. UserError if they changed."""
+    """The texts that a checkpoint was trained on, read again. Raises UserError if their vocabulary has changed."""
     data: Corpus = _build(trained.config, "data", trained.trusted)
     if data.vocab != trained.vocab:
         raise UserError(
-            f"the text that {trained.path} was trained on has changed since: its vocabulary is another one now. "
+            f"the text that {trained.path} was trained on has changed since: its vocabulary is different now. "
             "Restore the files, or score a text with text_file=FILE"
         )
     return data

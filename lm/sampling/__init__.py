@@ -1,4 +1,4 @@
-"""From a model and a prompt to text."""
+"""Text generation from a model and a prompt."""
 
 from lm.sampling.generate import generate, texts
 from lm.sampling.sampler import Sampler, draw

@@ -1,4 +1,4 @@
-"""From a model and a prompt to text, one word at a time, many sequences at once."""
+"""Text generation from a model and a prompt, one word at a time, many sequences in parallel."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def generate(
     prompt: Iterable[int] | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Draw `sampler.num_return_sequences` continuations, side by side: ids [N, len(prompt) + max_new_tokens].
+    """Draw `sampler.num_return_sequences` continuations in parallel: ids [N, len(prompt) + max_new_tokens].
 
-    A prompt, ids as `vocab.encode` gives them, is read from a sentence's start (`<eos>`) and stands in the result.
-    Without one the first word read is drawn uniformly and does not stand in the result, as in the classic exercise.
+    A prompt (ids from `vocab.encode`) is read after a sentence's end (`<eos>`) and is part of the result. Without a
+    prompt, the first word read is drawn uniformly and is not part of the result, as in the classic exercise.
     `generator` is on the CPU, so that a seed gives the same words on every device, up to rounding.
     """
     banned, device = sampler.banned(vocab), next(model.parameters()).device
@@ -33,7 +33,7 @@ def generate(
             ids = _generate(model.eval(), sampler, vocab, banned, prompt, generator)
     finally:
         model.train(was_training)
-    return ids.clone()  # outside inference mode: a tensor that can be trained on, as any other
+    return ids.clone()  # outside inference mode, so that autograd accepts the tensor
 
 
 def _generate(
@@ -51,7 +51,7 @@ def _generate(
         written = torch.zeros(count, 0, dtype=torch.long)
     else:
         words = [int(word) for word in prompt]
-        start = torch.tensor([[vocab.eos, *words]], device=device)  # read once, whatever is to follow it
+        start = torch.tensor([[vocab.eos, *words]], device=device)  # read once for all sequences
         if words:
             _, one = model(start[:, :-1], model.initial_state(1))
             state = [tuple(part.expand(count, -1).contiguous() for part in layer) for layer in one]
@@ -72,6 +72,6 @@ def _generate(
 
 
 def texts(model: LanguageModel, sampler: Sampler, vocab: Vocab, seed: int) -> list[str]:
-    """What `generate` draws without a prompt from a random seed, as text: one for each sequence."""
+    """Text that `generate` draws without a prompt, from a random seed: one string per sequence."""
     ids = generate(model, sampler, vocab, generator=torch.Generator().manual_seed(seed))
     return [vocab.decode(row) for row in ids.tolist()]

@@ -1,4 +1,4 @@
-"""From a model to text: how the next word is drawn, one word at a time, many sequences at once."""
+"""How the next word is drawn from a model's logits, for many sequences in parallel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from lm.system.errors import UserError
 
 @dataclass(frozen=True)
 class Sampler(Bounded, group="sampler"):
-    """How words are drawn; the fields' names are those of Hugging Face's GenerationConfig, words in place of ids.
+    """How words are drawn. Fields are named as in Hugging Face's GenerationConfig, with words in place of ids.
 
-    `do_sample=false` takes the most probable word each time (greedy). `temperature` divides the logits; 0 is greedy.
-    `top_k` keeps the k most probable words (0: all). `top_p` keeps the smallest set of words that holds that much
-    probability (nucleus sampling, Holtzman et al. 2020). `min_p` keeps words with at least that share of the most
-    probable one's probability (Nguyen et al. 2024). `repetition_penalty` above 1 makes words that stand in the text
-    already less probable (Keskar et al. 2019). `bad_words` are never drawn. Raises UserError for values out of range.
+    Raises UserError for values out of range.
+
+    Args:
+        do_sample: false takes the most probable word each time (greedy).
+        temperature: divides the logits; 0 is greedy.
+        top_k: keeps the k most probable words (0: all).
+        top_p: keeps the smallest set of words with this total probability (nucleus sampling, Holtzman et al. 2020).
+        min_p: keeps words with at least this share of the highest probability (Nguyen et al. 2024).
+        repetition_penalty: above 1, words already in the text become less probable (Keskar et al. 2019).
+        bad_words: words that are never drawn.
+        max_new_tokens: number of words to draw.
+        num_return_sequences: number of sequences, drawn in parallel.
     """
 
     do_sample: bool = True
@@ -40,7 +47,7 @@ class Sampler(Bounded, group="sampler"):
         return not self.do_sample or self.temperature == 0
 
     def banned(self, vocab: Vocab) -> list[int]:
-        """The ids of `bad_words`. Raises UserError for a word outside the vocabulary, or if no word is left."""
+        """The ids of `bad_words`. Raises UserError for an out-of-vocabulary word, or if no word is left."""
         if unknown := [word for word in self.bad_words if word not in vocab]:
             raise UserError(f"sampler.bad_words: {unknown[0]!r} is not among the {len(vocab):,} words of this model")
         if len(set(self.bad_words)) == len(vocab):
@@ -48,27 +55,27 @@ class Sampler(Bounded, group="sampler"):
         return [vocab.id(word) for word in self.bad_words]
 
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Logits [N, V] -> one word id a row, [N]. Raises UserError if they are no numbers."""
+        """Draw one word id per row: logits [N, V] -> [N]. Raises UserError for logits that are not finite."""
         if self.greedy:
             highest = logits.max(dim=-1)
             _refuse_non_finite(highest.values)
             return highest.indices
         weights = self.distribution(logits)
-        _refuse_non_finite(weights[:, 0])  # a softmax with one number that is none has no other
+        _refuse_non_finite(weights[:, 0])  # one nan makes the whole softmax nan
         return draw(weights, generator)
 
     def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
-        """Logits [N, V] with those of words `seen` [N, V] in the text made smaller by the repetition penalty."""
+        """Logits [N, V], lowered by the repetition penalty for words `seen` [N, V] in the text."""
         if self.repetition_penalty == 1:
             return logits
         lower = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
         return torch.where(seen, lower, logits)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        """Logits [N, V] -> the weights [N, V] that words are drawn with, in float32; those left out are 0."""
+        """Logits [N, V] -> sampling weights [N, V] in float32; excluded words have weight 0."""
         logits = logits.float() / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
-            # By rank, not by value: of words with equal logits exactly k in all stay.
+            # By rank, not by value: exactly k words stay, also when logits are equal.
             kept = logits.topk(self.top_k, dim=-1)
             logits = torch.full_like(logits, -torch.inf).scatter(-1, kept.indices, kept.values)
         weights = logits.softmax(dim=-1)
@@ -83,9 +90,9 @@ class Sampler(Bounded, group="sampler"):
 
 
 def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Weights [N, V], at least 0, of any sum -> one index a row, [N]; numbers that are none give any index."""
-    # One uniform number a row, looked up in the cumulative weights. torch.multinomial draws an exponential number for
-    # every word instead, a third of the time of 64 sequences over 10,000 words, and makes a GPU wait twice.
+    """Draw one index per row: weights [N, V], non-negative, with any sum -> [N]. For nan, the index is arbitrary."""
+    # One uniform number per row, looked up in the cumulative weights. torch.multinomial draws an exponential number for
+    # every word: a third of the time of 64 sequences over 10,000 words, and two waits for a GPU.
     wide = torch.float32 if weights.device.type == "mps" else torch.float64  # Apple's GPU has no float64
     cumulative = weights.cumsum(dim=-1, dtype=wide)
     place = torch.rand(len(weights), 1, dtype=wide, device=weights.device, generator=generator) * cumulative[:, -1:]
@@ -93,6 +100,6 @@ def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def _refuse_non_finite(of_logits: Tensor) -> None:
-    """Raise UserError if what was made of the logits, a number a row, shows that one of them is none."""
+    """Raise UserError if a value computed from the logits, one per row, is not finite."""
     if not of_logits.isfinite().all():
         raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")

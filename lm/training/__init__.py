@@ -1,1 +1,1 @@
-"""The step, the validation loop, forcing, optimisers, callbacks, the trainer."""
+"""The training step, the validation loop, forcing, optimisers, callbacks, the trainer."""

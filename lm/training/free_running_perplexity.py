@@ -1,4 +1,4 @@
-"""The test once more, the model fed its own words."""
+"""Perplexity without teacher forcing, measured after the test."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def free_running(
     limits: Mapping[str, int | float | None],
     stop: StopRequest,
 ) -> dict[str, dict[str, Any]]:
-    """Score the splits that `limits` names: perplexity, nats, tokens, and how many of all windows were read.
+    """Score the splits in `limits`: perplexity, nats, tokens, and the number of windows read and of all windows.
 
-    A limit is Lightning's for that split; `settings.limit` is one more. Raises Interrupted where a stop is asked for.
+    `limits` holds Lightning's limit for each split; `settings.limit` applies too. Raises Interrupted on a stop request.
     """
     found = {}
     for split, limit in limits.items():

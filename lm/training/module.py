@@ -29,12 +29,18 @@ from lm.training.validation_loop import Validated
 class LanguageModule(Validated):
     """Trains a language model by truncated back-propagation through time; a batch is one window in every mode.
 
-    The state is carried from window to window and detached before each, so that gradients reach back to the window's
-    start; `tbptt_windows=k` detaches only before every k-th window and updates once for the k, by the mean of their
-    losses. `updates_per_epoch` and `total_updates` are what learning-rate schedules go by. `base_length`: an update's
-    rate is in proportion to its windows' length, the schedule's own for this many tokens (None: always that).
-    `state_reset`: the probability that a stream's carried state is put to zero before a window. `regularisation` joins
-    the loss that is minimised; what is logged stays nats a token.
+    The state is carried from window to window and detached before each, so gradients reach back to the window's start.
+
+    Args:
+        model: the model to train.
+        forcing: what the model reads, and how often the weights are updated.
+        optim: optimiser, learning-rate schedule, clipping, average of weights.
+        updates_per_epoch: used by learning-rate schedules, like `total_updates`.
+        total_updates: number of updates in the whole run.
+        tbptt_windows: k detaches only before every k-th window and updates once per k windows, by their mean loss.
+        base_length: scales an update's learning rate by its windows' mean length / `base_length` (None: no scaling).
+        state_reset: probability that a stream's carried state is set to zero before a window.
+        regularisation: terms added to the minimised loss; the logged loss remains nats per token.
     """
 
     def __init__(
@@ -65,18 +71,18 @@ class LanguageModule(Validated):
         self.tokens = 0
         self.updates = 0
         self.epochs = 0
-        self.seconds = 0.0  # of training, since the start of the run; validation and what lies between starts left out
+        self.seconds = 0.0  # of training since the start of the run, without validation and the time between starts
         self.state: State = []
-        self.last_loss: Tensor | None = None  # nats a token of the newest window, before its update
-        self._pending: list[tuple[Tensor, int]] = []  # losses whose graph still stands, and their windows' lengths
-        self._since = 0.0  # up to when `seconds` has counted
+        self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
+        self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
+        self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
         self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
-        self._resumed: dict[str, Any] | None = None  # what a checkpoint said, until training goes on
+        self._resumed: dict[str, Any] | None = None  # from a checkpoint, until training resumes
 
     @property
     def windows_per_second(self) -> float | None:
-        """Of training in this start of the run, validation left out; None before there was any."""
+        """Training speed since this start of the run, without validation; None before the first window."""
         return self._per_second(self.windows, self._start[1])
 
     @property
@@ -92,11 +98,11 @@ class LanguageModule(Validated):
         schedule = self.optim.schedule.attach(optimizer, self.updates_per_epoch, self.total_updates)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
-    # Checkpoints: all that Lightning does not save, so that a resumed run is the uninterrupted one, bit for bit
+    # Checkpoints: all that Lightning does not save, so that a resumed run equals the uninterrupted one, bit for bit
 
     @property
     def between_updates(self) -> bool:
-        """Whether no graph of an earlier window waits for its update: only then can a checkpoint hold everything."""
+        """Whether no window waits for its update. Only then is a checkpoint complete, because graphs are not saved."""
         return not self._pending
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -126,7 +132,7 @@ class LanguageModule(Validated):
     # Training
 
     def on_train_epoch_start(self) -> None:
-        self._since = time.perf_counter()  # what lies between two epochs is not training time
+        self._since = time.perf_counter()  # the time between two epochs is not training time
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
@@ -153,12 +159,12 @@ class LanguageModule(Validated):
             share = sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
             self._update(torch.stack(waiting).mean(), share)
             self._pending.clear()
-            self.state = detach(self.state)  # now, not when it is next read: what led to it can be freed
+            self.state = detach(self.state)  # now, so that the graph can be freed
         return loss.detach()
 
     def _token_updates(self, window: Window) -> Tensor:
         losses = []
-        # Within a window autocast would go on using the weights that it cast before the first update.
+        # Within a window, autocast would keep using the weights that it cast before the first update.
         kind = self.device.type
         dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
         with torch.autocast(kind, dtype, enabled, cache_enabled=False):
@@ -169,9 +175,9 @@ class LanguageModule(Validated):
         return torch.stack(losses).mean()
 
     def _free_running(self, window: Window) -> Any:
-        """Yield the loss of each token in turn, and the output [B, H] behind and before dropout that it comes from.
+        """Yield for each token its loss and the output [B, H] after and before dropout.
 
-        What is read next is chosen before the caller updates the weights.
+        The next word to read is chosen before the caller updates the weights.
         """
         word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
         for t in range(window.inputs.shape[1]):
@@ -183,13 +189,13 @@ class LanguageModule(Validated):
             yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
     def _update(self, loss: Tensor, share: float = 1.0) -> None:
-        """One optimiser step, in the order of the classic loop: zero, backward, clip, step; then the schedule.
+        """One optimiser step in the order of the classic loop: zero, backward, clip, step; then the schedule.
 
-        `share`: of the schedule's rate, for this step.
+        `share` multiplies the schedule's learning rate for this step.
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        # Outside autocast, which would go on casting in the gradients of what stays in fp32.
+        # Without autocast, which would also cast gradients of the operations that stay in fp32.
         with torch.autocast(self.device.type, enabled=False):
             self.manual_backward(loss)
         if self.optim.clip > 0:
@@ -203,15 +209,15 @@ class LanguageModule(Validated):
         self.updates += 1
 
     def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
-        """Keep the newest loss; write a point of the curves at windows 0, n, 2n, ..."""
+        """Keep the latest loss; write a point of the curves at windows 0, n, 2n, ..."""
         self.last_loss = loss
         trainer: Any = self.trainer
         due = self.windows % trainer.log_every_n_steps == 0
-        # Reading a value makes a GPU wait: there only where it is written anyway. On a CPU it costs nothing.
+        # Reading the loss makes a GPU wait, so a GPU's is read only when it is written. On a CPU it costs nothing.
         if due or loss.device.type == "cpu":
             nats = self.refuse_non_finite()
         if trainer.is_last_batch and loss.device.type == "cuda":
-            torch.cuda.synchronize(loss.device)  # once an epoch, so that its seconds are those of the card
+            torch.cuda.synchronize(loss.device)  # once per epoch, so that `seconds` includes the GPU's work
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         if due:
@@ -229,11 +235,11 @@ class LanguageModule(Validated):
         self.tokens += window.targets.numel()
 
     def refuse_non_finite(self) -> float:
-        """The newest loss in nats a token. Raises UserError if it is no number: nothing good can follow."""
+        """The latest loss in nats per token. Raises UserError if it is not finite, because training has diverged."""
         nats = math.nan if self.last_loss is None else float(self.last_loss)
         if self.last_loss is not None and not math.isfinite(nats):
             raise UserError(
                 f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
-                "lower optim.lr or optim.clip. The last checkpoint is from before"
+                "lower optim.lr or optim.clip. The last checkpoint was saved before that"
             )
         return nats

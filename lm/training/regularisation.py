@@ -1,4 +1,4 @@
-"""What is added to the training loss, and to nothing that is reported."""
+"""Penalties added to the training loss; reported losses do not include them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lm.config.schemas import Regularisation
 
 
 def penalty(weights: Regularisation, hidden: Tensor, raw: Tensor) -> Tensor | float:
-    """Outputs after and before dropout, each [B, T, H], to nats to be added to the mean loss (Merity et al. 2017)."""
+    """Outputs after and before dropout, each [B, T, H] -> penalty to add to the mean loss (Merity et al. 2017)."""
     total: Tensor | float = 0.0
     if weights.activation > 0:
         total = total + weights.activation * hidden.float().square().mean()

@@ -1,4 +1,4 @@
-"""The objects of a run that callbacks and loggers may ask for."""
+"""The objects of a run that callbacks and loggers can receive."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lm.system.signals import StopRequest
 
 @dataclass(frozen=True)
 class RunContext:
-    """A callback or logger of conf/ whose class takes an argument of one of these names gets the object."""
+    """A callback or logger in conf/ receives each field that its class takes as an argument of the same name."""
 
     run_dir: str
-    save_dir: str  # the same folder, by the name that Lightning's loggers have for it
+    save_dir: str  # the same folder, under the name that Lightning's loggers use
     vocab: Vocab
     config: dict[str, Any]
-    description: Description  # what a checkpoint says of the run
+    description: Description  # facts about the run, saved in checkpoints
     stop: StopRequest
     sampler: Sampler
     seed: int
-    first_start: bool  # not a run that resumes in its own folder
+    first_start: bool  # false for a run that resumes in its own folder
     swept: list[str]  # in a sweep, the settings of this job
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Lightning's part of a run: callbacks, the trainer, the module around the model, and what Lightning says."""
+"""Lightning's part of a run: callbacks, the trainer, the LightningModule, messages and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lm.training.run_context import RunContext
 
 
 def make_trainer(config: dict[str, Any], context: RunContext, precision: str | int | None) -> pl.Trainer:
-    """The trainer with the callbacks and loggers of the configuration. Raises UserError for settings it refuses."""
+    """The trainer with the configured callbacks and loggers. Raises UserError for settings that Lightning refuses."""
     parts: dict[str, list[Any]] = {
         group: [
             build(node, f"{group}.{name}", vars(context)) for name, node in config[group].items() if node is not None
@@ -35,7 +35,7 @@ def make_trainer(config: dict[str, Any], context: RunContext, precision: str | i
         for group in ("callbacks", "logger")
     }
     saves = any(isinstance(callback, Checkpoint) for callback in parts["callbacks"])
-    # A progress bar where a person looks on; a log file gets lines instead.
+    # A progress bar on a terminal; lines in a log file.
     watched = [callback for callback in parts["callbacks"] if isinstance(callback, Progress) and sys.stderr.isatty()]
     profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) else []
     ours = [SignalHandover(context.stop, obeys=not saves), *parts["callbacks"], *profile, *map(Bar, watched)]
@@ -75,17 +75,17 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
 
 
 def quiet_libraries() -> None:
-    """Keep Lightning's notes about itself from between the lines that the user wants to read."""
+    """Silence Lightning's notes and two warnings, which would mix with the run's own messages."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
 
 
-def told(error: BaseException) -> BaseException:
-    """An error as a UserError, where it is known to be about what was asked for and not about this program."""
+def as_user_error(error: BaseException) -> BaseException:
+    """The error as a UserError if it is caused by the user's settings, as Interrupted for a signal; else unchanged."""
     text = " ".join(str(error).split())
-    if isinstance(error, SIGTERMException):  # Lightning was quicker than the callback that takes signals back
+    if isinstance(error, SIGTERMException):  # a signal before `SignalHandover` replaced Lightning's handlers
         return Interrupted(signal.SIGTERM)
     if isinstance(error, MisconfigurationException):
         return UserError(f"trainer / accelerator: {text}")

@@ -1,4 +1,4 @@
-"""Validation and test: what a LightningModule measures, as the standard evaluation does."""
+"""Validation and test in a LightningModule, equal to the standard evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lm.training.optim.averages import WeightAverage
 
 
 class Validated(pl.LightningModule):
-    """Reads one unbroken stream with a state of its own and sums nats; with averaged weights, where there are any."""
+    """Sums nats over one unbroken stream, with a separate state, and with averaged weights if there are any."""
 
     model: LanguageModel
     average: WeightAverage
@@ -31,7 +31,7 @@ class Validated(pl.LightningModule):
         super().__init__()
         self._eval_state: State = []
         self._score = Score()
-        self.scores: dict[str, Score] = {}  # the newest one of each split
+        self.scores: dict[str, Score] = {}  # the latest one of each split
         self.best_epoch: int | None = None  # of the lowest validation perplexity so far, counted from 1
         self.best_score: dict[str, Any] = {}  # perplexity, nats and tokens of that validation
 
@@ -43,7 +43,7 @@ class Validated(pl.LightningModule):
     def on_validation_start(self) -> None:
         self.average.swap()
 
-    def on_validation_end(self) -> None:  # behind the callbacks, which see the weights that were validated
+    def on_validation_end(self) -> None:  # after the callbacks, which see the validated weights
         self.average.swap()
         self.average.validated(self.scores["valid"].nats_per_token, self.seconds)
 
@@ -55,7 +55,7 @@ class Validated(pl.LightningModule):
     def validation_step(self, window: Window, batch_idx: int) -> None:
         if window.reset:
             self._eval_state = self.model.initial_state(len(window.inputs))
-        # In fp32 also where training is in bf16: evaluate.py on the checkpoint is to give the same figure.
+        # In fp32 even if training is in bf16, so that evaluate.py on the checkpoint gives the same perplexity.
         with exact(self.device.type):
             hidden, self._eval_state = self.model(window.inputs, self._eval_state)
             self._score += self.model.head.nll(hidden, window.targets)

@@ -1,1 +1,1 @@
-"""What happens beside training; no figure depends on one."""
+"""Lightning callbacks; no result depends on them."""

@@ -1,4 +1,4 @@
-"""What the run began with, kept for comparisons: how far training has moved the embedding."""
+"""Saves the initial embedding, so that reports can measure how far training has moved it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lm.system.files import whole
 
 
 class InitialEmbedding(pl.Callback):
-    """Writes the embedding [V, E] before the first window into the run's folder; a run that goes on keeps its own."""
+    """Writes the embedding [V, E] into the run's folder before the first window; a resumed run keeps its file."""
 
     def __init__(self, run_dir: str) -> None:
         self.path = Path(run_dir) / INITIAL

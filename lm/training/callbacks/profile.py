@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: `trainer.profile=true`."""
+"""A profile of the time of a training step: `trainer.profile=true`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ KINDS = {
     "copies and casts": ("copy", "cat", "memcpy", "memset"),
     "activations": ("sigmoid", "tanh"),
 }
-"""What a row of torch's profile counts as, by what its name holds; the first that fits."""
+"""Kinds of operations, by parts of their name in torch's profile; the first match counts."""
 
 
 class Profile(pl.Callback):
-    """Profiles `windows` windows of training after `skip` others; writes `profile.txt` and a trace, and says the gist.
+    """Profiles `windows` windows of training after skipping `skip`; writes `profile.txt` and a trace, prints a summary.
 
     The trace, `profile_trace.json`, opens at ui.perfetto.dev or chrome://tracing.
     """
@@ -52,7 +52,7 @@ class Profile(pl.Callback):
         if self._profile is not None:
             self._finish(self._seen - self.skip)
         elif self._seen <= self.skip:
-            say(f"profile: none; it begins after {self.skip} windows of training, and there were {self._seen}")
+            say(f"no profile: it begins after {self.skip} windows of training, and there were only {self._seen}")
 
     def on_exception(self, *_: Any) -> None:
         if self._profile is not None:
@@ -66,13 +66,14 @@ class Profile(pl.Callback):
         (self.folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
         self._profile.export_chrome_trace(str(self.folder / "profile_trace.json"))
         self._profile = None
-        gist = text.split("\n\n\n")[0]
-        say(f"{gist}\nmore in {self.folder / 'profile.txt'}; a trace for ui.perfetto.dev beside it")
+        summary = text.split("\n\n\n")[0]
+        say(f"{summary}\ndetails: {self.folder / 'profile.txt'}; in the same folder, a trace for ui.perfetto.dev")
 
 
 def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
-    """Rows of torch's profile as (name, microseconds of its own, calls): the device's where there is one, each counted
-    once, by the operation that started it; else the processor's.
+    """Rows of torch's profile as (name, own microseconds, calls).
+
+    Times are the GPU's if there is one, each counted once, for the operation that started it; else the processor's.
     """
     operations = [event for event in events if event.device_type == DeviceType.CPU]
     on_device = [(event.key, float(event.self_device_time_total), event.count) for event in operations]
@@ -82,13 +83,13 @@ def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
 
 
 def kind(name: str) -> str:
-    """What an operation of torch's counts as."""
+    """The kind of a torch operation."""
     name = name.lower()
     return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other")
 
 
 def report(rows: list[tuple[str, float, int]], windows: int) -> str:
-    """Rows (name, microseconds of its own, calls) over some windows -> shares by kind, then the longest operations."""
+    """Rows (name, own microseconds, calls) over some windows -> text: shares by kind, then the longest operations."""
     total = sum(time for _, time, _ in rows) or 1.0
     kinds: dict[str, float] = {}
     for name, time, _ in rows:

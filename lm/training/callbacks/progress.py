@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: how far, how good, how fast, how long still."""
+"""Progress messages during training: position, perplexity, speed, time left."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lm.system.terminal import say
 
 
 class Progress(pl.Callback):
-    """Says how much work lies ahead, how long it is expected to take, and in a log file how far it has come.
+    """Prints the work left, the expected time, and the progress.
 
-    On a terminal `Bar` shows the latter; elsewhere a line is printed every `line_seconds` seconds.
+    On a terminal, `Bar` shows the progress; otherwise a line is printed every `line_seconds` seconds.
     """
 
     def __init__(self, line_seconds: float = 30.0) -> None:
         self.line_seconds = line_seconds
         self._said = 0.0
-        self._first = 0  # windows that were trained on before this start
+        self._first = 0  # windows trained before this start
         self._forecast_due = True
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -34,20 +34,20 @@ class Progress(pl.Callback):
         limit = _time_limit(trainer)
         say(
             f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
-            f"{ahead:,} windows and {updates:,} optimiser steps lie ahead"
+            f"{ahead:,} windows and {updates:,} optimiser steps left"
             + ("" if limit is None else f", or as many as {clock(limit)} allows (trainer.max_time)")
         )
         self._said = time.monotonic()
         self._first = int(module.windows)
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
-        # The first windows are slow (allocation, threads): wait for a few of them, and for a second to have passed.
+        # The first windows are slow (allocation, threads): wait for at least five of them, and for a second.
         done = module.windows - self._first
         if self._forecast_due and done >= 5 and done >= (module.windows_per_second or 0):
             self._forecast_due = False
             say(
                 f"expected time: {clock(self._seconds_left(trainer, module))} "
-                f"(from the first {done} windows; validation comes on top)"
+                f"(from the first {done} windows; without validation)"
             )
         if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
             self._said = time.monotonic()
@@ -61,13 +61,13 @@ class Progress(pl.Callback):
         words = int(module.model.vocab_size)
         if score.perplexity > words:
             say(
-                f"warning: that is worse than a blind guess among {words:,} words. Where training's perplexity is far "
-                "lower, the model has learned by heart, or its state got stuck where training never was: try "
-                "tbptt.reset=0.01"
+                f"warning: that is worse than a uniform guess among {words:,} words. If training perplexity is much "
+                "lower, the model has memorised the training text, or its state has reached values that did not occur "
+                "in training: try tbptt.reset=0.01"
             )
 
     def figures(self, trainer: Any, module: Any) -> dict[str, str]:
-        """Loss, perplexity, tokens a second and time left. Reads the loss: only for the eye, not for every window."""
+        """Loss, perplexity, tokens a second and time left. Reading the loss makes a GPU wait: not for every window."""
         nats = float(module.last_loss) if module.last_loss is not None else float("nan")
         return {
             "loss": f"{nats:.3f}",
@@ -106,7 +106,7 @@ class Bar(TQDMProgressBar):
         return bar
 
     def get_metrics(self, trainer: Any, module: Any) -> dict[str, Any]:
-        # Asked for at each window; reading the loss makes a GPU wait, and no eye follows that fast.
+        # Called for each window, but reading the loss makes a GPU wait: update twice a second.
         if time.monotonic() - self._read > 0.5:
             self._figures, self._read = self._progress.figures(trainer, module), time.monotonic()
         return dict(self._figures)

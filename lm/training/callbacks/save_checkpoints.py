@@ -1,4 +1,4 @@
-"""When checkpoints are written."""
+"""The callback that saves checkpoints."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from lm.system.signals import StopRequest
 
 
 class Checkpoint(pl.callbacks.Checkpoint):
-    """`checkpoints/last.ckpt` every `every_n_windows` windows (0: not) and after each epoch; `best.ckpt` after the
-    epoch whose validation perplexity is the lowest so far.
+    """Saves `checkpoints/last.ckpt` during and after each epoch, and `best.ckpt` after the best epoch so far.
 
-    A file is written aside and renamed: whatever stands under these names is whole. Asked to stop, training ends as
-    soon as everything can be saved: behind the window at hand, or an epoch's last one with its validation.
+    A file is written under another name and then renamed, so a file with one of these names is complete. After a stop
+    request, training ends as soon as it can be saved: after the current window, or after an epoch's validation.
+
+    Args:
+        run_dir: the run's folder.
+        description: facts about the run, saved with the weights.
+        stop: stop request, set by Ctrl-C or SIGTERM.
+        every_n_windows: save `last.ckpt` every n windows too (0: only after epochs).
     """
 
     @bounded("callbacks.checkpoint")
@@ -34,11 +39,11 @@ class Checkpoint(pl.callbacks.Checkpoint):
         self.description = description
         self.every_n_windows = every_n_windows
         self.stop = stop
-        self._due = False  # a checkpoint is owed, and waits for a place where everything can be saved
-        self._improved = False  # the newest validation was the best
+        self._due = False  # a checkpoint is due, but waits until everything can be saved
+        self._improved = False  # the latest validation was the best
 
     def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        if not (self.folder / BEST).is_file():  # a best epoch without weights: the next one is the first that counts
+        if not (self.folder / BEST).is_file():  # no weights of the best epoch: search again
             module.best_epoch, module.best_score = None, {}
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
@@ -49,7 +54,7 @@ class Checkpoint(pl.callbacks.Checkpoint):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         self._due |= bool(self.stop) or (self.every_n_windows > 0 and module.windows % self.every_n_windows == 0)
-        # After an epoch's last window validation is still to come: there the epoch's own checkpoint is the place.
+        # After an epoch's last window, validation follows, and then `on_train_epoch_end` saves.
         if self._due and module.between_updates and not trainer.is_last_batch:
             self._save(trainer, LAST)
             self._due = False

@@ -1,4 +1,4 @@
-"""Obeying Ctrl-C and SIGTERM where no checkpoint callback does."""
+"""Handling of Ctrl-C and SIGTERM in runs without a checkpoint callback."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lm.system.signals import StopRequest
 
 
 class SignalHandover(pl.Callback):
-    """Takes the signals back from Lightning, whose own handling ends a batch early and exits with 0.
+    """Replaces Lightning's signal handlers, which end a batch early and exit with 0.
 
-    `obeys`: whether training stops here, behind a window; a checkpoint callback does so itself, having saved.
+    `obeys`: stop training here, after a window. False with a checkpoint callback, which stops after saving.
     """
 
     def __init__(self, stop: StopRequest, obeys: bool) -> None:
@@ -20,7 +20,7 @@ class SignalHandover(pl.Callback):
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.stop.listen()
-        trainer._signal_connector.received_sigterm = False  # one that came before this is in `stop` as well
+        trainer._signal_connector.received_sigterm = False  # `stop` has an earlier signal as well
 
     def on_test_start(self, trainer: Any, module: Any) -> None:
         self.on_train_start(trainer, module)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside curves: samples, the embedding projector, hyperparameters."""
+"""TensorBoard pages besides curves: samples, the embedding projector, hyperparameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
 
 
 class TextSamples(pl.Callback):
-    """After each epoch, text drawn from the model with the run's sampler, always from the same random seed."""
+    """After each epoch, writes text drawn with the run's sampler, always from the same random seed."""
 
     def __init__(self, vocab: Vocab, sampler: Sampler, seed: int) -> None:
         self.vocab, self.sampler, self.seed = vocab, sampler, seed
@@ -33,35 +33,36 @@ class TextSamples(pl.Callback):
         samples = texts(module.model, self.sampler, self.vocab, self.seed)
         for logger in tensorboards(trainer):
             for i, text in enumerate(samples):
-                # Indented: Markdown shows it as it is, `<unk>` and line breaks included.
+                # Indented, so that Markdown shows the text unchanged, with `<unk>` and line breaks.
                 lines = [part for line in text.split("\n") for part in textwrap.wrap(line, 110) or [""]]
                 block = "\n".join("    " + line for line in lines)
                 logger.experiment.add_text(f"sample/{i}", block, global_step=module.windows)
 
 
 class EmbeddingProjector(pl.Callback):
-    """At the end of training, the embeddings of the first `words` of the vocabulary, for the projector tab.
+    """At the end of training, writes the embeddings of the vocabulary's first `words` words for the projector tab.
 
-    Those that are evaluated and saved: where weights are averaged, the average.
+    If weights are averaged, these are the averages, as in evaluation and checkpoints.
     """
 
     @bounded("callbacks.projector")
     def __init__(self, vocab: Vocab, words: Count = 10_000) -> None:
         self.vocab, self.words = vocab, words
 
-    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # behind the module's own on_train_end
+    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # after the module's own on_train_end
         vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
         labels = list(self.vocab.words[: self.words])
         for logger in tensorboards(trainer):
-            # The projector's index is appended to: one that an earlier start of this run wrote would list it twice.
+            # The projector's index is appended to. Delete that of an earlier start, else it lists the embedding twice.
             Path(logger.log_dir, "projector_config.pbtxt").unlink(missing_ok=True)
             logger.experiment.add_embedding(vectors, metadata=labels, tag="embedding", global_step=module.windows)
 
 
 class HyperParameters(pl.Callback):
-    """What sets the run apart, beside the figures by which the HParams tab compares runs; and the Custom Scalars tab,
-    which lays training and validation over one another. `first_start`: not a run that goes on in its own folder.
-    In a sweep `swept` names its settings, which then are the tab's columns; else they are the run's main parts.
+    """Writes the settings and results for the HParams tab, and the layout of the Custom Scalars tab.
+
+    Custom Scalars shows training and validation curves in one chart. In a sweep the columns of HParams are the settings
+    `swept`, otherwise the run's main parts. `first_start`: false for a run that resumes in its own folder.
     """
 
     FIGURES = ("best/valid_perplexity", "test/perplexity")
@@ -88,7 +89,7 @@ class HyperParameters(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
         if not self.first_start:
             return
-        # Only the names of the figures: their values come as ordinary points of a curve when they are known.
+        # Only the names of the results: their values are written later, as ordinary points of a curve.
         summaries = hparams(self.settings, dict.fromkeys(self.FIGURES, math.nan))
         for logger in tensorboards(trainer):
             for summary in summaries:
@@ -104,7 +105,7 @@ def _number(value: str) -> float | str:
 
 
 def flatten(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Settings by dotted names; lists as text; the name of a class stands for the part it makes."""
+    """Settings -> pairs of dotted name and value; lists as text; for a class, its name."""
     for name, value in flat(config):
         part, _, last = name.rpartition(".")
         if last == TARGET:

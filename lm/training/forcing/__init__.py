@@ -1,4 +1,4 @@
-"""What the model reads while it trains, and how often its weights change: the `forcing` group."""
+"""What the model reads in training, and how often its weights are updated: the `forcing` group."""
 
 from lm.training.forcing.decay import Exponential, InverseSigmoid, Linear
 from lm.training.forcing.forcing import Forcing

@@ -1,4 +1,4 @@
-"""How scheduled sampling's share of true words falls."""
+"""Decay of the share of true words in scheduled sampling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 class Decay(Bounded, ABC, group="forcing.decay"):
-    """Scheduled sampling's share of true words, by the number of windows trained on so far (Bengio et al. 2015)."""
+    """The share of true words in scheduled sampling, after a number of windows (Bengio et al. 2015)."""
 
     @abstractmethod
     def share(self, windows: int) -> float: ...
@@ -39,7 +39,7 @@ class Linear(Decay):
 
 @dataclass(frozen=True)
 class Exponential(Decay):
-    """k ** windows, for a k below 1."""
+    """k ** windows, with k below 1."""
 
     k: Annotated[float, INSIDE] = 0.9998
 
@@ -49,7 +49,7 @@ class Exponential(Decay):
 
 @dataclass(frozen=True)
 class InverseSigmoid(Decay):
-    """k / (k + exp(windows / k)), for a k of at least 1: close to 1 at first, one half after k * ln(k) windows."""
+    """k / (k + exp(windows / k)), with k at least 1: close to 1 at first, one half after k * ln(k) windows."""
 
     k: Annotated[float, AtLeast(1)] = 500.0
 

@@ -1,4 +1,4 @@
-"""How the next input is chosen while training, and how often the weights are updated."""
+"""How the next input is chosen in training, and how often the weights are updated."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from lm.training.forcing.decay import Decay
 
 @dataclass(frozen=True)
 class Forcing:
-    """`feedback` is what the model reads next; `update` is how much it reads between two optimiser steps.
+    """What the model reads next, and how much it reads between two optimiser steps.
 
-    truth: the corpus itself (teacher forcing, Williams & Zipser 1989). argmax: the model's own most probable word,
-    starting from each window's true first word (free running). sample: a word drawn from the model's distribution.
-    With `decay` the true word is read with a share of the probability that falls as training goes on (scheduled
-    sampling), else what `feedback` says. `update` is independent of all that: the classic exercise turns teacher
-    forcing off and goes from one update a window to one a token in the same stroke.
+    The two choices are independent. The classic exercise changes both at once: without teacher forcing it also updates
+    after each token instead of each window.
+
+    Args:
+        feedback: truth: the true word (teacher forcing, Williams & Zipser 1989). argmax: the model's most probable
+            word, after each window's true first word (free running). sample: a word drawn from the model.
+        update: one optimiser step per "window" or per "token".
+        decay: scheduled sampling: read the true word with a probability that falls during training, otherwise a word
+            by `feedback`.
     """
 
     feedback: Literal["truth", "argmax", "sample"] = "truth"
@@ -30,7 +34,7 @@ class Forcing:
 
     def __post_init__(self) -> None:
         if self.decay is not None and self.feedback == "truth":
-            raise UserError("forcing.decay mixes truth with something else: set forcing.feedback to argmax or sample")
+            raise UserError("forcing.decay mixes true words with others: set forcing.feedback to argmax or sample")
 
     def truth_share(self, windows: int) -> float:
         """The probability that a true word is read, after `windows` windows of training."""
@@ -39,11 +43,11 @@ class Forcing:
         return self.decay.share(windows) if self.decay is not None else 0.0
 
     def next_input(self, logits: Tensor, truth: Tensor, truth_share: float) -> Tensor:
-        """Logits [B, V] for a place and the true words [B] there -> the words [B] that the model reads there."""
+        """Logits [B, V] for a position and its true words [B] -> the words [B] that the model reads there."""
         if truth_share >= 1:
             return truth
         logits = logits.detach()
-        # Diverged logits have no distribution to draw from; their loss, not this, is where training stops.
+        # Diverged logits give arbitrary words here; training stops later, because their loss is not finite.
         own = logits.argmax(dim=-1) if self.feedback == "argmax" else draw(logits.softmax(dim=-1))
         if truth_share <= 0:
             return own

@@ -1,4 +1,4 @@
-"""An average of the weights, beside those that are trained: what is evaluated and saved once it has begun."""
+"""An average of the trained weights. Once it has begun, it is evaluated and saved in their place."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from lm.system.bounds import INSIDE, AtLeast, Bounded, Count
 
 
 class Averaging(Bounded, ABC, group="optim.average"):
-    """When the average begins, and how much the newest weights weigh in it."""
+    """When the average begins, and the share of the latest weights in it."""
 
     @abstractmethod
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
-        """Asked at the start and after each validation: their losses so far, the newest one last, and how many
-        `seconds` of training there were."""
+        """Whether the average begins now: called at the start and after each validation.
+
+        `losses` are those of all validations so far, the latest one last; `seconds` is the training time.
+        """
 
     def share(self, count: int) -> float:
-        """Of the newest weights in an average that then is of `count` updates: 1 / count is the plain mean."""
+        """The share of the latest weights in the average of `count` updates; 1 / count gives the plain mean."""
         return 1 / count
 
 
 @dataclass(frozen=True)
 class BehindDescent(Averaging):
-    """The mean of all weights from the validation on that ends the descent, or the `latest`-th (None: however late)."""
+    """The mean of all weights since validation stopped improving.
+
+    The average begins at the `latest`-th validation if that comes first (None: no limit).
+    """
 
     patience: Annotated[int, AtLeast(0)] = 5
     latest: Count | None = None
@@ -39,12 +44,12 @@ class BehindDescent(Averaging):
 
     @abstractmethod
     def ended(self, losses: Sequence[float]) -> bool:
-        """Whether validation has stopped to improve by the newest of its `losses`, of which there are some."""
+        """Whether validation has stopped improving, by its `losses` so far (at least one)."""
 
 
 @dataclass(frozen=True)
 class NonMonotonic(BehindDescent):
-    """NT-ASGD (Merity et al. 2018): once a loss is above the lowest of all before it but the last `patience`."""
+    """NT-ASGD (Merity et al. 2018): begins when a loss is above the lowest one before the last `patience` losses."""
 
     def ended(self, losses: Sequence[float]) -> bool:
         compared = losses[: -1 - self.patience]
@@ -53,7 +58,7 @@ class NonMonotonic(BehindDescent):
 
 @dataclass(frozen=True)
 class Stalled(BehindDescent):
-    """As for the Mogrifier (Melis et al. 2020): once `patience` validations in a row have brought no lowest loss."""
+    """As for the Mogrifier (Melis et al. 2020): begins after `patience` validations in a row without a lowest loss."""
 
     def ended(self, losses: Sequence[float]) -> bool:
         return len(losses) - 1 - losses.index(min(losses)) >= self.patience
@@ -61,7 +66,7 @@ class Stalled(BehindDescent):
 
 @dataclass(frozen=True)
 class Tail(Averaging):
-    """The mean of all weights behind the first `after` validations (0: from the first update on)."""
+    """The mean of all weights after the first `after` validations (0: from the first update on)."""
 
     after: Annotated[int, AtLeast(0)] = 0
 
@@ -71,7 +76,7 @@ class Tail(Averaging):
 
 @dataclass(frozen=True)
 class Timed(Averaging):
-    """The mean of all weights from the first validation after `minutes` of training on: where time is what is short."""
+    """The mean of all weights from the first validation after `minutes` of training on, for runs with a time limit."""
 
     minutes: Annotated[float, AtLeast(0)]
 
@@ -81,7 +86,7 @@ class Timed(Averaging):
 
 @dataclass(frozen=True)
 class Exponential(Averaging):
-    """An exponential moving average; while it is young, the plain mean."""
+    """An exponential moving average; the plain mean for the first 1 / (1 - decay) updates."""
 
     decay: Annotated[float, INSIDE] = 0.999
 
@@ -93,19 +98,19 @@ class Exponential(Averaging):
 
 
 class WeightAverage:
-    """The average of a model's weights as `averaging` has it (None: never), and the losses that decide on it."""
+    """The average of a model's weights by `averaging` (None: no average), and the losses that decide when it begins."""
 
     def __init__(self, model: nn.Module, averaging: Averaging | None) -> None:
         self.weights: list[Tensor] = list(model.parameters())
         self.averaging = averaging
         self.losses: list[float] = []
-        self.count = 0  # updates that have gone into it
+        self.count = 0  # updates in the average
         self.average: list[Tensor] = []
         self.begun = averaging is not None and averaging.begins([])
 
     @torch.no_grad()
     def update(self) -> None:
-        """The weights have changed: take them in."""
+        """Add the current weights to the average; called after each update."""
         if not self.begun or self.averaging is None:
             return
         self.count += 1
@@ -115,13 +120,13 @@ class WeightAverage:
             torch._foreach_lerp_(self.average, self.weights, self.averaging.share(self.count))
 
     def validated(self, loss: float, seconds: float = 0.0) -> None:
-        """A validation after so many `seconds` of training gave `loss` nats a token."""
+        """Record a validation loss in nats per token, after `seconds` of training."""
         self.losses.append(loss)
         self.begun = self.begun or (self.averaging is not None and self.averaging.begins(self.losses, seconds))
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Average into the model, weights into its place, or the other way round; nothing before there is one."""
+        """Exchange the model's weights and the average; does nothing before the average has begun."""
         for weight, mean in zip(self.weights, self.average, strict=False):
             held = weight.clone()
             weight.copy_(mean)
@@ -129,7 +134,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model with the average as its weights, and afterwards as it was."""
+        """Inside the context, the model has the average as its weights."""
         self.swap()
         try:
             yield
@@ -137,12 +142,12 @@ class WeightAverage:
             self.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the average, which a checkpoint holds as the model's weights; `trained` are those that it is of."""
+        """All but the average, which a checkpoint holds as the model's weights; `trained` are the trained weights."""
         trained = [weight.detach().clone() for weight in self.weights] if self.average else []
         return {"losses": self.losses, "count": self.count, "begun": self.begun, "trained": trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The model holds a checkpoint's weights: keep them as the average, and put those that are trained in."""
+        """Restore after a checkpoint's weights are loaded: they become the average, and the model gets `trained`."""
         self.losses, self.count, self.begun = list(state["losses"]), state["count"], state["begun"]
         self.average = [part.to(weight) for part, weight in zip(state["trained"], self.weights, strict=False)]
         self.swap()

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules: what the `optim` group of the configuration chooses."""
+"""Optimisers: the `optim` group of the configuration."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ from lm.training.optim.schedules import Constant, Schedule
 
 @dataclass(frozen=True)
 class Optim(Bounded, ABC, group="optim"):
-    """What every optimiser has: `lr`, `weight_decay`, `clip` (largest norm of the gradient; 0: no clipping).
+    """Settings that all optimisers share.
 
-    With `average` an average of the weights is what is evaluated and saved.
+    Args:
+        lr: learning rate.
+        weight_decay: weight decay.
+        clip: largest norm of the gradient (0: no clipping).
+        schedule: learning-rate schedule.
+        average: evaluate and save an average of the weights (null: the weights themselves).
     """
 
     lr: Annotated[float, Above(0)]
@@ -35,7 +40,7 @@ class Optim(Bounded, ABC, group="optim"):
 
 @dataclass(frozen=True)
 class Adam(Optim):
-    """Adam (Kingma & Ba 2015); `weight_decay` is L2, added to the gradient. One fused pass over the weights."""
+    """Adam (Kingma & Ba 2015), fused; `weight_decay` is an L2 penalty, added to the gradient."""
 
     betas: Annotated[tuple[float, float], Range(least=0, below=1)] = (0.9, 0.999)
     eps: Annotated[float, AtLeast(0)] = 1e-8
@@ -59,7 +64,7 @@ class AdamW(Adam):
 
 @dataclass(frozen=True)
 class SGD(Optim):
-    """Plain stochastic gradient descent, with `momentum` if wanted."""
+    """Stochastic gradient descent, optionally with `momentum`."""
 
     momentum: Annotated[float, AtLeast(0)] = 0.0
 
@@ -69,7 +74,7 @@ class SGD(Optim):
 
 @contextmanager
 def scaled_rates(optimizer: Any, share: float) -> Iterator[None]:
-    """Every learning rate times `share`, for the steps inside; schedules and checkpoints know of the whole one only."""
+    """Multiply every learning rate by `share` inside the context; schedules and checkpoints see the full rate."""
     rates = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
         group["lr"] *= share

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: what `optim/schedule` chooses."""
+"""Learning-rate schedules: the `optim/schedule` group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Schedule(Bounded, ABC, group="optim.schedule"):
 
 
 class PerUpdate(Schedule):
-    """A schedule that knows its factor for each update in advance."""
+    """A schedule whose factor depends only on the number of the update."""
 
     @abstractmethod
     def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float: ...
@@ -32,7 +32,7 @@ class PerUpdate(Schedule):
 
 @dataclass(frozen=True)
 class Constant(PerUpdate):
-    """`lr` throughout."""
+    """A constant learning rate."""
 
     def factor(self, update: int, updates_per_epoch: int, total_updates: int) -> float:
         return 1.0
@@ -40,7 +40,7 @@ class Constant(PerUpdate):
 
 @dataclass(frozen=True)
 class Cosine(PerUpdate):
-    """Linear warm-up over the share `warmup` of all updates, then half a cosine down to the share `final` of `lr`."""
+    """Linear warm-up over the fraction `warmup` of all updates, then a half cosine down to `final` times `lr`."""
 
     warmup: Annotated[float, Range(least=0, below=1)] = 0.02
     final: Annotated[float, PROBABILITY] = 0.0
@@ -55,7 +55,7 @@ class Cosine(PerUpdate):
 
 @dataclass(frozen=True)
 class EpochDecay(PerUpdate):
-    """`lr` for the first `after` epochs, then times `rate` at each further one (Zaremba et al. 2014)."""
+    """`lr` for the first `after` epochs, then multiplied by `rate` at each later epoch (Zaremba et al. 2014)."""
 
     after: Annotated[int, AtLeast(0)] = 4
     rate: Annotated[float, Range(above=0, most=1)] = 0.5
@@ -67,7 +67,7 @@ class EpochDecay(PerUpdate):
 
 @dataclass(frozen=True)
 class Plateau(Schedule):
-    """Divide `lr` by `divide_by` whenever validation has not improved for more than `patience` epochs."""
+    """Divide `lr` by `divide_by` when validation has not improved for more than `patience` epochs."""
 
     divide_by: Annotated[float, Above(1)] = 4.0
     patience: Annotated[int, AtLeast(0)] = 0
