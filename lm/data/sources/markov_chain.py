@@ -81,5 +81,8 @@ def synthetic(
     source_seed: Annotated[int, AtLeast(0)] = 0,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """A Markov chain of known entropy over `words` words, for tests: no correct model can score below its entropy."""
+    """A Markov chain of known entropy, for tests: no correct model can score below its entropy.
+
+    See `MarkovSource` and `Corpus` for the settings; `source_seed` is the source's `seed`.
+    """
     return Corpus(MarkovSource(words, tokens, alpha, source_seed), batch_size, window, eval_window)

@@ -54,5 +54,5 @@ def pydoc(
     min_count: Count = 2,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """The language reference inside Python's standard library: real text without a download."""
+    """The language reference inside Python's standard library; see `Corpus` for the settings."""
     return Corpus(PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count)

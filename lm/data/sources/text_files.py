@@ -122,6 +122,6 @@ def text(
     min_count: Count = 1,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """Any UTF-8 text: one file, split at line ends by `fractions`, or three files, used as they are."""
+    """Any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
     files = TextFiles(train, valid, test, fractions)
     return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)
