@@ -1,6 +1,6 @@
 """Recurrent language models: text -> vocabulary -> streams -> model -> nats -> perplexity.
 
-For a notebook: `lm.load(PATH)` gives a trained model back, `lm.train([...])` trains one.
+In a notebook `lm.load(PATH)` returns a trained model and `lm.train([...])` trains one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _HOMES = {"load": "lm.runs.trained", "train": "lm.commands.notebook"}
 
 
 def __getattr__(name: str) -> Any:
-    # Neither torch nor Hydra before one of them is used: `--help` and the version come at once.
+    # torch and Hydra are imported on first use, so that `--help` and the version are fast.
     if name not in _HOMES:
         raise AttributeError(f"module 'lm' has no attribute {name!r}")
     from importlib import import_module

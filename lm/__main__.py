@@ -1,4 +1,4 @@
-"""Every command from any folder: `python -m lm train +experiment=quickstart`."""
+"""Runs every command from any folder: `python -m lm train +experiment=quickstart`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lm.system.terminal import aligned
 
 COMMANDS = {
     "train": "train a language model, test it, sample from it",
-    "sample": "text from a trained model",
+    "sample": "draw text from a trained model",
     "evaluate": "nats, tokens and perplexity of a text under a trained model",
-    "distance": "how far words lie apart, and which are nearest",
-    "compare": "a report of runs beside one another",
-    "tbptt": "what detaching the state buys, measured and drawn",
-    "benchmark": "how fast, against the plain loop and the floor of bare matrix products",
+    "distance": "distances between words, and each word's nearest neighbours",
+    "compare": "a report that compares runs",
+    "tbptt": "a report on what detaching the state saves",
+    "benchmark": "speed, compared with a plain loop and with bare matrix products",
 }
 
 
 def run(name: str) -> None:
-    """The command `name` with the arguments of this process; ends the process."""
+    """Run the command `name` with this process's arguments, then exit."""
 
     def task(cfg: Any) -> Any:
-        # Torch and Lightning take seconds to import: --help does without them.
+        # Torch and Lightning take seconds to import, and --help does not need them.
         return getattr(importlib.import_module(f"lm.commands.{name}"), name)(cfg)
 
     command(name, task)

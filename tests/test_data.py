@@ -208,7 +208,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_an_unwritable_cache_warns_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LM_CACHE_DIR", str(write(tmp_path / "a-file", "x")))
     file = write(tmp_path / "t", "a b c\n" * 50)
-    with pytest.warns(UserWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="cannot be stored"):
         assert len(encode_cached(TextFiles(file)).vocab) == 5
 
 

@@ -25,7 +25,7 @@ def small(text_file: Path) -> list[str]:
 
 
 def test_two_runs_do_not_share_a_folder(train: Callable[..., Run], small: list[str], tmp_path: Path) -> None:
-    with claimed(tmp_path / "busy"), pytest.raises(UserError, match=r"another run is at work in .*busy"):
+    with claimed(tmp_path / "busy"), pytest.raises(UserError, match=r"another run is using .*busy"):
         train_in(configure("train", *small), tmp_path / "busy")
     assert not list((tmp_path / "busy").iterdir())
     train_in(configure("train", *small), tmp_path / "busy")

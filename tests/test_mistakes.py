@@ -163,7 +163,7 @@ def test_sizes_that_cannot_be(cli: Cli, small: list[str], setting: str, tmp_path
     ("content", "remedy"),
     [
         (None, "name a text file"),
-        (b"", "name a file with text"),
+        (b"", "name a file that contains text"),
         (b"PK\x03\x04\x00\x00", "plain UTF-8"),
         (b"na\xefve words\n" * 99, "iconv"),
         (b"one\n" * 500, "different word"),

@@ -144,7 +144,7 @@ def test_a_run_whose_table_cannot_be_printed_is_finished(
     monkeypatch.setattr(sys, "stdout", Full())
     run = on_text()
     assert (run.result["status"], run.result["error"]) == ("completed", None)
-    assert f"No space left on device); what was to be shown is in {run.dir}" in capsys.readouterr().err
+    assert f"No space left on device); the result is in {run.dir}" in capsys.readouterr().err
 
 
 def test_a_failure_is_written_down_and_raised(train: Callable[..., Run], tmp_path: Path, text_file: Path) -> None:

@@ -1,1 +1,1 @@
-"""The command line: arguments as people type them, errors as sentences, help."""
+"""The command line: the user's arguments, error messages, help."""

@@ -1,4 +1,4 @@
-"""The command line as people type it, made into what Hydra's grammar takes."""
+"""Translates the command line as typed into Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 def _marked() -> tuple[set[str], set[str]]:
-    """The settings of all commands that are free text, and the lists of it."""
+    """The settings of all commands that are free text, and those that are lists of free text."""
     texts, lists = set(), set()
     for schema in SCHEMAS.values():
         for name, hint in annotations_of(schema).items():
@@ -31,16 +31,16 @@ FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 
 def for_hydra(arguments: list[str], command: str) -> list[str]:
-    """A whole command line as Hydra takes it. Raises UserError for what can be told before Hydra begins."""
+    """A whole command line in Hydra's grammar. Raises UserError for mistakes that are found before Hydra starts."""
     arguments = keep_record(run_folder(arguments)) if command == "train" else arguments
-    # Hydra's parser takes -m only in front of the settings; people put it anywhere.
+    # Hydra's parser takes -m only before the settings; users put it anywhere.
     sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
     settings = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     return sweep + [quote(without_group(argument), bool(sweep)) for argument in settings]
 
 
 def without_group(argument: str) -> str:
-    """`logger=null` as Hydra has it: `~logger`. Raises UserError for a group that a run cannot do without."""
+    """`logger=null` in Hydra's grammar: `~logger`. Raises UserError for a group that a run needs."""
     key, _, value = argument.partition("=")
     group = key.lstrip("+")
     if value != "null" or not (CONF / group).is_dir():
@@ -48,15 +48,15 @@ def without_group(argument: str) -> str:
     if group in ("callbacks", "logger"):
         return f"~{group}"
     if "/" in group:
-        raise UserError(f"{argument}: null is set with a dot: {group.replace('/', '.')}=null")
+        raise UserError(f"{argument}: write null with a dot: {group.replace('/', '.')}=null")
     raise UserError(f"{argument}: one of the group's options is needed; see --help")
 
 
 def run_folder(arguments: list[str]) -> list[str]:
-    """A run that goes on does so in its own folder: `checkpoint=DIR` sets Hydra's folder too.
+    """A run resumes in its own folder: `checkpoint=DIR` sets Hydra's folder too.
 
-    Raises UserError for `checkpoint=last` where no folder is named, and for a folder without a checkpoint: before
-    Hydra writes into it.
+    Raises UserError, before Hydra writes into the folder, for `checkpoint=last` without a folder and for a folder
+    without a checkpoint.
     """
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if given.get("hydra.run.dir") == "":
@@ -65,7 +65,7 @@ def run_folder(arguments: list[str]) -> list[str]:
     if not checkpoint or "hydra.run.dir" in given or "hydra.sweep.dir" in given:
         return arguments
     if checkpoint == "last":
-        raise UserError("checkpoint=last goes on in the folder of the run: name it with hydra.run.dir=DIR")
+        raise UserError("checkpoint=last resumes in the run's folder: name it with hydra.run.dir=DIR")
     folder = Path(checkpoint).expanduser()
     if not folder.is_dir():
         return arguments
@@ -76,7 +76,7 @@ def run_folder(arguments: list[str]) -> list[str]:
 
 
 def keep_record(arguments: list[str]) -> list[str]:
-    """Hydra's record of how a run was started stays in its folder when another command goes on there, or is refused."""
+    """Keep Hydra's record of how a run was started when another command resumes in its folder, or is refused."""
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     folder = given.get("hydra.run.dir", "").strip("'\"")
     kept = folder and (Path(folder).expanduser() / ".hydra").is_dir() and "hydra.output_subdir" not in given
@@ -84,10 +84,10 @@ def keep_record(arguments: list[str]) -> list[str]:
 
 
 def quote(argument: str, sweeping: bool = False) -> str:
-    """Quote the value of a free-text setting, so that Hydra's grammar takes it as it was typed.
+    """Quote the value of a free-text setting, so that Hydra's grammar takes it as typed.
 
-    `prompt=it's` -> `prompt='it\\'s'`; `words=[n't,<unk>]` -> `words=['n\\'t','<unk>']`. What is already quoted, and
-    every other setting, stays; in a sweep a comma separates values as everywhere.
+    `prompt=it's` -> `prompt='it\\'s'`; `words=[n't,<unk>]` -> `words=['n\\'t','<unk>']`. Quoted values and all other
+    settings stay unchanged; in a sweep a comma separates values, as in every other setting.
     """
     key, equals, value = argument.partition("=")
     name = key.lstrip("+")
@@ -96,7 +96,7 @@ def quote(argument: str, sweeping: bool = False) -> str:
     if sweeping and "," in value and (name in FREE_TEXT or "],[" in value):
         return argument
     if name in FREE_TEXT:
-        # OmegaConf would read ${...} as a reference to another setting; in text it is text.
+        # OmegaConf would read ${...} as a reference to another setting; in free text it is plain text.
         text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
         return f"{key}={_quoted(text)}"
     if name in FOLDERS and ("=" in value or not value.isascii()):
@@ -113,7 +113,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _quoted(value: str) -> str:
-    # In Hydra's grammar a backslash is an escape only in front of a quote, and at a value's very end.
+    # In Hydra's grammar a backslash is an escape only before a quote and at the end of a value.
     escaped = re.sub(r"(\\*)'", lambda found: found[1] * 2 + r"\'", value)
     escaped = re.sub(r"(\\+)$", lambda found: found[1] * 2, escaped)
     return f"'{escaped}'"

@@ -1,4 +1,4 @@
-"""The one wrapper around `hydra.main`: free text on the way in, clear sentences on the way out."""
+"""The wrapper around `hydra.main`: it accepts free text as arguments and reports errors as one sentence."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from lm.system.signals import Interrupted, terminable
 from lm.system.terminal import usable_streams
 
 UNKNOWN_OPTION = (
-    "the command line cannot be read: settings are key=value without dashes, and options as --config-dir DIR stand in "
-    "front of all settings; see --help"
+    "the command line cannot be read: settings are key=value without dashes, and options such as --config-dir DIR come "
+    "before all settings; see --help"
 )
 
 
 def command(name: str, task: Callable[[DictConfig], Any]) -> None:
-    """Run a function of one configuration as the program that reads conf/`name`.yaml and the command line; then exit.
+    """Call `task` with the configuration of conf/`name`.yaml and the command line, then exit.
 
-    A mistake ends in one sentence and exit code 1, Ctrl-C in 130, SIGTERM in 143. In a sweep a failing job is told of
-    where it fails, and the others go on. HYDRA_FULL_ERROR=1 brings the stack trace.
+    A mistake gives one sentence and exit code 1, Ctrl-C gives 130, SIGTERM 143. In a sweep a failing job is reported
+    when it fails, and the other jobs still run. HYDRA_FULL_ERROR=1 prints the stack trace.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         from lm.cli.help import help_text
@@ -44,7 +44,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     log_warnings()
     register()
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, and what is printed is decided here alone
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors, so that only this module prints them
     codes: list[int] = []
 
     def job(cfg: DictConfig) -> Any:
@@ -52,7 +52,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
             return task(cfg)
         except Exception as error:
             codes.append(_tell(error, name, wants_traceback))
-            return float("inf")  # for sweepers: the worst of scores
+            return float("inf")  # for sweepers: the worst score
         except Interrupted as stop:
             LOG.error("error: %s", ". ".join([str(stop), *getattr(stop, "__notes__", [])]))
             codes.append(stop.code)
@@ -67,7 +67,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
             LOG.error("error: %s", UNKNOWN_OPTION)
             codes.append(1)
     except Interrupted as stop:
-        if not codes or codes[-1] != stop.code:  # else the job has told of it
+        if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
             LOG.error("error: %s", stop)
             codes.append(stop.code)
     except KeyboardInterrupt:
@@ -79,8 +79,8 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
 
 def _tell(error: Exception, name: str, wants_traceback: bool) -> int:
-    """Say what went wrong, with the stack trace where it is wanted or the fault is ours; the exit code."""
-    if isinstance(error.__cause__, OSError) and isinstance(error, ValueError):  # Hydra's log, which cannot be opened
+    """Report an error, with the stack trace if it is wanted or is a bug of this program; returns the exit code."""
+    if isinstance(error.__cause__, OSError) and isinstance(error, ValueError):  # Hydra's log cannot be opened
         error = error.__cause__
     known = isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError)) or out_of_memory(error)
     ours = not known and not hasattr(error, "problem_mark")
@@ -92,7 +92,8 @@ def _tell(error: Exception, name: str, wants_traceback: bool) -> int:
 
 
 def _foreign_place(error: Exception) -> str | None:
-    """Where an error passed through code that is neither this project's nor an installed library's; None if nowhere."""
+    """The place in the user's own code (not this project's, not an installed library's) that an error passed through;
+    None if there is none."""
     installed = (str(ROOT), sys.prefix, sys.base_prefix, "<")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(installed) and Path(frame.filename).is_file():

@@ -1,4 +1,4 @@
-"""What `--help` prints: made from conf/ itself, where each option's first line says what it is."""
+"""The text of `--help`. It is made from conf/, where the first line of each option's file describes it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXAMPLES = {
     "train": """\
   python train.py                                          the classic exercise on the Penn Treebank
   python train.py +experiment=quickstart                   a minute of training on text inside Python
-  python train.py +experiment=no_tf                        without teacher forcing, one update a token
-  python train.py data=text data.train=book.txt            any text of yours; one file is split
+  python train.py +experiment=no_tf                        without teacher forcing, one update for each token
+  python train.py data=text data.train=book.txt            your own text; a single file is split
   python train.py model.num_layers=2 model.dropout=0.5     a larger model
   python train.py optim=sgd optim/schedule=epoch_decay     another optimiser, another schedule
-  python train.py tbptt.windows=4                          gradients over four windows, one update for them
+  python train.py tbptt.windows=4                          gradients over four windows, one update for all
   python train.py -m forcing=teacher,free_running seed=1,2 a sweep: every combination, a table at the end
-  python train.py +sweep=teacher_forcing hydra.sweep.dir=S a prepared sweep; started again, it goes on
-  python train.py checkpoint=runs/2026-01-31/12-00-00      go on where that run stopped""",
+  python train.py +sweep=teacher_forcing hydra.sweep.dir=S a prepared sweep; the same command again resumes it
+  python train.py checkpoint=runs/2026-01-31/12-00-00      resume that run where it stopped""",
     "sample": """\
   python scripts/sample.py checkpoint=RUN prompt="the company" sampler=nucleus
   python scripts/sample.py checkpoint=RUN sampler=greedy sampler.bad_words=[<unk>] prompt_file=-""",
@@ -41,14 +41,14 @@ EXAMPLES = {
   python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
   python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
     "benchmark": """\
-  python scripts/benchmark.py                              everything, some twenty minutes; nothing else should run
+  python scripts/benchmark.py                              everything, about 20 minutes; nothing else should run
   python scripts/benchmark.py sections=[training] rounds=7 out=figures.json
   python scripts/benchmark.py sections=[sampling] sizes.hidden_size=650 sizes.num_layers=2""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
     "tbptt": """\
   python scripts/tbptt.py                                  two or three minutes on two cores; a report in ./tbptt-report
-  python scripts/tbptt.py checkpoint=RUN out=answers       how far gradients reach in a trained model too
+  python scripts/tbptt.py checkpoint=RUN out=answers       also how far gradients reach in a trained model
   python scripts/tbptt.py windows=[1,2,4] lengths=[30,60] rounds=1 streams=[10,100]
   python scripts/tbptt.py sizes.embedding_size=128 sizes.hidden_size=1024 sizes.vocab_size=10000 streams=[10,100]""",
 }
@@ -59,20 +59,20 @@ def help_text(root: str) -> str:
     file = CONF / f"{root}.yaml"
     defaults = OmegaConf.to_container(OmegaConf.load(file))["defaults"]  # type: ignore[call-overload, index]
     chosen = {key: value for entry in defaults if isinstance(entry, dict) for key, value in entry.items()}
-    parts = [_about(file), "Groups, chosen with group=option, and their settings, set with group.setting=value:"]
+    parts = [_about(file), "Groups (choose with group=option) and their settings (set with group.setting=value):"]
     parts += [_group(name, option) for name, option in chosen.items() if (CONF / name).is_dir()]
     if root == "train":
         parts += [_group(name, None) for name in ("experiment", "sweep")]
     settings = "\n".join(f"  {line}" for line in [*_own_settings(SCHEMAS[root]), *_settings(file)])
     typed = "python train.py" if root == "train" else f"python scripts/{root}.py"
     examples = EXAMPLES[root].replace(typed, program(root))
-    parts += [f"Settings of their own:\n{settings}", f"Examples:\n{examples}"]
-    parts.append("--cfg job prints the configuration without running it; --hydra-help is about Hydra's own options.")
+    parts += [f"Settings outside groups:\n{settings}", f"Examples:\n{examples}"]
+    parts.append("--cfg job prints the configuration without running it; --hydra-help describes Hydra's own options.")
     return "\n\n".join(parts)
 
 
 def _group(name: str, chosen: str | None) -> str:
-    """A group: its options with the first sentence of what they say, and the settings of the chosen one."""
+    """A group: its options, each with the first sentence of its comment, and the settings of the chosen one."""
     lines = [f"{name}" if chosen else f"+{name}=..."]
     files = sorted((CONF / name).glob("*.yaml"))
     options = [(f"{'*' if file.stem == chosen else ' '} {file.stem}", _first_sentence(_about(file))) for file in files]
@@ -90,7 +90,7 @@ def _first_sentence(text: str) -> str:
 
 
 def _about(file: Path) -> str:
-    """The comment at a configuration file's head."""
+    """The comment at the top of a configuration file."""
     lines = file.read_text(encoding="utf-8").splitlines()
     head = [line for line in lines if not line.startswith("# @package")]
     comment = []
@@ -102,7 +102,7 @@ def _about(file: Path) -> str:
 
 
 def _own_settings(schema: type[Any], indent: str = "") -> list[str]:
-    """A schema's settings with their defaults, and what they mean beside them; groups are listed elsewhere."""
+    """A schema's settings with their defaults and meanings; groups are listed elsewhere."""
     rows: list[tuple[str, str]] = []
     hints = annotations_of(schema)
     for field in dataclasses.fields(schema):
@@ -118,7 +118,7 @@ def _own_settings(schema: type[Any], indent: str = "") -> list[str]:
 
 
 def _settings(file: Path) -> list[str]:
-    """The lines of a configuration file that set something, comments beside them included."""
+    """The lines of a configuration file that set a value, with the comments on these lines."""
     lines, inside = [], ""
     for line in file.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith((" ", "#")):

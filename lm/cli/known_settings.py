@@ -1,4 +1,4 @@
-"""Which settings there are, to say what a misspelt one was meant to be."""
+"""Finds the known settings, to suggest a correction for a misspelt one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lm.config.conf_folder import CONF
 
 
 def unknown_override(key: str, root: str) -> str:
-    """A sentence about a `key` that Hydra could not override in conf/`root`.yaml."""
+    """The message for a `key` that Hydra could not override in conf/`root`.yaml."""
     top = key.replace("/", ".").partition(".")[0]
     if "/" in key and (CONF / key).is_dir():
         return unknown_key.no_choice_in(key, top)
@@ -35,12 +35,12 @@ def unknown_override(key: str, root: str) -> str:
 
 
 def unparsable(argument: str) -> str:
-    """A sentence about an argument that is no override."""
+    """The message for an argument that is not an override."""
     experiments = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
     if argument in experiments:
         return f"{argument}: did you mean +experiment={argument}?"
     return (
-        f"{argument}: cannot be read as a setting; write key=value, and in quotes what has spaces, commas or brackets: "
+        f"{argument}: cannot be read as a setting; write key=value, and quote a value with spaces, commas or brackets: "
         "'key=\"a, b\"'"
     )
 
@@ -50,7 +50,7 @@ def _groups() -> list[str]:
 
 
 def _keys(root: str, parent: str) -> list[str]:
-    """The settings below `parent`, with the groups' options as chosen on the command line where those exist."""
+    """The settings below `parent`, with the groups' options from the command line if they exist."""
     groups = _groups()
     chosen = [argument for argument in sys.argv[1:] if argument.split("=")[0].lstrip("+") in groups]
     for overrides in (chosen, []):

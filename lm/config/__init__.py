@@ -1,1 +1,1 @@
-"""conf/ on the side of the code: schemas, rules, objects from settings, trust."""
+"""The code for conf/: schemas, rules, building objects from settings, trust."""

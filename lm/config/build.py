@@ -1,4 +1,4 @@
-"""From a piece of configuration to the object it describes, its keys and values checked on the way."""
+"""Builds the object that a part of the configuration describes, after checking its keys and values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ MISSING: Any = "???"  # as OmegaConf writes it
 def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None) -> Any:
     """Call the class or function that `node["_target_"]` names with the node's other keys.
 
-    `path` is where the node stands in the configuration, for messages. `available` holds objects of the running
-    program (a vocabulary's size, a folder), handed to targets that take an argument of that name. A key that the
-    target does not take, and a value that does not fit its annotation, raise UserError. Before a configuration out of a
-    checkpoint comes here, see `lm.config.trust`.
+    Check a configuration from a checkpoint with `lm.config.trust` first.
+
+    Args:
+        node: a part of the configuration.
+        path: the node's place in the configuration, for messages.
+        available: objects of the running program (a vocabulary's size, a folder). A target that has an argument of the
+            same name gets the object.
+
+    Raises:
+        UserError: for a key that the target does not take, or a value that does not fit its annotation.
     """
     target, settings, extra = _resolved(node, path, available or {})
     hints = annotations_of(target)
@@ -39,9 +45,9 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
 
 
 def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> None:
-    """All that `build` would find wrong with a configuration, without calling anything.
+    """Raise UserError for every mistake that `build` would find, without calling the targets.
 
-    `available` names the objects that will be at hand. For mistakes that are better told before a long wait.
+    It reports mistakes before a long wait. `available` names the objects that `build` will get.
     """
     _, settings, _ = _resolved(node, path, dict.fromkeys(available))
     for key, value in settings.items():
@@ -52,11 +58,11 @@ def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> 
 def _resolved(
     node: Mapping[str, Any], path: str, available: Mapping[str, Any]
 ) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
-    """The target of a node, its settings, and what of `available` it takes; nested nodes are left as they are."""
+    """The target of a node, its settings, and the `available` objects it takes; nested nodes stay unchanged."""
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
     target = _find(str(node[TARGET]), path)
-    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)  # no settings: nothing names them
+    variadic = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)  # not settings: they have no names
     signature, hints = inspect.signature(target), annotations_of(target)
     parameters = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind not in variadic}
     settings = {str(key): value for key, value in node.items() if key != TARGET}
@@ -88,7 +94,7 @@ def _value(value: Any, hint: Any, path: str) -> Any:
             raise UserError(f"{path} must be a finite number; got {number}")
         if isinstance(number, int) and abs(number) >= 2**63:
             raise UserError(f"{path} must fit into 64 bits; got {number}")
-    if typing.get_origin(plain(hint)) is tuple:  # YAML knows lists only
+    if typing.get_origin(plain(hint)) is tuple:  # YAML has only lists
         return tuple(value)
     return float(value) if plain(hint) is float else value
 
@@ -121,7 +127,7 @@ def plain(hint: Any) -> Any:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value from YAML suits an annotation. Annotations beyond YAML's types are taken on trust."""
+    """Whether a value from YAML fits an annotation. Annotations that are not classes are not checked."""
     hint = plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
@@ -144,7 +150,7 @@ def fits(value: Any, hint: Any) -> bool:
         return value is None
     if origin in (dict, Mapping):
         return isinstance(value, Mapping)
-    # Library classes, as in Lightning's signatures: no value out of YAML is one. What is no class is not checked.
+    # A library class, as in Lightning's signatures: no value from YAML is an instance of it.
     return hint is Any or not isinstance(hint, type) or isinstance(value, hint)
 
 

@@ -1,4 +1,4 @@
-"""What conf/ and a command line give together."""
+"""Composes a configuration from conf/ and the overrides of a command line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lm.config.schemas import SCHEMAS
 
 
 def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
-    """What conf/`root`.yaml and `overrides` give, also from inside a Hydra program. Raises Hydra's errors.
+    """The configuration of conf/`root`.yaml with `overrides`; works inside a Hydra program too. Raises Hydra's errors.
 
-    `with_hydra`: Hydra's own settings, such as the folder of a run, are there too.
+    `with_hydra`: include Hydra's own settings, such as the folder of a run.
     """
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -28,6 +28,6 @@ def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False)
 
 
 def register() -> None:
-    """Make the schemas known to Hydra under the names that the root files of conf/ list first."""
+    """Register the schemas with Hydra under the names that the root files of conf/ list first."""
     for name, schema in SCHEMAS.items():
         ConfigStore.instance().store(name=f"{name}_schema", node=schema)

@@ -1,4 +1,4 @@
-"""What Hydra says of the job at hand, where there is one."""
+"""What Hydra knows about the current job, if there is one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lm.system.bounds import annotations_of, check_bounds
 
 
 def checked(cfg: DictConfig) -> dict[str, Any]:
-    """A command's configuration as plain containers. Raises UserError for a setting of its own out of bounds.
+    """A command's configuration as plain containers. Raises UserError for one of its own settings out of bounds.
 
-    What is missing stays `???`.
+    Missing values stay `???`.
     """
     values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_bounds("", annotations_of(OmegaConf.get_type(cfg)), values)
@@ -23,7 +23,7 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain containers; a group that was taken out (`~logger`) is an empty one."""
+    """A configuration as plain containers; a group that was removed (`~logger`) becomes an empty one."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
 
@@ -33,10 +33,10 @@ def sweeping() -> bool:
 
 
 def typed_overrides() -> list[str]:
-    """The settings of this job as typed, in a sweep its own share of them."""
+    """The settings of this job as typed; in a sweep, with this job's values."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def output_folder() -> Path:
-    """Where this job is to leave its files."""
+    """The folder for this job's files."""
     return Path(HydraConfig.get().runtime.output_dir)

@@ -16,19 +16,19 @@ from lm.system.errors import UserError
 RANDOM = "lm.models.initial.Random"
 
 UNSUPPORTED = {
-    "val_check_interval": "validation stands at the end of an epoch; see trainer.check_val_every_n_epoch",
+    "val_check_interval": "validation runs at the end of an epoch; see trainer.check_val_every_n_epoch",
     "num_sanity_val_steps": "a validation before training would count as the first one",
     "gradient_clip_val": "set optim.clip",
     "accumulate_grad_batches": "see tbptt.windows for one update over several windows",
     "max_steps": "set trainer.max_epochs and trainer.limit_train_batches",
 }
-"""Settings of Lightning's Trainer that would mean something else here, and what to do instead."""
+"""Settings of Lightning's Trainer that would have another meaning here, and what to do instead."""
 
 
 def check_rules(config: Mapping[str, Any], available: Iterable[str]) -> None:
     """Raise UserError for the first rule that a training configuration breaks.
 
-    `available` names the objects that callbacks and loggers may ask for beside their settings.
+    `available` names the objects that callbacks and loggers can take in addition to their settings.
     """
     every_part_is_known_and_there(config)
     token_updates_stand_alone(config)
@@ -58,27 +58,27 @@ def every_part_is_known_and_there(config: Mapping[str, Any]) -> None:
 
 
 def token_updates_stand_alone(config: Mapping[str, Any]) -> None:
-    """With an update a token there is no window's loss for other settings to act on."""
+    """With an update at each token there is no loss of a window, which some other settings need."""
     tbptt, regularisation = TBPTT(**config["tbptt"]), Regularisation(**config.get("regularisation", {}))
     if config["forcing"].get("update") != "token":
         return
     for off, said in (
         (tbptt.windows == 1, f"tbptt.windows={tbptt.windows} keeps gradients over several windows"),
-        (not tbptt.random_length, "tbptt.random_length=true sets a window's rate by its length"),
-        (regularisation == Regularisation(), "regularisation looks at the outputs of a whole window"),
+        (not tbptt.random_length, "tbptt.random_length=true scales a window's learning rate by its length"),
+        (regularisation == Regularisation(), "regularisation needs the outputs of a whole window"),
     ):
         if not off:
             raise UserError(
-                f"{said}, forcing.update=token updates at each token: choose forcing.update=window, or leave the "
-                "other one out"
+                f"{said}, but forcing.update=token updates at each token: choose forcing.update=window, or remove the "
+                "other setting"
             )
 
 
 def weights_come_from_one_place(config: Mapping[str, Any]) -> None:
-    if config.get("weights_from") == "":  # not `???`, which leaves the null of conf/train.yaml in force
+    if config.get("weights_from") == "":  # not `???`, which would keep the null of conf/train.yaml
         raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     if config.get("weights_from") and config["init"].get(TARGET) != RANDOM:
-        raise UserError("weights_from brings all weights along, nothing is left for init to set: choose init=random")
+        raise UserError("weights_from copies all weights, so init has nothing to set: choose init=random")
 
 
 def trainer_is_one_that_is_supported(config: Mapping[str, Any]) -> None:
@@ -90,13 +90,15 @@ def trainer_is_one_that_is_supported(config: Mapping[str, Any]) -> None:
     for key, value in {**devices, "trainer.num_nodes": trainer.get("num_nodes", 1)}.items():
         if str(value) != "1":
             raise UserError(
-                f"{key} must be 1; got {value}: a run uses one device. CUDA_VISIBLE_DEVICES=1 in front of the command "
+                f"{key} must be 1; got {value}: a run uses one device. CUDA_VISIBLE_DEVICES=1 before the command "
                 "chooses the second card"
             )
     if trainer.get("limit_train_batches") == 0:
         raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
     if trainer.get("max_epochs") is None:
-        raise UserError("trainer.max_epochs must be a number, schedules go by it; trainer.max_time may end it earlier")
+        raise UserError(
+            "trainer.max_epochs must be a number, schedules need it; trainer.max_time can end a run earlier"
+        )
     for key in ("max_epochs", "log_every_n_steps", "check_val_every_n_epoch"):
         value = trainer.get(key)
         if isinstance(value, int) and value < 1:

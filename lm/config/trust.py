@@ -1,4 +1,4 @@
-"""Which code a checkpoint may choose to run: what conf/ names, and what its user trusts."""
+"""Which code a checkpoint may run: what conf/ names, and what the user trusts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from lm.system.errors import UserError
 
 
 def refuse_foreign(node: Any, path: str, trusted: Collection[str] = (), typed: Any = None) -> None:
-    """Raise UserError if a configuration out of a checkpoint names code that conf/ does not name in that group.
+    """Raise UserError if a configuration from a checkpoint names code that conf/ does not name in that group.
 
-    A checkpoint is data: it must not be able to choose what runs. What is `trusted` may, and what the command line says
-    itself in the same place (`typed`, that part of its configuration).
+    A checkpoint is data and must not choose what code runs.
+
+    Args:
+        node: a part of the checkpoint's configuration.
+        path: the place of `node` in the configuration.
+        trusted: names of code that may run although conf/ does not name it.
+        typed: the same part of the command line's configuration; code that it names in the same place may run.
     """
     typed = dict(_targets(typed, path))
     for where, name in _targets(node, path):
@@ -27,7 +32,7 @@ def refuse_foreign(node: Any, path: str, trusted: Collection[str] = (), typed: A
 
 
 def foreign(config: Mapping[str, Any]) -> list[str]:
-    """What a configuration names that conf/ does not know, each once."""
+    """The names of code in a configuration that conf/ does not name, each once."""
     found = [(part, name) for part, node in config.items() for _, name in _targets(node, part)]
     return list(dict.fromkeys(name for part, name in found if name not in shipped_targets(part)))
 
@@ -39,7 +44,7 @@ def shipped_targets(group: str) -> set[str]:
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Where in a configuration code is named, and which."""
+    """Each place in a configuration that names code, and the name."""
     if isinstance(node, Mapping):
         if node.get(TARGET) is not None:
             yield path, str(node[TARGET])

@@ -1,1 +1,1 @@
-"""Text to windows: sources, tokens, vocabulary, ids, parallel streams."""
+"""From text to windows: sources, tokens, vocabulary, ids, parallel streams."""

@@ -1,4 +1,4 @@
-"""A text made ready: its vocabulary, its ids, and the windows that training, validation and test read."""
+"""A text prepared for a model: its vocabulary, its ids, and the windows of training, validation and test."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.system.bounds import AtLeast, Count, bounded
 
 VocabSize = Annotated[int, AtLeast(3)]
-"""<eos>, <unk> and one word at least."""
+"""At least <eos>, <unk> and one word."""
 
 
 class Corpus:
-    """A text as `batch_size` parallel streams, read in windows of `window` tokens.
+    """A text as parallel streams, read in windows.
 
-    Validation and test read their split as one unbroken stream, every token but the first scored: their perplexity
-    depends on neither setting. `eval_window` is how many tokens they take at a time; it bounds memory, nothing else.
+    Validation and test read their split as one unbroken stream and score every token but the first, so their perplexity
+    depends on neither `batch_size` nor `window`.
+
+    Args:
+        source: the three texts.
+        batch_size: number of parallel streams of the training text.
+        window: tokens of each stream in one training window.
+        eval_window: tokens that validation and test read at a time; it bounds memory and changes no figure.
+        unit: "word" or "character": what a token is.
+        vocab_size: largest size of the vocabulary, `<eos>` and `<unk>` included; None: no limit.
+        min_count: tokens that occur less often become `<unk>`.
     """
 
     @bounded("data")
@@ -47,16 +56,16 @@ class Corpus:
 
     @property
     def tokens_per_window(self) -> float:
-        """Targets of one training window, all streams together; of windows of random lengths, the mean."""
+        """Targets in one training window, over all streams; the mean for windows of random lengths."""
         return len(self.train.streams) * self.train.mean_length
 
     def source_perplexity(self, split: str) -> float | None:
-        """That of the process which wrote a split, where it is known: what no honest model can be much below."""
+        """The perplexity of a split under the process that generated it, a lower bound for any model; None: unknown."""
         if not self.source.knows_nats:
             return None
         nats = self.source.nats([self.vocab.words[word] for word in self.ids[split].tolist()])
         return None if nats is None else math.exp(nats.mean())
 
     def randomise_windows(self, seed: int) -> None:
-        """From here on training windows have random lengths around `window`, which `seed` settles."""
+        """From now on give training windows random lengths around `window`, determined by `seed`."""
         self.train = RandomWindows(self.ids["train"], len(self.train.streams), self.window, seed, "train")

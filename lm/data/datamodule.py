@@ -1,4 +1,4 @@
-"""The LightningDataModule: hands a corpus's windows to Lightning."""
+"""The LightningDataModule: gives a corpus's windows to Lightning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lm.data.streams import Windows
 
 
 class CorpusDataModule(pl.LightningDataModule):
-    """A corpus as Lightning asks for it; a batch is a window."""
+    """A corpus in Lightning's interface; a batch is a window."""
 
     def __init__(self, corpus: Corpus) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Text to ids, once: the result is kept on disk and memory-mapped from then on."""
+"""Encodes text to ids once: the result is stored on disk and memory-mapped later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 
-FORMAT = 3  # raise it when what is written changes: older folders are then left alone
+FORMAT = 3  # increase it when the stored format changes: older folders are then ignored
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,15 @@ class Encoded:
 
     @cached_property
     def checksums(self) -> dict[str, str]:
-        """CRC-32 of the words, and of each split's ids: equal ones mean the same text under the same vocabulary."""
+        """CRC-32 of the words and of each split's ids; equal checksums mean equal text and vocabulary."""
         words = zlib.crc32("\n".join(self.vocab.words).encode())
         sums = {split: zlib.crc32(np.ascontiguousarray(ids).data) for split, ids in self.ids.items()}
         return {name: f"{number:08x}" for name, number in {"vocabulary": words, **sums}.items()}
 
 
 def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Encoded:
-    """Read and number a source's three texts. One pass: words get passing numbers, frequency decides afterwards."""
+    """Encode a source's three texts. The training text is read once: words get temporary numbers, and the vocabulary
+    is chosen afterwards by frequency."""
     split_text = SPLITTERS[unit]
     passing: defaultdict[str, int] = defaultdict()
     passing.default_factory = passing.__len__
@@ -63,10 +64,10 @@ def encode(source: Source, unit: str = "word", vocab_size: int | None = None, mi
 def encode_cached(
     source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1, cache: Path | None = None
 ) -> Encoded:
-    """`encode`, remembered in the folder `cache` (None: the user's) under everything that the result depends on.
+    """`encode`, with its result stored in the folder `cache` (None: the user's) under a hash of all that it depends on.
 
-    A folder appears there by a rename, whole or not at all; one that does not read back as written is made anew.
-    Where the cache cannot be written the text is encoded in memory, with a warning.
+    A folder is renamed into place when it is complete. A damaged folder is written again. If the cache is not writable,
+    the text is encoded in memory, with a warning.
     """
     settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
     key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
@@ -77,7 +78,7 @@ def encode_cached(
         try:
             _store(encoded, folder)
         except OSError as error:
-            warnings.warn(f"the encoded text is not kept: {folder.parent}: {error.strerror}", stacklevel=2)
+            warnings.warn(f"the encoded text cannot be stored: {folder.parent}: {error.strerror}", stacklevel=2)
     return encoded
 
 
@@ -87,11 +88,11 @@ def _load(folder: Path) -> Encoded | None:
         vocab = Vocab(stored["words"], stored["unit"])
         ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
         encoded = Encoded(vocab, ids)
-        # Lengths are numpy's own business; a disk that gives back something else is noticed by the checksums.
+        # numpy checks the lengths; the checksums detect damaged content.
         if all(part.dtype == vocab.dtype for part in ids.values()) and encoded.checksums == stored["checksums"]:
             return encoded
     except (OSError, ValueError, KeyError, TypeError, UserError):
-        pass  # nothing there, or damaged: the caller encodes again
+        pass  # missing or damaged: the caller encodes again
     return None
 
 
@@ -103,11 +104,11 @@ def _store(encoded: Encoded, folder: Path) -> None:
             np.save(aside / f"{split}.npy", ids)
         stored = {"words": encoded.vocab.words, "unit": encoded.vocab.unit, "checksums": encoded.checksums}
         (aside / "vocab.json").write_text(json.dumps(stored), encoding="utf-8")
-        if folder.exists():  # a damaged one: `_load` refused it
+        if folder.exists():  # damaged: `_load` refused it
             shutil.rmtree(folder, ignore_errors=True)
         os.rename(aside, folder)
     except OSError:
-        if not folder.exists():  # else another process was first, with the same content
+        if not folder.exists():  # otherwise another process was first, with the same content
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

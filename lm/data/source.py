@@ -1,4 +1,4 @@
-"""What every source of text offers."""
+"""The interface of every source of text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SPLITS = ("train", "valid", "test")
 
 
 class Source(ABC):
-    """Three texts, readable in pieces, and what makes them different from any other three."""
+    """The texts of the three splits, read in pieces, and a fingerprint that identifies them."""
 
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
-        """What the texts depend on: equal fingerprints mean equal texts."""
+        """Everything that the texts depend on: equal fingerprints mean equal texts."""
 
     @abstractmethod
     def pieces(self, split: str) -> Iterator[str]:
@@ -25,15 +25,15 @@ class Source(ABC):
     knows_nats: ClassVar[bool] = False
 
     def nats(self, words: Sequence[str]) -> np.ndarray | None:
-        """-log p [N - 1] of each of `words` [N] but the first under the process that wrote the text; None: unknown.
+        """-log p [N - 1] of each of `words` [N] but the first under the generating process; None: unknown.
 
-        Asked for where `knows_nats`.
+        Called only if `knows_nats`.
         """
         return None
 
 
 def end_last_line(pieces: Iterator[str]) -> Iterator[str]:
-    """Give a text's last line its end where the file lacks it, so that it gets an `<eos>` like every other."""
+    """Add a missing newline at the end of a text, so that its last line gets an `<eos>` like every other line."""
     piece = ""
     for piece in pieces:
         if piece:

@@ -1,4 +1,4 @@
-"""Ids to parallel streams, streams to windows."""
+"""From ids to parallel streams, and from streams to windows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 
 EVAL_WINDOW = 512
-"""Tokens that evaluation takes at a time. A bound on memory; no figure depends on it."""
+"""Tokens that evaluation reads at a time. It bounds memory; no figure depends on it."""
 
 ON_DEVICE_BYTES = 1 << 30
 
 
 class Window(NamedTuple):
-    """One step of the stream: inputs [B, T], targets [B, T] (the inputs one word later), and whether a text begins."""
+    """One step of the streams: inputs [B, T], targets [B, T] (the inputs shifted by one token), and `reset`: whether
+    this is the start of the text."""
 
     inputs: Tensor
     targets: Tensor
@@ -27,24 +28,33 @@ class Window(NamedTuple):
 
 
 def to_streams(ids: np.ndarray, batch_size: int) -> np.ndarray:
-    """Cut ids [N] into `batch_size` contiguous pieces, one a row: [B, N // B]. The tail that fills no row goes."""
+    """Cut ids [N] into `batch_size` contiguous rows: [B, N // B]. The remainder is dropped."""
     length = len(ids) // batch_size
     return ids[: batch_size * length].reshape(batch_size, length)
 
 
 def one_stream(ids: np.ndarray, window: int = EVAL_WINDOW, name: str = "text") -> Windows:
-    """A split as evaluation reads it: one stream, the first token given, each of the others a target once."""
+    """A split as evaluation reads it: one stream, in which every token but the first is a target once."""
     if len(ids) < 2:
         raise UserError(f"the {name} split has {len(ids)} tokens; at least 2 are needed to predict one from the other")
     return Windows(ids, 1, window, name, keep_last=True)
 
 
 class Windows:
-    """The windows of parallel streams, in reading order: window k + 1 goes on where window k ended.
+    """The windows of parallel streams in reading order: window k + 1 continues where window k ended.
 
-    Iterating starts at the first window, or after `load_state_dict` behind the last one handed out. A last window
-    without a full target is dropped, as in the classic exercise: 20 streams of PTB give 1,549 windows of 30;
-    `keep_last` keeps it, shorter than the others. Raises UserError where the text is shorter than one window.
+    Iteration starts at the first window; after `load_state_dict` it starts after the last window of the saved run.
+
+    Args:
+        ids: the text [N].
+        batch_size: number of parallel streams.
+        window: tokens of each stream in a window.
+        name: the split, for messages.
+        keep_last: keep an incomplete last window. By default it is dropped, as in the classic exercise: 20 streams of
+            PTB give 1,549 windows of 30.
+
+    Raises:
+        UserError: if the text is shorter than one window.
     """
 
     @bounded("data")
@@ -59,9 +69,9 @@ class Windows:
         self.streams = to_streams(ids, batch_size)
         self.window = window
         self.epoch = 0  # how often the text has been read
-        self._on_device: Tensor | None = None  # the streams once more, where training is
-        self._start = 0  # where the next reading begins
-        self._position = 0  # how many windows the present one has handed out
+        self._on_device: Tensor | None = None  # a copy of the streams on the training device
+        self._start = 0  # the first window of the next iteration
+        self._position = 0  # number of windows that the current iteration has returned
         targets: int = max(0, self.streams.shape[1] - 1)
         self._count = -(-targets // window) if keep_last else targets // window
         if self._count == 0:
@@ -75,7 +85,7 @@ class Windows:
 
     @property
     def mean_length(self) -> float:
-        """Tokens a stream and window, on average over an epoch."""
+        """Tokens of a stream in a window, on average over an epoch."""
         targets: int = min(self._count * self.window, self.streams.shape[1] - 1)
         return targets / self._count
 
@@ -90,7 +100,7 @@ class Windows:
         return self._piece(first, first + self.window)
 
     def put_on(self, device: torch.device) -> None:
-        """Keep the streams there too, so that no window waits for a copy; a text too large for that stays as it is."""
+        """Copy the streams to `device`, so that no window waits for a transfer; a text that is too large stays here."""
         if self.streams.size * 4 <= ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(self.streams.astype(np.int32)).to(device)
 
@@ -108,26 +118,33 @@ class Windows:
         self._start = self._position = state["position"] % self._count
 
     def rewind(self) -> None:
-        """The epoch is over, even where a limit cut it short: what is saved from here on starts at the first window."""
+        """End the epoch, also if a limit ended it early: a state saved from now on starts at the first window."""
         self._position = 0
         self.epoch += 1
 
 
 class RandomWindows(Windows):
-    """Windows of random lengths (Merity et al. 2018), so that no place in the text always begins or ends one.
+    """Windows of random lengths (Merity et al. 2018), so that their boundaries differ between epochs.
 
-    A length is normal around `window` tokens, or seldom around half of them, and at least `MINIMUM`. `seed` settles the
-    lengths of an epoch; each epoch has the same ones in an order of its own, so that all have as many windows. A rest
-    shorter than `MINIMUM` is dropped.
+    A length is normally distributed around `window` tokens, or rarely around half of it, and at least `MINIMUM`. Every
+    epoch has the same lengths in another order, so that all epochs have equally many windows. A remainder shorter than
+    `MINIMUM` is dropped.
+
+    Args:
+        ids: the text [N].
+        batch_size: number of parallel streams.
+        window: mean length of most windows.
+        seed: determines the lengths and their order in each epoch.
+        name: the split, for messages.
     """
 
     FULL, DEVIATION, MINIMUM = 0.95, 5.0, 5
-    """Probability of the whole `window`, standard deviation in tokens, fewest tokens."""
+    """Probability of a mean of `window`, standard deviation in tokens, smallest length."""
 
     def __init__(self, ids: np.ndarray, batch_size: int, window: int, seed: int, name: str = "text") -> None:
         super().__init__(ids, batch_size, window, name)
         self.seed = seed
-        # Of its own, not torch's: what else is drawn in a run must not move the windows, nor they that.
+        # A separate generator: windows and torch's random draws must not change each other.
         generator = np.random.default_rng([seed, 0])
         left = self.streams.shape[1] - 1
         lengths: list[int] = []
@@ -137,7 +154,7 @@ class RandomWindows(Windows):
             left -= lengths[-1]
         self._lengths = np.array(lengths)
         self._count = len(lengths)
-        self._order: tuple[int, np.ndarray] | None = None  # of an epoch: where each window begins, and the last ends
+        self._order: tuple[int, np.ndarray] | None = None  # an epoch, and its windows' starts with the last one's end
 
     @property
     def mean_length(self) -> float:
@@ -152,7 +169,7 @@ class RandomWindows(Windows):
 
 
 def limited(count: int, limit: float | int | None) -> int:
-    """How many of `count` windows a Lightning limit leaves: a number of them, or a share."""
+    """How many of `count` windows a Lightning limit leaves; the limit is a number of windows or a fraction."""
     if limit is None:
         return count
     return min(count, limit) if isinstance(limit, int) else int(count * limit)

@@ -1,4 +1,4 @@
-"""Text to tokens."""
+"""Splits text into tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def split_words(text: str) -> list[str]:
 
 
 def split_characters(text: str) -> list[str]:
-    """Each character is a token of its own; the end of each line becomes `<eos>`."""
+    """Each character is a token; the end of each line becomes `<eos>`."""
     return [EOS if character == "\n" else character for character in text]
 
 

@@ -13,7 +13,7 @@ UNK = "<unk>"
 
 
 class _Index(dict[str, int]):
-    """word -> id; an unknown word gets the id of `<unk>`. Keeps encoding inside C: `map(index.__getitem__, words)`."""
+    """word -> id; an out-of-vocabulary word gets the id of `<unk>`. `map(index.__getitem__, words)` runs in C."""
 
     def __init__(self, words: Iterable[str]) -> None:
         super().__init__((word, i) for i, word in enumerate(words))
@@ -24,10 +24,10 @@ class _Index(dict[str, int]):
 
 
 class Vocab:
-    """An immutable list of words, `<eos>` and `<unk>` among them; a word's place is its id.
+    """An immutable list of words that includes `<eos>` and `<unk>`; a word's index is its id.
 
-    `unit` is "word" or "character": what a token of this vocabulary is, hence how text is split and joined.
-    Raises UserError for a list with repeated words or without the two special ones.
+    `unit` is "word" or "character": what a token is, and so how text is split and joined.
+    Raises UserError for a list with repeated words or without the two special words.
     """
 
     def __init__(self, words: Sequence[str], unit: str = "word") -> None:
@@ -37,23 +37,23 @@ class Vocab:
         self.unit = unit
         missing = {EOS, UNK} - set(self.words)
         if missing or len(set(self.words)) != len(self.words):
-            raise UserError(f"a vocabulary needs each word once, {EOS} and {UNK} among them; this one does not")
+            raise UserError(f"a vocabulary must contain each word once, and {EOS} and {UNK}; this one does not")
         self._index = _Index(self.words)
 
     @classmethod
     def from_counts(
         cls, counts: Mapping[str, int], unit: str = "word", max_size: int | None = None, min_count: int = 1
     ) -> Vocab:
-        """Number the tokens of a training text; `counts` lists them in order of first appearance, which ids follow.
+        """The vocabulary of a training text. Ids follow the order of `counts`, which is that of first appearance.
 
-        `max_size` counts `<eos>` and `<unk>` as well. Rarer tokens become `<unk>`, which takes its id at the place
-        where the first `<unk>`, literal or not, stands; a special word that never occurs comes last.
+        `max_size` includes `<eos>` and `<unk>`. Rarer tokens become `<unk>`, whose place in the order is that of its
+        first occurrence, literal or replaced. A special word that does not occur comes last.
         """
         special = {EOS, UNK}
         if len(special | counts.keys()) < 4:
             raise UserError(
                 f"the training text has {len(counts.keys() - special)} different word(s); a language model needs two. "
-                "Is it the right file, with white space between words? (data.unit=character for text without)"
+                "Is it the right file, with white space between words? (For text without it: data.unit=character)"
             )
         kept = {word for word, count in counts.items() if count >= min_count} | special
         if len(kept) < 4:
@@ -61,7 +61,7 @@ class Vocab:
                 f"fewer than two words of the training text occur {min_count} times or more: lower data.min_count"
             )
         if max_size is not None and len(kept) > max_size:
-            # The sort is stable: among equally frequent words the one met first stays.
+            # The sort is stable: of equally frequent words the one that appears first is kept.
             ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])
             kept = set(ranked[: max_size - len(special)]) | special
         numbered = dict.fromkeys(word if word in kept else UNK for word in counts)
@@ -92,7 +92,7 @@ class Vocab:
         return np.min_scalar_type(len(self) - 1)
 
     def id(self, word: str) -> int:
-        """The word's id; that of `<unk>` for a word that is not in the vocabulary."""
+        """The word's id, or that of `<unk>` for an out-of-vocabulary word."""
         return self._index[word]
 
     def split(self, text: str) -> list[str]:
@@ -100,12 +100,12 @@ class Vocab:
         return SPLITTERS[self.unit](text)
 
     def encode(self, text: str) -> np.ndarray:
-        """Text to ids [N]; a newline is `<eos>`, a word outside the vocabulary `<unk>`."""
+        """Text to ids [N]; a newline is `<eos>`, an out-of-vocabulary word `<unk>`."""
         tokens = self.split(text)
         return np.fromiter(map(self._index.__getitem__, tokens), dtype=self.dtype, count=len(tokens))
 
     def sentence(self, text: str) -> np.ndarray:
-        """`<eos>` and the text's ids [N + 1]: read so, a text is scored from its first word on."""
+        """`<eos>` and the text's ids [N + 1]: with `<eos>` in front, the first word is scored too."""
         return np.concatenate([[self.eos], self.encode(text)]).astype(self.dtype)
 
     def decode(self, ids: Iterable[int]) -> str:

@@ -1,4 +1,4 @@
-"""Plain modules: `forward(tokens, state)`, `step` for single tokens, a `head` for nats and logits."""
+"""Language models as plain torch modules: `forward(tokens, state)`, `step` for single tokens, `head` for the output."""
 
 from lm.models.lstm_language_model import LSTMLanguageModel
 from lm.models.stacked_language_model import StackedLanguageModel

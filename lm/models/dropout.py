@@ -1,4 +1,4 @@
-"""Dropout whose mask can outlast a time step: parts that hold one mask over a window."""
+"""Dropout with one mask for a whole window or for each time step."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Per = Literal["window", "step"]
-"""How long a mask lasts: a whole window (locked, variational), or one time step."""
+"""How long a mask is used: a whole window (locked, variational), or one time step."""
 
 
 class WindowMask(nn.Module):
-    """Drops with probability `p`, scales what is kept by 1 / (1 - p), and holds its mask until `forget`.
+    """Drops with probability `p`, scales the other values by 1 / (1 - p), and keeps its mask until `forget`.
 
-    The mask is drawn when it is first needed, and again where the shape asked for is another one. In evaluation mode
-    nothing is dropped, drawn or held.
+    The mask is drawn at its first use, and again if the shape changes. In evaluation mode nothing is dropped or drawn.
     """
 
     def __init__(self, p: float) -> None:
@@ -29,11 +28,11 @@ class WindowMask(nn.Module):
         return self.training and self.p > 0
 
     def forget(self) -> None:
-        """A window begins: the next mask is a fresh one."""
+        """Start a new window: the next mask is drawn again."""
         self._mask = None
 
     def mask(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The mask in force: 0 or 1 / (1 - p) in `shape`; reduced precisions get float32, where the scale is exact."""
+        """The current mask in `shape`, with values 0 or 1 / (1 - p), in float32 or wider to keep the scale accurate."""
         held = self._mask
         if held is None or held.shape != shape or held.device != device:
             wide = torch.promote_types(dtype, torch.float32)
@@ -41,15 +40,16 @@ class WindowMask(nn.Module):
         return held
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mask": None}  # a copy of a model begins with a window of its own
+        return {**self.__dict__, "_mask": None}  # a copy of a model starts a new window
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
 
 class Dropout(WindowMask):
-    """Dropout of units: x [B, T, F] or [B, F]. `per="window"` has one mask [B, F] for all steps of a window, another
-    for each sequence (locked or variational dropout, Gal & Ghahramani 2016); `per="step"` is the usual one.
+    """Dropout of units: x [B, T, F] or [B, F]. `per="window"` uses one mask [B, F] for all steps of a window, with a
+    separate mask for each sequence (locked or variational dropout, Gal & Ghahramani 2016); `per="step"` is the usual
+    dropout.
     """
 
     def __init__(self, p: float, per: Per = "window") -> None:
@@ -66,9 +66,9 @@ class Dropout(WindowMask):
 
 
 class RowDropout(WindowMask):
-    """Drops whole words: rows of an embedding matrix, for all of a window (Gal & Ghahramani 2016; Merity et al. 2018).
+    """Drops whole words, rows of an embedding matrix, for a whole window (Gal & Ghahramani 2016; Merity et al. 2018).
 
-    Takes the vectors [..., E] of `tokens` [...] and gives them back with those of dropped words at zero.
+    Takes the vectors [..., E] of `tokens` [...] and returns them with the vectors of dropped words set to zero.
     """
 
     def forward(self, vectors: Tensor, tokens: Tensor, vocab_size: int) -> Tensor:
@@ -79,7 +79,7 @@ class RowDropout(WindowMask):
 
 
 class WeightDropout(WindowMask):
-    """DropConnect: drops single weights of a matrix, the same ones for all of a window (Wan et al. 2013)."""
+    """DropConnect: drops single weights of a matrix, with one mask for a whole window (Wan et al. 2013)."""
 
     def forward(self, weight: Tensor) -> Tensor:
         if not self.active:

@@ -1,4 +1,4 @@
-"""What every language model offers, whatever is inside."""
+"""The interfaces of language models and their heads."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lm.models.dropout import WindowMask
 from lm.system.bounds import Bounded
 
 State = list[tuple[Tensor, ...]]
-"""What a model remembers between two calls: for an LSTM (h, c) of each layer, each [B, H]."""
+"""The state of a model between two calls: for an LSTM (h, c) of each layer, each [B, H]."""
 
 
 def detach(state: State) -> State:
-    """The same memory, cut off from the graph that made it: where back-propagation through time is truncated."""
+    """The same state, detached from the graph: this truncates back-propagation through time."""
     return [tuple(part.detach() for part in layer) for layer in state]
 
 
 def reset_some(state: State, probability: float) -> State:
-    """The same memory, but that of each sequence put to zero with a probability."""
+    """The same state, but that of each sequence is set to zero with a probability."""
     first = state[0][0]
     kept = torch.rand(len(first), 1, device=first.device) >= probability  # B, 1
     return [tuple(part * kept for part in layer) for layer in state]
@@ -36,11 +36,11 @@ class Head(nn.Module, ABC):
 
     @property
     def output(self) -> nn.Linear | None:
-        """The map that ends in one logit a word, weight [V, ...] and bias [V]; None where there is no such thing."""
+        """The last linear map, with one logit for each word: weight [V, ...] and bias [V]; None if there is none."""
         return None
 
     def prepare(self, counts: Tensor) -> None:
-        """Called once before training: how often each word stands in the training text, [V]."""
+        """Called once before training with the count of each word in the training text, [V]."""
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Nats of each target: hidden [..., H], targets [...] -> float32 [...]."""
@@ -49,7 +49,7 @@ class Head(nn.Module, ABC):
 
 
 class HeadFactory(Bounded, ABC, group="model.head"):
-    """What the `model/head` group chooses: settings that become a head once the model's sizes are known."""
+    """The settings of a head, chosen by the `model/head` group; `head` makes a head for a model's sizes."""
 
     @abstractmethod
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
@@ -57,45 +57,45 @@ class HeadFactory(Bounded, ABC, group="model.head"):
 
 
 class LanguageModel(nn.Module, ABC):
-    """Tokens in, hidden vectors out, with a state between calls; `head` turns hidden vectors into nats or logits.
+    """Maps tokens to hidden vectors and carries a state between calls; `head` maps hidden vectors to nats or logits.
 
-    In training mode parts may hold a dropout mask for a whole window. `forward` reads a window, so it draws them anew;
-    where `step` reads a window token by token, `begin_window` says where it begins. Evaluation mode knows no masks.
+    In training mode modules may keep a dropout mask for a whole window. `forward` reads one window and draws new masks.
+    If `step` reads a window token by token, call `begin_window` before it. Evaluation mode has no masks.
     """
 
     vocab_size: int
     embedding: nn.Embedding
     head: Head
     output_dropout: nn.Module
-    """What stands between the last layer's output [..., H] and the head."""
+    """Dropout between the last layer's output [..., H] and the head."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """The memory before the first word, on the model's device."""
+        """The state before the first word, on the model's device."""
 
     @abstractmethod
     def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens [B, T] to the last layer's output [B, T, H] before dropout, and the state behind the last one."""
+        """Tokens [B, T] to the last layer's output [B, T, H] before dropout, and the state after the last token."""
 
     @abstractmethod
     def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """`read` for one token a sequence: [B] to [B, H]."""
+        """`read` for one token of each sequence: [B] to [B, H]."""
 
     def begin_window(self) -> None:
-        """Forget the masks of the window before."""
+        """Drop the masks of the previous window."""
         for part in self.modules():
             if isinstance(part, WindowMask):
                 part.forget()
 
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens [B, T], a window, to hidden vectors [B, T, H], and the state behind the last one."""
+        """A window of tokens [B, T] to hidden vectors [B, T, H], and the state after the last token."""
         self.begin_window()
         raw, state = self.read(tokens, state)
         hidden: Tensor = self.output_dropout(raw)
         return hidden, state
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One token a sequence, [B], to hidden [B, H]: for everything that feeds the model its own words."""
+        """One token of each sequence [B] to hidden vectors [B, H]: for a model that reads its own words."""
         raw, state = self.read_one(tokens, state)
         hidden: Tensor = self.output_dropout(raw)
         return hidden, state

@@ -18,11 +18,20 @@ SOFTMAX = Softmax()
 
 
 class LSTMLanguageModel(LanguageModel):
-    """A word-level LSTM language model (Mikolov et al. 2010; Zaremba et al. 2014 for where dropout goes).
+    """A word-level LSTM language model (Mikolov et al. 2010; the places of dropout are those of Zaremba et al. 2014).
 
-    Sizes are numbers of units. `dropout` is the share of units dropped from the embedding, between layers and before
-    the output. `tied` shares embedding and output matrix (Press & Wolf 2017) and needs `embedding_size` equal to
-    `hidden_size` with a `head` of one softmax. Raises UserError for sizes that make no model.
+    Args:
+        vocab_size: number of words.
+        embedding_size: units of the embedding.
+        hidden_size: units of each LSTM layer.
+        num_layers: number of LSTM layers.
+        dropout: dropout rate after the embedding, between layers and before the output.
+        tied: share the embedding and output matrix (Press & Wolf 2017). With a `head` of one softmax this needs
+            `embedding_size` equal to `hidden_size`.
+        head: settings of the output layer.
+
+    Raises:
+        UserError: for sizes that do not fit together or are out of bounds.
     """
 
     @bounded("model")
@@ -39,7 +48,7 @@ class LSTMLanguageModel(LanguageModel):
         super().__init__()
         self.vocab_size = vocab_size
         self.embedding = nn.Embedding(vocab_size, embedding_size)
-        # Single layers, and dropout of our own between them: cuDNN's has a random state that no checkpoint holds.
+        # Single layers with our own dropout between them: cuDNN's dropout has an RNG state that no checkpoint holds.
         self.layers = nn.ModuleList(
             nn.LSTM(embedding_size if i == 0 else hidden_size, hidden_size, batch_first=True) for i in range(num_layers)
         )
@@ -60,7 +69,7 @@ class LSTMLanguageModel(LanguageModel):
         x = self.embedding(tokens)  # B, T, E
         after: State = []
         for lstm, (h, c) in zip(self.lstms, state, strict=True):
-            # Autocast would run cuDNN's LSTM in fp16, whatever type it is asked for, and small gradients would vanish.
+            # Autocast would run cuDNN's LSTM in fp16 whatever its dtype is, and small gradients would vanish.
             with full_precision(self.dropout(x), h.unsqueeze(0), c.unsqueeze(0), on="cuda") as (x, h, c):
                 x, (h, c) = lstm(x, (h, c))  # B, T, H
             after.append((h.squeeze(0), c.squeeze(0)))

@@ -1,4 +1,4 @@
-"""Stacked recurrent layers with dropout in every place that the published recipes know."""
+"""Stacked recurrent layers with dropout in all places that published recipes use."""
 
 from __future__ import annotations
 
@@ -24,13 +24,28 @@ SOFTMAX, PLAIN = Softmax(), LSTM()
 class StackedLanguageModel(LanguageModel):
     """Embedding, stacked layers of one `cell`, a head: AWD-LSTM (Merity et al. 2018), Zaremba et al. (2014), Mogrifier.
 
-    Sizes are numbers of units: the last layer has `last_size` of them (None: `embedding_size` where `tied`), the others
-    `hidden_size`. Dropout: `embedding_dropout` of whole words in a window, `input_dropout` of embedded words,
-    `layer_dropout` between layers, `output_dropout` before the head; the last three with one mask a sequence and
-    window, or one a step (`dropout_per`). `sum_layers`: the output is the sum of all layers' outputs. `init_scale`:
-    every weight starts uniform within +- that (Zaremba), a cell's `forget_bias` on top; else cells start in their own
-    way, the embedding uniform within +- `embedding_init` (None: truncated normal of variance 1 / embedding_size), and
-    so does an output matrix of its own, its bias at 0. Raises UserError for sizes or scales that make no model.
+    Args:
+        vocab_size: number of words.
+        embedding_size: units of the embedding.
+        hidden_size: units of each layer but the last.
+        last_size: units of the last layer; None: `embedding_size` if `tied`, else `hidden_size`.
+        num_layers: number of recurrent layers.
+        tied: share the embedding and output matrix.
+        cell: settings of the recurrent cell.
+        head: settings of the output layer.
+        embedding_dropout: dropout rate of whole words, with one mask for a whole window.
+        input_dropout: dropout rate of embedded words.
+        layer_dropout: dropout rate between layers.
+        output_dropout: dropout rate before the head.
+        dropout_per: one mask for each sequence and window, or one for each step, in the last three dropouts.
+        sum_layers: the output is the sum of all layers' outputs.
+        init_scale: draw every weight uniformly within +- this (Zaremba), then add the cell's `forget_bias`; None: each
+            cell has its own initialisation.
+        embedding_init: without `init_scale`, draw the embedding and an untied output matrix uniformly within +- this;
+            None: truncated normal of variance 1 / fan-in. The output bias starts at 0.
+
+    Raises:
+        UserError: for sizes or scales that do not fit together or are out of bounds.
     """
 
     @bounded("model")
@@ -67,7 +82,7 @@ class StackedLanguageModel(LanguageModel):
         self.layers = nn.ModuleList(cell.layer(into, out) for into, out in pairwise(sizes))
         self.embedding_dropout = RowDropout(embedding_dropout)
         self.input_dropout = Dropout(input_dropout, dropout_per)
-        # One part a place: each holds a mask of its own.
+        # One module for each place, because each keeps its own mask.
         self.layer_dropouts = nn.ModuleList(Dropout(layer_dropout, dropout_per) for _ in range(num_layers - 1))
         self.output_dropout = Dropout(output_dropout, dropout_per)
         self.head = head.head(last_size, self.embedding, tied)
@@ -83,7 +98,7 @@ class StackedLanguageModel(LanguageModel):
 
     @property
     def cells(self) -> Iterator[tuple[RecurrentLayer, Dropout | None]]:
-        """Each layer, and the dropout behind it; behind the last one stands `output_dropout`."""
+        """Each layer and the dropout after it; None for the last layer, which is followed by `output_dropout`."""
         return zip(self.layers, [*self.layer_dropouts, None], strict=True)  # type: ignore[arg-type]
 
     def initial_state(self, batch_size: int) -> State:

@@ -1,1 +1,1 @@
-"""Between the program and the machine: files, terminal, log, signals, devices, precision, memory."""
+"""The interface to the machine: files, terminal, log, signals, devices, precision, memory."""

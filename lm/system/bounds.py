@@ -1,6 +1,6 @@
-"""Bounds of settings, written in their annotations and checked by the class that has them, in a notebook too.
+"""Bounds of settings. They are written in annotations and checked when an object is made, also in a notebook.
 
-`rounds: Annotated[int, AtLeast(1)]` in a dataclass that is `Bounded`, or among the arguments of a `bounded` function.
+Write `rounds: Annotated[int, AtLeast(1)]` in a `Bounded` dataclass or among the arguments of a `bounded` function.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers between two ends, each of them included (`least`, `most`) or not (`above`, `below`)."""
+    """Finite numbers between two ends. `least` and `most` are included, `above` and `below` are not."""
 
     least: float | None = None
     above: float | None = None
@@ -53,19 +53,20 @@ def Above(above: float) -> Range:
 
 
 Count = Annotated[int, AtLeast(1)]
-"""How many of something that cannot be none."""
+"""A number of things, at least one."""
 
 PROBABILITY = Range(least=0, most=1)
 INSIDE = Range(above=0, below=1)
-"""A share that is neither nothing nor all."""
+"""A fraction strictly between 0 and 1."""
 DROPOUT = Range(least=0, below=1)
-"""A rate of dropout."""
+"""A dropout rate."""
 
 
 class Bounded:
-    """A dataclass whose fields are checked when it is made. `group` is what its settings are named below.
+    """A dataclass whose fields are checked when it is made.
 
-    Raises UserError for a field outside its bounds.
+    `group` is the configuration group of its settings; messages name it. Raises UserError for a field outside its
+    bounds.
     """
 
     group: ClassVar[str] = ""
@@ -80,7 +81,7 @@ class Bounded:
 
 
 def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorates a function or an `__init__` whose arguments are settings of `group`: they are checked at each call."""
+    """Decorator: checks the arguments of a function or an `__init__`, which are settings of `group`, at each call."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -98,13 +99,13 @@ def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def annotations_of(target: Any) -> dict[str, Any]:
-    """What a function's arguments or a class's settings are annotated with; empty where that cannot be read."""
+    """The annotations of a function's arguments or a class's settings; empty if they cannot be resolved."""
     return _annotations_of(target)
 
 
 @functools.cache
 def _annotations_of(target: Any) -> dict[str, Any]:
-    # A dataclass's fields may come from a base in another module, whose names its own __init__ does not know.
+    # A dataclass may inherit fields from another module, whose names its own __init__ cannot resolve.
     by_init = inspect.isclass(target) and not is_dataclass(target)
     try:
         return typing.get_type_hints(target.__init__ if by_init else target, include_extras=True)
@@ -129,7 +130,7 @@ def check_bounds(group: str, hints: Mapping[str, Any], values: Mapping[str, Any]
 
 
 def find_bound(hint: Any) -> tuple[Range | None, list[str]]:
-    """The bound in an annotation, inside a union or a sequence too, and in words what else is allowed."""
+    """The bound in an annotation, also inside a union or a sequence, and descriptions of the other allowed values."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         own = next((extra for extra in hint.__metadata__ if isinstance(extra, Range)), None)

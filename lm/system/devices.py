@@ -1,4 +1,4 @@
-"""Which device a name of the `accelerator` group stands for."""
+"""The torch device for a name of the `accelerator` group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lm.system.errors import UserError
 
 
 def device(name: str) -> torch.device:
-    """The torch device behind cpu, gpu, mps or auto. Raises UserError for one that this machine lacks."""
+    """The torch device for cpu, gpu, mps or auto. Raises UserError if this machine does not have it."""
     found = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name in ("cuda", "gpu") and not found["gpu"]:
         why = "this PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no card"

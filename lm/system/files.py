@@ -1,4 +1,4 @@
-"""Files that are whole whenever somebody reads them, and a folder to put them into."""
+"""Writes files atomically, and checks and locks the folders that hold them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ except ImportError:  # Windows
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process alone, made where it is missing. Raises UserError while another one holds it.
+    """Lock a folder for this process; create it if it is missing. Raises UserError if another process holds the lock.
 
-    The system lets go of it when the process ends, however it ends.
+    The system releases the lock when the process ends, also after a crash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
@@ -35,10 +35,10 @@ def claimed(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another run is at work in {folder}: wait for it, or choose another folder with hydra.run.dir=DIR"
+                f"another run is using {folder}: wait for it, or choose another folder with hydra.run.dir=DIR"
             ) from None
         except OSError:
-            pass  # a file system that knows no locks
+            pass  # this file system has no locks
         yield
     finally:
         os.close(handle)
@@ -46,10 +46,10 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path, hint: str) -> Iterator[Path]:
-    """The path beside `path` to write to: renamed to `path` at the end, and gone if anything fails on the way.
+    """Yields a temporary path next to `path`. It is renamed to `path` at the end, and deleted if anything fails.
 
-    A link is followed; what is no file, as /dev/null, is written to itself. An error of the disk becomes a UserError
-    that ends in `hint`: what to do about it.
+    Links are followed. A path that is not a regular file, such as /dev/null, is written directly. A disk error becomes
+    a UserError that ends with `hint`, which says what to do.
     """
     if path.exists() and not path.is_file():
         yield path
@@ -60,7 +60,7 @@ def whole(path: Path, hint: str) -> Iterator[Path]:
     try:
         yield aside
         os.replace(aside, path)
-    except (OSError, RuntimeError) as error:  # torch's own writer tells of a full disk by a RuntimeError
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError for a full disk
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"cannot write {path}: {reason}; {hint}") from None
     finally:
@@ -68,7 +68,7 @@ def whole(path: Path, hint: str) -> Iterator[Path]:
 
 
 def report_folder(name: str | Path) -> Path:
-    """The folder that `out` names, made where it is missing. Raises UserError if nothing can be written there."""
+    """The folder that `out` names; created if it is missing. Raises UserError if it is not writable."""
     folder = Path(name).expanduser()
     if folder.is_file():
         raise UserError(f"out: {folder} is a file; name a folder for the report")
@@ -82,8 +82,8 @@ def report_folder(name: str | Path) -> Path:
 
 
 def writable(file: str | Path, name: str) -> Path:
-    """The path of a file that `whole` can write. Nothing is touched. Raises UserError, which begins with the setting's
-    `name`."""
+    """The path of a file, if `whole` can write it. Changes nothing. Raises UserError, beginning with the setting's
+    `name`, if the file cannot be written."""
     path = Path(file).expanduser()
     if path.is_dir():
         raise UserError(f"{name}: {path} is a folder; name a file")
@@ -96,7 +96,7 @@ def writable(file: str | Path, name: str) -> Path:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write aside and rename: whoever reads the file finds it whole. Figures that are not finite become null."""
+    """Write a JSON file atomically. Numbers that are not finite become null."""
     with whole(path, "free some space or choose another folder") as aside:
         aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -110,9 +110,9 @@ def _finite(value: Any) -> Any:
 
 
 def user_cache() -> Path:
-    """The per-user folder for downloads and encoded text: `$LM_CACHE_DIR`, else the system's cache folder."""
+    """The user's folder for downloads and encoded text: `$LM_CACHE_DIR`, else the system's cache folder."""
     if override := os.environ.get("LM_CACHE_DIR"):
         return Path(override)
-    from pooch import os_cache  # costs 50 ms, wanted only where no folder was named
+    from pooch import os_cache  # takes 50 ms; needed only without LM_CACHE_DIR
 
     return Path(os_cache("recurrent-lm"))

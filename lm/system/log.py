@@ -1,6 +1,6 @@
-"""One log: what a program says goes to the terminal, above its progress bars, and into the log file where there is one.
+"""The log: messages go to the terminal, above the progress bars, and to the log file if there is one.
 
-The file is Hydra's (`train.log` in a run's folder): a handler of the root logger. Warnings take the same way.
+The file is Hydra's (`train.log` in a run's folder), a handler of the root logger. Warnings are logged too.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ OURS = str(Path(__file__).resolve().parent.parent)
 
 
 class AboveBars(logging.Handler):
-    """Writes each message as a line of standard error that leaves progress bars whole."""
+    """Writes each message as a line of standard error without breaking progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if getattr(record, "shown", False):  # on standard output already
+        if getattr(record, "shown", False):  # already on standard output
             return
         try:
             tqdm.write(self.format(record), file=sys.stderr)
@@ -35,7 +35,7 @@ if not any(isinstance(handler, AboveBars) for handler in LOG.handlers):
 
 
 def log_warnings() -> None:
-    """From here on Python's warnings are lines of the log."""
+    """From now on write Python's warnings to the log."""
 
     def show(
         message: Warning | str,

@@ -1,4 +1,4 @@
-"""Which precision is fastest without costing quality: bf16 where there are instructions for it."""
+"""Chooses the fastest precision without loss of quality: bf16 if the device has instructions for it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lm.system.errors import UserError
 
 
 def bf16_instructions() -> bool:
-    """Whether the processor multiplies bf16 natively; else oneDNN refuses a bf16 LSTM, and emulates products slowly.
+    """Whether the processor multiplies bf16 natively. If not, oneDNN refuses bf16 LSTMs and emulates products slowly.
 
-    LM_BF16=absent or present answers in its place, as the tests ask for: `present` without instructions does without
-    oneDNN, by torch's own slow kernels.
+    LM_BF16=absent or LM_BF16=present overrides the answer, for tests. `present` on a processor without the instructions
+    turns oneDNN off, so that torch's own slow kernels run.
     """
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     answer = os.environ.get("LM_BF16")
@@ -25,47 +25,47 @@ def bf16_instructions() -> bool:
 
 
 def best_precision(device: str) -> str:
-    """`bf16-mixed` where the processor or card multiplies bf16 natively, else `32-true`; a device type of torch."""
+    """`bf16-mixed` if the device, a torch device type, multiplies bf16 natively, else `32-true`."""
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     return "bf16-mixed" if device == "cpu" and bf16_instructions() else "32-true"
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether cuDNN's LSTMs may multiply fp32 in TF32 (10 bits of mantissa), their default on newer cards: no fp32."""
+    """Whether cuDNN's LSTMs may multiply fp32 in TF32 (10 bits of mantissa), which is their default on newer GPUs."""
     torch.backends.cudnn.allow_tf32 = allowed
 
 
 @contextmanager
 def exact(device: str) -> Iterator[None]:
-    """Inside, fp32 is fp32 on this type of device, also where training is in bf16 or TF32: figures of one checkpoint
-    are then the same wherever they are taken, up to rounding."""
+    """Inside, fp32 is exact on this type of device, even if training uses bf16 or TF32. A checkpoint's figures are then
+    the same on every machine, up to rounding."""
     with torch.autocast(device, enabled=False), torch.backends.cudnn.flags(True, allow_tf32=False):
         yield
 
 
 AUTO = "auto"
 SHORT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
-"""Lightning's older names."""
+"""Lightning's older names of precisions."""
 WHY = {
     "cuda": "this card has no bf16 instructions",
     "cpu": "this processor has no bf16 instructions",
-    "mps": "bf16 is not tried on mps",
+    "mps": "bf16 is untested on mps",
 }
 
 
 def training_precision(device: str, precision: str | int | None, update: str) -> tuple[str | int | None, str]:
-    """What `accelerator.precision` stands for on a torch device, and a line that says so.
+    """The precision that `accelerator.precision` means on a torch device, and a line that reports it.
 
-    `auto` is the fastest that does not cost quality: bf16 products with fp32 weights, or fp32 where there are no
-    instructions for that. `update` is the forcing's. Raises UserError for a precision that cannot be trained in here.
+    `auto` is the fastest precision without loss of quality: bf16 products with fp32 weights, or fp32 if the device has
+    no bf16 instructions. `update` is `forcing.update`. Raises UserError for a precision that training does not support.
     """
     precision = SHORT.get(str(precision), precision)
     if precision != AUTO:
         check_precision(device, precision)
         return precision, f"precision: {precision}"
     if update == "token":
-        return "32-true", "precision: 32-true (weights that change with each token would be cast anew for each)"
+        return "32-true", "precision: 32-true (weights change at each token and would be cast again each time)"
     best = best_precision(device)
     products = "bf16 products, LSTMs in TF32" if device == "cuda" else "bf16 products"  # see LSTMLanguageModel.read
     why = f"{products}, fp32 weights; exact fp32: accelerator.precision=32-true" if best != "32-true" else WHY[device]
@@ -83,6 +83,6 @@ def check_precision(device: str, precision: str | int | None) -> None:
         raise UserError("accelerator.precision=int8 is for scripts/sample.py: nothing can be trained in 8 bits")
     if precision == "16-mixed":
         raise UserError(
-            f"accelerator.precision={precision}: gradients would be clipped before their scale is taken back; choose "
+            f"accelerator.precision={precision}: gradients would be clipped before they are unscaled; choose "
             "bf16-mixed or 32-true"
         )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops between two windows, where its state can be saved exactly."""
+"""Ctrl-C and SIGTERM: training stops between two windows, where its exact state can be saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """Raised where it is safe to stop. Not an Exception: a sweep does not go on to its next job."""
+    """Raised where it is safe to stop. It is not an Exception, so that a sweep does not continue with its next job."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -21,7 +21,7 @@ class Interrupted(BaseException):
 
 
 def _take_over(handler: Callable[[int, FrameType | None], None], *signums: int) -> dict[int, Any]:
-    """Have signals handled; the handlers before. Off the main thread nothing can be taken over."""
+    """Install a handler for signals and return the previous handlers. Outside the main thread nothing is installed."""
     try:
         return {signum: signal.signal(signum, handler) for signum in signums}
     except ValueError:
@@ -39,12 +39,12 @@ def _handled(handler: Callable[[int, FrameType | None], None], *signums: int) ->
 
 
 _raised: list[int] = []
-"""Signals that `terminable` raised for: Python swallows what is raised in the clean-up of an import or an object."""
+"""Signals for which `terminable` raised. Python ignores exceptions raised in the clean-up of an import or an object."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """While inside, SIGTERM raises Interrupted wherever it arrives, as Ctrl-C raises KeyboardInterrupt."""
+    """Inside, SIGTERM raises Interrupted at any point, as Ctrl-C raises KeyboardInterrupt."""
     _raised.clear()
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -52,7 +52,7 @@ def terminable() -> Iterator[None]:
         raise Interrupted(signum)
 
     def keep_quiet(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, Interrupted):  # that one is raised again by `listening`
+        if not isinstance(unraisable.exc_value, Interrupted):  # `listening` raises Interrupted again
             hook(unraisable)
 
     hook, sys.unraisablehook = sys.unraisablehook, keep_quiet
@@ -64,7 +64,7 @@ def terminable() -> Iterator[None]:
 
 
 class StopRequest:
-    """Whether the user or the system asked to stop, and by which signal."""
+    """Records whether the user or the system asked to stop, and by which signal."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -73,27 +73,27 @@ class StopRequest:
         return self.signum is not None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: the first signal is noted, a second one stops the program at once."""
+        """Signal handler: records the first signal; the second one stops the program at once."""
         if self.signum is not None:
             raise Interrupted(signum)
         self.signum = signum
-        print("stopping as soon as everything is saved; once more to stop at once", file=sys.stderr)
+        print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
 
     def listen(self) -> None:
-        """Take SIGINT and SIGTERM over, once more where somebody else did so since."""
+        """Handle SIGINT and SIGTERM; call it again after a library has installed its own handlers."""
         _take_over(self.note, *STOPPING)
 
     def obey(self) -> None:
-        """Raise Interrupted if a stop was asked for."""
+        """Raise Interrupted if a stop was requested."""
         if self.signum is not None:
             raise Interrupted(self.signum)
 
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """While inside, the first SIGINT or SIGTERM is noted; a second one stops the program at once.
+    """Inside, the first SIGINT or SIGTERM is recorded; the second one stops the program at once.
 
-    Raises Interrupted for one that came before and was swallowed.
+    Raises Interrupted if an earlier one was raised and ignored by Python.
     """
     request = StopRequest()
     with _handled(request.note, *STOPPING):

@@ -1,4 +1,4 @@
-"""What a person sees: bars and lines on standard error while something takes long, a result on standard output."""
+"""Output for the user: progress bars and messages on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.log import LOG
 
 
 def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
-    """A bar from the third second on; where there is no terminal it is drawn twice a minute."""
+    """A progress bar that appears after two seconds; without a terminal it is drawn twice a minute."""
     often = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm(
         desc=what, total=total, unit=f" {unit}s", leave=False, delay=2, mininterval=often, maxinterval=often,
@@ -25,12 +25,12 @@ def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
 
 
 def say(line: str) -> None:
-    """A line for the person and the log: above a bar, never on standard output."""
+    """Write a message to standard error, above a bar, and to the log."""
     LOG.info("%s", line)
 
 
 def aligned(rows: Sequence[Sequence[str]], columns: str) -> list[str]:
-    """Rows of cells as lines; `columns`: l(eft) or r(ight) for each, as LaTeX has it."""
+    """Rows of cells as aligned lines; `columns` has l(eft) or r(ight) for each column, as in LaTeX."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [{"l": str.ljust, "r": str.rjust}[side] for side in columns]
     return [
@@ -40,21 +40,21 @@ def aligned(rows: Sequence[Sequence[str]], columns: str) -> list[str]:
 
 
 def show(text: str, kept: Path) -> None:
-    """A result, on standard output and in the log.
+    """Write a result to standard output and to the log.
 
-    `kept`: where else it is, said where standard output cannot be written; the work itself is done.
+    If standard output cannot be written, a message says that the result is also in `kept`; no error is raised.
     """
     LOG.info("%s", text, extra={"shown": True})
     try:
         print(text, flush=True)
     except OSError as error:
-        say(f"standard output cannot be written ({error.strerror}); what was to be shown is in {kept}")
-        with contextlib.suppress(OSError):  # else Python fails once more on its way out
+        say(f"standard output cannot be written ({error.strerror}); the result is in {kept}")
+        with contextlib.suppress(OSError):  # otherwise Python fails again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def usable_streams() -> None:
-    """Standard streams that take every character: closed ones lead nowhere, a poor encoding gets escapes."""
+    """Make the standard streams accept every character: closed ones discard output, a limited encoding uses escapes."""
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":

@@ -1,4 +1,4 @@
-"""Sources of text, one a file, each with the function that the `data` group names."""
+"""Sources of text, one in each file, with the functions that the `data` group names."""
 
 from lm.data.sources.markov_chain import MarkovSource, synthetic
 from lm.data.sources.penn_treebank import PennTreebank, ptb

@@ -1,4 +1,4 @@
-"""Text from a Markov chain, whose entropy is known: what a model can reach at best."""
+"""Text from a Markov chain. Its entropy is known, and so is the best perplexity of any model."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from lm.system.bounds import Above, AtLeast, Count, bounded
 
 
 class MarkovSource(Source):
-    """A first-order chain over `words` states, one of them the line's end; rows drawn from a Dirichlet(`alpha`).
+    """A first-order Markov chain whose transition probabilities are drawn from a Dirichlet distribution.
 
-    `tokens` is the length of the training text in words; valid and test have a tenth of it each.
+    Args:
+        words: number of states; one of them is the line's end.
+        tokens: length of the training text in words; valid and test have a tenth of it each.
+        alpha: parameter of the Dirichlet distribution; smaller values make the text more predictable.
+        seed: seed of the chain and its texts.
     """
 
     knows_nats = True
@@ -34,7 +38,7 @@ class MarkovSource(Source):
         self.tokens, self.alpha, self.seed = tokens, alpha, seed
         self.words = [EOS, *(f"w{i}" for i in range(1, words))]
         rows = np.random.default_rng(seed).dirichlet(np.full(words, alpha), size=words)
-        # A little of the uniform distribution in each row: no transition is impossible, no state a trap.
+        # A small uniform part in each row, so that every transition is possible and the chain can leave every state.
         self.transitions = 0.98 * rows + 0.02 / words
         self._index = {word: i for i, word in enumerate(self.words)}
 
@@ -54,14 +58,14 @@ class MarkovSource(Source):
         yield " ".join(tokens).replace(" \n", "\n").replace("\n ", "\n")
 
     def nats(self, words: Sequence[str]) -> np.ndarray | None:
-        if not self._index.keys() >= set(words):  # rare ones were replaced
+        if not self._index.keys() >= set(words):  # rare words became <unk>
             return None
         states = np.array([self._index[word] for word in words])
         nats: np.ndarray = -np.log(self.transitions[states[:-1], states[1:]])
         return nats
 
     def entropy_rate(self) -> float:
-        """Nats a token of the stationary chain: no model does better in the long run."""
+        """Nats per token of the stationary chain: no model does better in the long run."""
         values, vectors = np.linalg.eig(self.transitions.T)
         stationary = np.real(vectors[:, np.argmax(np.real(values))])
         stationary /= stationary.sum()
@@ -77,5 +81,8 @@ def synthetic(
     source_seed: Annotated[int, AtLeast(0)] = 0,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """A Markov chain of known entropy over `words` words, for tests and for checks of a model's honesty."""
+    """A Markov chain of known entropy, for tests: no correct model can score below its entropy.
+
+    See `MarkovSource` and `Corpus` for the settings; `source_seed` is the source's `seed`.
+    """
     return Corpus(MarkovSource(words, tokens, alpha, source_seed), batch_size, window, eval_window)

@@ -1,4 +1,4 @@
-"""The Penn Treebank as Mikolov prepared it: 10,000 words, `<unk>` and `N` in the text itself."""
+"""The Penn Treebank as prepared by Mikolov: 10,000 words, with `<unk>` and `N` in the text."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MIRRORS = (
     "https://raw.githubusercontent.com/tomsercu/lstm/master/data/",
 )
 WAYS_OUT = (
-    "Ways out: put ptb.train.txt, ptb.valid.txt and ptb.test.txt there by hand; name the folder above `ptb` in "
-    "LM_DATA_DIR; or train on text that needs no download: data=pydoc, or data=text data.train=FILE"
+    "Either put ptb.train.txt, ptb.valid.txt and ptb.test.txt there by hand; or set LM_DATA_DIR to the folder that "
+    "contains `ptb`; or train on text that needs no download: data=pydoc, or data=text data.train=FILE"
 )
 
 
@@ -35,9 +35,9 @@ def file_name(split: str) -> str:
 
 
 class PennTreebank(TextFiles):
-    """The three files below `$LM_DATA_DIR/ptb`, or the user's cache; downloaded where they are missing.
+    """The three files in `$LM_DATA_DIR/ptb`, or in the user's cache; missing files are downloaded.
 
-    Raises UserError for a file that cannot be had and, when it is read, for one with another checksum.
+    Raises UserError for a file that cannot be downloaded and, when it is read, for one with a wrong checksum.
     """
 
     def __init__(self) -> None:
@@ -74,11 +74,12 @@ def _download(split: str, path: Path) -> None:
         except (OSError, ValueError) as error:  # no route, a refused write, or a wrong checksum
             failures.append(f"{url} ({type(error).__name__})")
     raise UserError(
-        f"the Penn Treebank's {split} text is neither at {path} nor to be had from {' or '.join(failures)}. {WAYS_OUT}"
+        f"the Penn Treebank's {split} text is not at {path} and could not be downloaded from {' or '.join(failures)}. "
+        f"{WAYS_OUT}"
     )
 
 
 def ptb(batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW) -> Corpus:
-    """The Penn Treebank: 929,589 / 73,760 / 82,430 tokens, 10,000 words (fewer with `min_count`: another vocabulary,
-    whose perplexities do not compare with published ones)."""
+    """The Penn Treebank: 929,589 / 73,760 / 82,430 tokens, 10,000 words. `min_count` > 1 gives a smaller vocabulary,
+    whose perplexities cannot be compared with published ones."""
     return Corpus(PennTreebank(), batch_size, window, eval_window, min_count=min_count)

@@ -14,10 +14,10 @@ from lm.system.errors import UserError
 
 
 class PydocTopics(Source):
-    """The language reference that every Python carries for `help()`: real English without network or licence.
+    """The language reference that Python includes for `help()`: real English without a download.
 
-    A paragraph becomes a line, in lower case, punctuation as words of its own. Topics quote one another, so a
-    paragraph counts only where it first stands: no paragraph of the training text comes back in the test text.
+    A paragraph becomes a line, in lower case, with punctuation as separate words. Topics quote one another, so only the
+    first occurrence of a paragraph is kept: no paragraph of the training text appears in the test text. The splits have
     80 / 10 / 10 percent of the paragraphs, in the order of the topics.
     """
 
@@ -54,5 +54,5 @@ def pydoc(
     min_count: Count = 2,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """The language reference inside Python's standard library: real text without any network."""
+    """The language reference inside Python's standard library; see `Corpus` for the settings."""
     return Corpus(PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count)

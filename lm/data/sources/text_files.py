@@ -1,4 +1,4 @@
-"""Where text comes from: files, the Penn Treebank, Python's own documentation, or a Markov chain."""
+"""Text from the user's own files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ PIECE_BYTES = 1 << 24  # text is read and encoded 16 MB at a time, so that memor
 
 
 class TextFiles(Source):
-    """Plain UTF-8 files: three, used as they are, or one, split at line ends into contiguous parts.
+    """Plain UTF-8 files: either three files, used as they are, or one file, split at line ends into contiguous parts.
 
-    `fractions` are the shares of train, valid and test of a single file. Raises UserError for a missing, empty,
-    binary or non-UTF-8 file.
+    Args:
+        train: the training text, or the single file.
+        valid: the validation text; None: a part of the single file.
+        test: the test text; None: a part of the single file.
+        fractions: the parts of a single file for train, valid and test.
+
+    Raises:
+        UserError: for a missing, empty, binary or non-UTF-8 file.
     """
 
     def __init__(
@@ -31,7 +37,7 @@ class TextFiles(Source):
     ) -> None:
         if (valid is None) != (test is None):
             given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
-            raise UserError(f"{given} is given and {missing} is not: give data.train alone (it is split), or all three")
+            raise UserError(f"{given} is given but {missing} is not: give only data.train (it is split), or all three")
         if valid is None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
             raise UserError(f"data.fractions must be three positive numbers that add up to 1; got {list(fractions)}")
         self.fractions = tuple(fractions)
@@ -44,7 +50,7 @@ class TextFiles(Source):
                 what = "is a folder" if path.is_dir() else "does not exist"
                 raise UserError(f"data.{split}: {path} {what}; name a text file")
             if path.stat().st_size == 0:
-                raise UserError(f"data.{split}: {path} is empty; name a file with text in it")
+                raise UserError(f"data.{split}: {path} is empty; name a file that contains text")
 
     def fingerprint(self) -> dict[str, object]:
         stats = {split: path.stat() for split, path in self.paths.items()}
@@ -70,7 +76,7 @@ class TextFiles(Source):
             ) from None
 
     def _span(self, split: str) -> tuple[int, int]:
-        """First and last-plus-one byte of a split; a cut stands behind a line's end."""
+        """First and last-plus-one byte of a split; cuts are at line ends."""
         path = self.paths[split]
         size = path.stat().st_size
         if not self.single:
@@ -95,7 +101,7 @@ def _decode(data: bytes, path: Path, at: int) -> str:
     if b"\0" in data:
         raise UserError(f"{path} is not text (byte {at + data.index(0)} is zero); name a plain UTF-8 text file")
     try:
-        # A byte-order mark is not a word; Windows line ends are line ends.
+        # Drops a byte-order mark and converts Windows line ends.
         return data.decode("utf-8-sig" if at == 0 else "utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise UserError(
@@ -116,6 +122,6 @@ def text(
     min_count: Count = 1,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """Any UTF-8 text: one file, split at line ends by `fractions`, or three, used as they are."""
+    """Any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
     files = TextFiles(train, valid, test, fractions)
     return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)

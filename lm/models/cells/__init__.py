@@ -1,4 +1,4 @@
-"""Recurrent cells, one a file: what `model/cell` chooses."""
+"""Recurrent cells, one in each file: the options of `model/cell`."""
 
 from lm.models.cells.cell import Cell, RecurrentLayer
 from lm.models.cells.lstm import LSTM

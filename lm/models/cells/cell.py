@@ -1,4 +1,4 @@
-"""What every recurrent cell offers."""
+"""The interface of every recurrent cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lm.system.bounds import Bounded
 
 Memory = tuple[Tensor, ...]
-"""What one layer remembers: (h, c), each [B, H]."""
+"""The state of one layer: (h, c), each [B, H]."""
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -19,7 +19,7 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """x [B, T, F] to outputs [B, T, H], and the memory behind the last one."""
+        """x [B, T, F] to outputs [B, T, H], and the memory after the last step."""
 
     @abstractmethod
     def step(self, x: Tensor, memory: Memory) -> Memory:
@@ -27,11 +27,11 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def open_forget_gates(self) -> None:
-        """Add the cell's `forget_bias` to biases that have just been drawn."""
+        """Add the cell's `forget_bias` to newly drawn biases."""
 
 
 class Cell(Bounded, ABC, group="model.cell"):
-    """Settings that become a layer once its sizes are known."""
+    """The settings of a cell; `layer` makes a layer of given sizes."""
 
     @abstractmethod
     def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer: ...

@@ -18,9 +18,11 @@ from lm.system.bounds import DROPOUT
 
 @dataclass(frozen=True)
 class LSTM(Cell):
-    """The LSTM; `weight_dropout` drops recurrent weights, the same ones for all of a window (Merity et al. 2018).
+    """The LSTM.
 
-    `forget_bias` is added to the forget gate's bias as torch draws it (Jozefowicz et al. 2015 recommend 1).
+    Args:
+        weight_dropout: dropout rate of recurrent weights, with one mask for a whole window (Merity et al. 2018).
+        forget_bias: added to torch's initial bias of the forget gate (Jozefowicz et al. 2015 recommend 1).
     """
 
     weight_dropout: Annotated[float, DROPOUT] = 0.0
@@ -31,9 +33,9 @@ class LSTM(Cell):
 
 
 class LSTMLayer(RecurrentLayer):
-    """torch's own LSTM, one layer of it, with dropout on the recurrent weights.
+    """One layer of torch's LSTM, with dropout on the recurrent weights.
 
-    Windows go through torch's fused kernel, with or without dropout on the weights.
+    Windows use torch's fused kernel, with or without weight dropout.
     """
 
     def __init__(
@@ -50,18 +52,18 @@ class LSTMLayer(RecurrentLayer):
         open_forget_gate_(self.lstm.all_weights[0][2], self.forget_bias)  # b_ih
 
     def weights(self) -> list[Tensor]:
-        """Input and recurrent matrix and their biases, as they stand in this window."""
+        """Input matrix, recurrent matrix and their biases, with this window's weight dropout."""
         into, recurrent, *biases = self.lstm.all_weights[0]
         if not self.weight_dropout.active:
             return [into, recurrent, *biases]
         return [into, self.weight_dropout(recurrent), *biases]
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        # As in LSTMLanguageModel.read: not cuDNN's LSTM in fp16.
+        # As in LSTMLanguageModel.read: no cuDNN LSTM in fp16.
         with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, h, c):
             if self.weight_dropout.active:
                 weights = self.weights()
-                if x.is_cuda:  # cuDNN wants them in one piece of memory, in this order
+                if x.is_cuda:  # cuDNN needs them in one block of memory, in this order
                     pieces = torch.cat([weight.flatten() for weight in weights]).split([w.numel() for w in weights])
                     weights = [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]
                 layers, dropout, bidirectional, batch_first = 1, 0.0, False, True

@@ -23,11 +23,16 @@ Map = Callable[[Tensor], Tensor]
 class Mogrifier(Cell):
     """An LSTM whose input x and state h gate each other before each step (Melis, Kocisky & Blunsom 2020).
 
-    In `rounds` turns x becomes 2 * sigmoid(Q h) * x, then h becomes 2 * sigmoid(R x) * h, and so on; Q and R are
-    products of two matrices of rank `rank` (null: one full matrix). `coupled` caps the input gate: i = min(i, 1 - f).
-    `state_dropout` drops units of h before each step, the same ones for all of a window. `forget_bias` is where the
-    forget gate's bias starts. Matrices start from a truncated normal distribution of variance 1 / fan-in, the fan-in of
-    x and of h each their own; the factors of low rank from one that has this variance before it is cut, as theirs do.
+    In alternate rounds x becomes 2 * sigmoid(Q h) * x and h becomes 2 * sigmoid(R x) * h. Matrices start from a
+    truncated normal distribution of variance 1 / fan-in, where the parts for x and for h have separate fan-ins. For
+    low-rank factors this is the variance before truncation, as in the paper's code.
+
+    Args:
+        rounds: number of rounds of gating; the first one changes x.
+        rank: Q and R are products of two matrices of this rank; null: full matrices.
+        coupled: limit the input gate: i = min(i, 1 - f).
+        state_dropout: dropout rate of the units of h before each step, with one mask for a whole window.
+        forget_bias: initial value of the forget gate's bias.
     """
 
     rounds: Annotated[int, AtLeast(0)] = 5
@@ -41,7 +46,7 @@ class Mogrifier(Cell):
 
 
 class MogrifierLayer(RecurrentLayer):
-    """See `Mogrifier`. Gates stand in torch's order: input, forget, candidate, output."""
+    """See `Mogrifier`. Gates are in torch's order: input, forget, candidate, output."""
 
     def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
         super().__init__()
@@ -65,11 +70,11 @@ class MogrifierLayer(RecurrentLayer):
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         outputs = []
-        # In mixed precision autocast casts for `linear`, and would not for the gradient of all steps.
+        # Autocast casts the inputs of `linear`, but would not cast in the backward pass of `Repeated`.
         apart = not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
         rows, steps = x.shape[:2]
         maps = self._maps(linear_map if apart else lambda weight, bias: Repeated(weight, bias, steps, rows))
-        for one in x.unbind(1):  # what is read depends on the state, so that no product can be taken out of the loop
+        for one in x.unbind(1):  # gated inputs depend on the state, so no product can move out of the loop
             memory = self._step(one, memory, *maps)
             outputs.append(memory[0])
         return torch.stack(outputs, dim=1), memory
@@ -78,7 +83,7 @@ class MogrifierLayer(RecurrentLayer):
         return self._step(x, memory, *self._maps(linear_map))
 
     def _maps(self, make: Callable[[Tensor, Tensor | None], Map]) -> tuple[list[list[Map]], Map]:
-        """The gates of each round, a map a matrix, and the map to the LSTM's own gates."""
+        """The gates of each round, with one map for each matrix, and the map to the LSTM's gates."""
         rounds: Any = self.gates
         return [[make(matrix, None) for matrix in turn] for turn in rounds], make(self.weight, self.bias)
 

@@ -1,4 +1,4 @@
-"""Output layers, one a file: what `model/head` chooses."""
+"""Output layers, one in each file: the options of `model/head`."""
 
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture

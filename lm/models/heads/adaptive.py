@@ -1,4 +1,4 @@
-"""An output layer for large vocabularies: frequent words at full size, rare ones in small clusters of their own."""
+"""An output layer for large vocabularies: full size for frequent words, smaller clusters for rare ones."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from lm.system.errors import UserError
 
 
 class AdaptiveHead(Head):
-    """torch's adaptive softmax (Grave et al. 2017) over words ordered by their frequency in the training text.
+    """torch's adaptive softmax (Grave et al. 2017) over words in the order of their frequency in the training text.
 
-    Until `prepare` has seen the counts the order is that of the ids. The order is saved with the weights.
+    Before `prepare` sets the order by frequency, words are in the order of their ids. The order is saved with the
+    weights.
     """
 
     rank: Tensor
@@ -27,20 +28,20 @@ class AdaptiveHead(Head):
     def __init__(self, hidden_size: int, vocab_size: int, cutoffs: Sequence[int], div_value: float) -> None:
         super().__init__()
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, vocab_size, list(cutoffs), div_value)
-        self.register_buffer("rank", torch.arange(vocab_size))  # of each word, the most frequent one's being 0
+        self.register_buffer("rank", torch.arange(vocab_size))  # each word's rank; the most frequent word has rank 0
 
     def prepare(self, counts: Tensor) -> None:
         self.rank[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts))
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        with full_precision(hidden.flatten(0, -2)) as (rows,):  # torch's own stumbles over the types of autocast
+        with full_precision(hidden.flatten(0, -2)) as (rows,):  # torch's implementation fails with autocast's types
             found = self.softmax(rows, self.rank[targets.flatten()])
         nats: Tensor = -found.output.float().view(targets.shape)
         return nats
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden [..., H] to log-probabilities [..., V]: all words are worked out, nothing is saved here."""
-        # As torch's own `log_prob`, by the products of `linear`: few rows are faster so, and 8-bit weights are used.
+        """Hidden [..., H] to log-probabilities [..., V] of all words; this saves no time compared with a softmax."""
+        # As torch's `log_prob`, but with `linear`: it is faster for few rows, and uses 8-bit weights.
         frequent = self.softmax.shortlist_size
         with full_precision(hidden.flatten(0, -2)) as (rows,):
             head = linear(rows, self.softmax.head.weight, self.softmax.head.bias).log_softmax(dim=-1)
@@ -54,8 +55,12 @@ class AdaptiveHead(Head):
 
 @dataclass(frozen=True)
 class Adaptive(HeadFactory):
-    """An adaptive softmax: words ranked below `cutoffs[0]` cost a full row each; each further cluster, up to the next
-    cutoff and at last to the vocabulary's end, has `div_value` times fewer units than the one before.
+    """An adaptive softmax (Grave et al. 2017): rarer clusters of words use smaller hidden vectors.
+
+    Args:
+        cutoffs: rising ranks by frequency at which the clusters end. Words below the first cutoff have a full row; the
+            last cluster ends with the vocabulary.
+        div_value: each cluster has this many times fewer units than the one before.
     """
 
     cutoffs: Sequence[int] = (2000,)
@@ -73,7 +78,7 @@ class Adaptive(HeadFactory):
             )
         if hidden_size // self.div_value ** len(cutoffs) < 1:
             raise UserError(
-                f"model.head.div_value must leave each of {len(cutoffs)} clusters a unit of the "
-                f"{hidden_size} there are; got {self.div_value}"
+                f"model.head.div_value must leave at least one of {hidden_size} units to each of the "
+                f"{len(cutoffs)} clusters; got {self.div_value}"
             )
         return AdaptiveHead(hidden_size, vocab_size, cutoffs, self.div_value)

@@ -1,4 +1,4 @@
-"""Mixture of softmaxes: more than one softmax can say."""
+"""Mixture of softmaxes: a more expressive output layer than one softmax."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lm.system.bounds import DROPOUT, Count
 class MixtureHead(Head):
     """`experts` softmaxes over the vocabulary with one matrix [V, E], mixed by weights that depend on the context.
 
-    An expert k reads z_k = tanh(A_k h + a_k), [E]; the weights are a softmax of a linear map of h. `latent_dropout`
-    drops units of the z_k, the same ones for all of a window. All probabilities stay logarithms.
+    Expert k reads z_k = tanh(A_k h + a_k), [E]; the weights are a softmax of a linear map of h. `latent_dropout` drops
+    units of z_k, with one mask for a whole window. All probabilities are computed as logarithms.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MixtureHead(Head):
         return torch.logsumexp(prior.unsqueeze(-1) + logits.log_softmax(dim=-1), dim=-2)
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each target; only its own probabilities are mixed, not the whole vocabulary's."""
+        """Nats of each target. Only the targets' probabilities are mixed, not those of the whole vocabulary."""
         prior, logits = self._mixture(hidden)
         repeated = targets.unsqueeze(-1).expand(prior.shape)  # ..., K
         nats = F.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none").view(prior.shape)
@@ -64,7 +64,12 @@ class MixtureHead(Head):
 
 @dataclass(frozen=True)
 class Mixture(HeadFactory):
-    """A mixture of `experts` softmaxes (Yang et al. 2018); the size of the last layer is free also where tied."""
+    """A mixture of softmaxes (Yang et al. 2018). The size of the last layer is free, also with tied weights.
+
+    Args:
+        experts: number of softmaxes.
+        latent_dropout: dropout rate of the vectors that the experts read, with one mask for a whole window.
+    """
 
     experts: Count = 15
     latent_dropout: Annotated[float, DROPOUT] = 0.0

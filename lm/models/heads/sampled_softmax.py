@@ -18,8 +18,8 @@ from lm.system.bounds import AtLeast, Count
 class SampledHead(SoftmaxHead):
     """A softmax over the vocabulary, estimated in training: see `Sampled`. Evaluation is always exact.
 
-    Until `prepare` has seen the counts the words of the lowest ids are taken for the frequent ones. Which they are the
-    training text says; it is not saved, so that weights fit a whole softmax and another number of words too.
+    Before `prepare` has seen the counts, the words with the lowest ids count as frequent. The set of frequent words is
+    not saved, so that the weights also fit a full softmax or another `frequent`.
     """
 
     always: Tensor
@@ -42,9 +42,9 @@ class SampledHead(SoftmaxHead):
         return F.cross_entropy(logits, place[targets.flatten()], reduction="none").view(targets.shape)
 
     def _draw(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The words [n] to work out, what is added to the logit of each [n], and each word's place among them [V].
+        """The words [n] to compute, the shift of each logit [n], and each word's index among them [V].
 
-        A sampled word stands for `others / sampled` of its kind: so the sum under the softmax is right on average.
+        A sampled word represents `others / sampled` words, so that the softmax's sum is unbiased.
         """
         sure = self.always.clone()
         sure[targets.flatten()] = True
@@ -61,12 +61,18 @@ class SampledHead(SoftmaxHead):
 
 @dataclass(frozen=True)
 class Sampled(Softmax):
-    """A softmax whose training sees only some words: the `frequent` ones, a window's targets, `sampled` of the others.
+    """A softmax that is trained on only some words: the frequent ones, a window's targets, and a sample of the others.
 
-    The others' share of the sum under the softmax is estimated without bias from those drawn, after Jean et al. (2015).
-    Training's nats are therefore an estimate; validation, test and sampling are exact. Only windows of true words are
-    trained on so: where a model reads its own words, or is updated at each token (`forcing`), all words are worked out.
-    Raises UserError for sizes that make no sample, and as `Softmax` does.
+    The others' part of the softmax's sum is estimated without bias from the sample, after Jean et al. (2015). So the
+    training loss is an estimate; validation, test and sampling are exact. Sampling applies only to windows with teacher
+    forcing: if a model reads its own words, or is updated at each token, all words are computed.
+
+    Args:
+        frequent: number of most frequent words that are always computed.
+        sampled: number of other words drawn for each window.
+
+    Raises:
+        UserError: for settings out of bounds, and as `Softmax` does.
     """
 
     frequent: Annotated[int, AtLeast(0)] = 1000

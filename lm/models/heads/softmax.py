@@ -32,17 +32,17 @@ class SoftmaxHead(Head):
 
 @dataclass(frozen=True)
 class Softmax(HeadFactory):
-    """One softmax over the whole vocabulary. Tied, hidden and embedding vectors must have one size: UserError."""
+    """One softmax over the whole vocabulary. Raises UserError for tied weights if hidden and embedding size differ."""
 
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
         return SoftmaxHead(hidden_size, embedding.num_embeddings, self.matrix(hidden_size, embedding, tied))
 
     def matrix(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Tensor | None:
-        """The embedding's matrix [V, H], to be shared; None where the head gets one of its own."""
+        """The embedding's matrix [V, H] if it is shared; None if the head has its own."""
         if tied and embedding.embedding_dim != hidden_size:
             raise UserError(
                 "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "
-                f"(model.hidden_size, or model.last_size where there is one) must be equal; "
+                f"(model.hidden_size, or model.last_size if the model has it) must be equal; "
                 f"got {embedding.embedding_dim} and {hidden_size}"
             )
         return embedding.weight if tied else None

@@ -1,4 +1,4 @@
-"""Where weights start: as drawn, or from what the training text says (the `init` group)."""
+"""Initial weights: drawn at random, or computed from the training text (the `init` group)."""
 
 from lm.models.initial.from_text import Cooccurrence, Random, Unigram
 

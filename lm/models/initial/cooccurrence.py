@@ -1,4 +1,4 @@
-"""Word vectors from which words stand next to which in a text (Levy, Goldberg & Dagan 2015)."""
+"""Word vectors from the co-occurrence of words in a text (Levy, Goldberg & Dagan 2015)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Ids = NDArray[np.integer]
 
 
 def word_vectors(ids: Ids, vocab_size: int, size: int, reach: int) -> NDArray[np.float64]:
-    """Each word's vector [V, size] by the words around it: U sqrt(S) of the matrix that `neighbours` gives.
+    """Word vectors [V, size] from neighbouring words: U sqrt(S) of the matrix that `neighbours` returns.
 
-    A matrix of lower rank leaves the last columns 0.
+    If the matrix has a lower rank than `size`, the last columns are 0.
     """
     matrix = neighbours(ids, vocab_size, reach)
     kept = min(size, vocab_size - 1)
-    start = np.random.default_rng(0).standard_normal(vocab_size)  # the same text always gives the same vectors
+    start = np.random.default_rng(0).standard_normal(vocab_size)  # fixed, so that a text always gives the same vectors
     left, values, _ = svds(matrix, k=kept, v0=start)
     vectors = np.zeros((vocab_size, size))
     vectors[:, :kept] = left * np.sqrt(values)
@@ -25,9 +25,9 @@ def word_vectors(ids: Ids, vocab_size: int, size: int, reach: int) -> NDArray[np
 
 
 def neighbours(ids: Ids, vocab_size: int, reach: int) -> sparse.csr_array:
-    """Positive pointwise mutual information of words and their neighbours [V, 2 * reach * V], each over its distance.
+    """Positive pointwise mutual information of words and neighbours [V, 2 * reach * V], divided by the distance.
 
-    A neighbour's own probability is smoothed by the power 0.75.
+    A neighbour's probability is smoothed by the power 0.75.
     """
     blocks = []
     for distance in range(1, reach + 1):

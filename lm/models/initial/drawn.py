@@ -1,6 +1,6 @@
-"""The first value of every weight, as it is drawn; what the training text then changes is in `from_text`.
+"""Random initial weights; initialisation from the training text is in `from_text`.
 
-Weights that nothing here names start as torch draws them.
+All other weights start as torch draws them.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ import torch
 from torch import Tensor, nn
 
 LEFT_BY_CUT = 0.8796
-"""The share of a normal distribution's standard deviation that is left where it is cut at two deviations."""
+"""The standard deviation of a standard normal distribution after truncation at two deviations."""
 
 
 @torch.no_grad()
 def truncated_normal_(matrix: Tensor, variance_before: bool = False) -> None:
-    """Fill a matrix [rows, fan-in] from a normal distribution cut at two deviations, of variance 1 / fan-in.
+    """Fill a matrix [rows, fan-in] from a normal distribution truncated at two deviations, of variance 1 / fan-in.
 
-    `variance_before`: that is the variance before the cut.
+    `variance_before`: this is the variance before truncation.
     """
     deviation = math.sqrt(1 / matrix.shape[-1]) / (1 if variance_before else LEFT_BY_CUT)
     nn.init.trunc_normal_(matrix, std=deviation, a=-2 * deviation, b=2 * deviation)
 
 
 def shared_embedding_(matrix: Tensor) -> None:
-    """An embedding [V, E] that is an output matrix too: N(0, 1) would start far from a uniform distribution."""
+    """Initialise an embedding [V, E] that is also the output matrix. With N(0, 1) the model's first distribution would
+    be far from uniform."""
     nn.init.uniform_(matrix, -0.1, 0.1)
 
 
 def shared_output_(bias: Tensor) -> None:
-    """The bias [V] of an output layer that shares the embedding's matrix."""
+    """Initialise the bias [V] of an output layer that shares the embedding's matrix."""
     nn.init.zeros_(bias)
 
 
@@ -43,13 +44,13 @@ def open_forget_gate_(bias: Tensor, amount: float) -> None:
 
 
 def uniform_(weights: Iterable[Tensor], scale: float) -> None:
-    """Every weight uniform within +- `scale` (Zaremba et al. 2014)."""
+    """Draw every weight uniformly within +- `scale` (Zaremba et al. 2014)."""
     for weight in weights:
         nn.init.uniform_(weight, -scale, scale)
 
 
 def embedding_and_output_(embedding: Tensor, output: nn.Linear | None, scale: float | None) -> None:
-    """Embedding [V, E] and output matrix uniform within +- `scale` (None: truncated normal), the output bias at 0."""
+    """Draw embedding [V, E] and output matrix uniformly within +- `scale` (None: truncated normal); output bias 0."""
     for matrix in [embedding] if output is None else [embedding, output.weight]:
         if scale is None:
             truncated_normal_(matrix)

@@ -1,1 +1,1 @@
-"""Fast paths: the same products, done faster."""
+"""Faster implementations of the same products."""

@@ -1,4 +1,4 @@
-"""What stays in fp32 in mixed precision."""
+"""Keeps parts of a model in fp32 in mixed precision."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 @contextmanager
 def full_precision(*tensors: Tensor, on: str | None = None) -> Iterator[tuple[Tensor, ...]]:
-    """Under autocast the tensors in fp32, and autocast off for what is done inside; else the tensors as they are.
+    """Under autocast: yields the tensors in fp32 and turns autocast off inside; otherwise yields them unchanged.
 
-    `on`: only on this type of device.
+    `on`: do this only on this type of device.
     """
     device = tensors[0].device.type
     if torch.is_autocast_enabled(device) and on in (None, device):

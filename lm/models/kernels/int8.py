@@ -1,4 +1,4 @@
-"""Weights in 8 bits, for sampling: a word at a time reads every weight for a few products, and reads a quarter so."""
+"""Weights in 8 bits, for sampling: each word reads all weights for few products, so fewer bytes are faster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from lm.system.errors import UserError
 
 @contextlib.contextmanager
 def int8_weights(model: nn.Module) -> Iterator[None]:
-    """Within this context `lm.models.kernels.linear.linear` uses the model's matrices rounded to 8 bits, a scale a row.
+    """Inside, `lm.models.kernels.linear.linear` uses the model's matrices rounded to 8 bits, with a scale for each row.
 
-    What it is given is rounded too, to 7 bits, anew each time (dynamic quantisation). The model itself stays as it is,
-    and where gradients are taken it is used as it is. Weights that change inside are not rounded again. Raises
-    UserError for weights that are no numbers, and where this build of torch cannot multiply in 8 bits.
+    Inputs are rounded to 7 bits in each call (dynamic quantisation). The model itself does not change, and computations
+    with gradients use its exact weights. Weights that change inside are not rounded again. Raises UserError for weights
+    that are not finite, and if this build of torch cannot multiply in 8 bits.
     """
-    # Tried and left: bf16 and fp16 weights, which for one row win less (1.2 against 0.4 ms of fp32's 3.4 for a head of
-    # 1024 x 10,000) and for 64 rows lose (69 and 117 against 6 ms) on a processor without instructions for them.
+    # Tried and rejected: bf16 and fp16 weights. On a processor without instructions for them they gain less for one row
+    # (1.2 ms against 0.4 ms; fp32 takes 3.4 ms for a head of 1024 x 10,000) and lose for 64 rows (69 and 117 against
+    # 6 ms).
     multiplied = (module for module in model.modules() if not isinstance(module, nn.Embedding))
     parameters = (parameter for module in multiplied for parameter in module.parameters(recurse=False))
     matrices: list[Any] = [parameter for parameter in parameters if parameter.dim() == 2]
@@ -43,7 +44,7 @@ def int8_weights(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _engine() -> Iterator[None]:
-    """torch's builds for Apple's processors choose no library for products in 8 bits, though they have one."""
+    """Selects a library for 8-bit products: torch's builds for Apple's processors have one but do not select it."""
     engines: Any = torch.backends.quantized
     chosen = engines.engine
     if chosen == "none":
@@ -60,12 +61,12 @@ def _engine() -> Iterator[None]:
 
 
 def pack(weight: Tensor) -> torch.ScriptObject:
-    """A matrix [N, K] rounded to 8 bits, in the order that the processor's products read it in."""
+    """A matrix [N, K] rounded to 8 bits, in the memory layout of the processor's products."""
     weight = weight.detach().float().cpu()
     if not weight.isfinite().all():
         raise UserError("the model's weights are not finite: its training diverged, use a lower optim.lr")
     scales = weight.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / 127  # N
-    with warnings.catch_warnings(action="ignore"):  # of the Python API around these operations, not of themselves
+    with warnings.catch_warnings(action="ignore"):  # deprecations of the Python API, not of these operations
         rounded = torch.quantize_per_channel(weight, scales, torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8)
         packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(rounded, None)
     return packed

@@ -1,4 +1,4 @@
-"""Linear maps of a few rows, one token a sequence: where reading and writing the weights takes the time."""
+"""Linear maps of few rows (one token of each sequence), whose time is that of reading and writing the weights."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FEW_ROWS = 64
-"""Up to here oneDNN is faster than the library behind torch's matrix products; with a window's 600 rows it is not."""
+"""Up to this many rows oneDNN is faster than torch's default matrix product; with a window's 600 rows it is not."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]; F.linear, by the faster product for few rows.
+    """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]: F.linear with a faster product for few rows.
 
-    Weights that `lm.models.kernels.int8.int8_weights` has packed are used in 8 bits where no gradient is asked for.
+    Weights packed by `lm.models.kernels.int8.int8_weights` are used in 8 bits if gradients are off.
     """
     packed = getattr(weight, "packed_int8", None)
     if packed is not None and not torch.is_grad_enabled():
-        reduce_range = torch.backends.quantized.engine != "qnnpack"  # which has no need of it, and says so each time
+        reduce_range = torch.backends.quantized.engine != "qnnpack"  # qnnpack does not need it, and warns each time
         product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduce_range)
         return product if bias is None else product.add_(bias)
     if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.dim() != 2:
@@ -31,14 +31,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Repeated:
-    """`linear` for each step of a window in turn, the weight's gradient taken as one product over all steps.
+    """`linear` for each step of a window; the weight's gradient is computed as one product over all steps.
 
-    Autograd would write a gradient of the weight's size at every step. To be called `steps` times with x [rows, K].
+    Autograd would write a gradient of the weight's size at every step. Call it `steps` times with x [rows, K].
+
+    Args:
+        weight: [N, K].
+        bias: [N], or None.
+        steps: number of calls.
+        rows: rows of each input.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
         self._weight = weight.detach()
-        self._read: list[Tensor] = []  # what each step read: [rows, K]
+        self._read: list[Tensor] = []  # the input of each step: [rows, K]
         self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -48,8 +54,8 @@ class Repeated:
 
 
 class _Added(torch.autograd.Function):
-    """What each step adds to its product, [steps, rows, N]: the bias, or nothing. Its gradient is that of the product,
-    and so leads to the weight's, by what the steps have `read` until then."""
+    """The term that each step adds to its product, [steps, rows, N]: the bias, or zero. Its gradient equals that of the
+    product, so the backward pass computes the weight's gradient from it and from the inputs in `read`."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, read: list[Tensor], steps: int, rows: int) -> Tensor:
@@ -71,8 +77,8 @@ class _Added(torch.autograd.Function):
         )
 
 
-# Tried and left: weights packed for oneDNN beforehand, a tenth faster at 64 rows but a second copy of them.
-# Inductor's own way to oneDNN; there is no public one for fp32. Where it is missing F.linear does the same, slower.
+# Tried and rejected: weights packed for oneDNN in advance, a tenth faster at 64 rows but a second copy of the weights.
+# This is Inductor's call to oneDNN; there is no public one for fp32. If it is missing, F.linear does the same, slower.
 _product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 
 
@@ -82,8 +88,8 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _FewRows(torch.autograd.Function):
-    """Forward through oneDNN, and with several threads the gradient of x too; with one that takes a quarter longer (5.7
-    for 4.4 ms at 20 x 4096 x 1024). The weight's gradient, an outer product, is as fast either way."""
+    """Uses oneDNN in the forward pass, and for the gradient of x with several threads; with one thread oneDNN takes a
+    quarter longer (5.7 instead of 4.4 ms at 20 x 4096 x 1024). The weight's gradient is equally fast either way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
