@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run: what is in it is neither mixed with another's nor lost."""
+"""A run's folder belongs to one run: its files are neither mixed with another run's nor lost."""
 
 from __future__ import annotations
 
@@ -125,5 +125,5 @@ def test_a_finished_job_of_a_sweep_is_left_to_be_compared(tmp_path: Path) -> Non
     assert RunFolder(tmp_path).starting_point(None, in_sweep=True) is None
     (tmp_path / "checkpoints").mkdir()
     torch.save({}, tmp_path / "checkpoints/last.ckpt")
-    for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file goes on from its own
+    for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file resumes from its own
         assert RunFolder(tmp_path).starting_point(typed, in_sweep=True) == tmp_path / "checkpoints/last.ckpt"
