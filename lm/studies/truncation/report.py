@@ -79,8 +79,8 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
         points_table(found),
         stream_table(found),
         Text(
-            "Each measurement is a separate process. On a CPU memory is resident memory, with freed tensors returned to "
-            "the system at once (a process usually keeps some memory); on a GPU the allocator's. 'Lowest' and "
+            "Each measurement is a separate process. On a CPU memory is resident memory, with freed tensors returned "
+            "to the system at once (a process usually keeps some memory); on a GPU the allocator's. 'Lowest' and "
             "'highest' are per window, over the processes that time it."
         ),
         Heading("Time"),
@@ -127,7 +127,7 @@ def _graphs(graphs: dict[str, bytes]) -> list[Block]:
     ]
     captions = {
         "without": "Without detach: thick edges carry the gradient into earlier windows, so all windows are kept.",
-        "with": "With detach: the next window gets the state's numbers, not its graph, which is freed after the update.",
+        "with": "With detach: the next window gets the state's numbers, not its graph, which is freed after an update.",
     }
     for name, drawn in graphs.items():
         shown += _shown(f"graph-{name}-detach.png", drawn, captions[name])
