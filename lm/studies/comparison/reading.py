@@ -76,7 +76,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     """All scalars of a run's events, each step once; empty without events."""
     if not any(folder.glob(EVENTS)):
         return {}
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it writes a line per file into a sweep's log
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # otherwise it writes a line per file into a sweep's log
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 1}).Reload()
     curves = {}
     for tag in events.Tags()["scalars"]:

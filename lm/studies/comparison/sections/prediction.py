@@ -57,7 +57,7 @@ def prediction(report: Figures) -> list[Block | None]:
         if row.perplexity == level
     ]
     return [
-        Heading("How well do they predict, and how fast did they learn it?"),
+        Heading("How well do they predict, and how fast did they learn?"),
         Table(
             header,
             rows,
