@@ -1,4 +1,4 @@
-"""Fixtures: an isolated cache, small corpora, and runs made in this process."""
+"""Fixtures: an isolated cache, small corpora, and runs in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lm.cli.command import command
 from lm.config.compose import composed, register
 
-# One thread a process: the tests run side by side, and tiny models are faster so. Processes they start inherit it.
+# One thread per process: tests run in parallel, and tiny models are faster with it. Child processes inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
@@ -50,17 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if folder := os.environ.get("LM_DATA_DIR"):
         os.environ["LM_DATA_DIR"] = str(Path(folder).resolve())  # also for commands in other folders
     if answer := config.getoption("--bf16"):
-        os.environ["LM_BF16"] = answer  # processes that the tests start inherit it
+        os.environ["LM_BF16"] = answer  # child processes of the tests inherit it
 
 
 def native_bf16() -> bool:
-    """Whether the processor has the instructions, whatever --bf16 says."""
+    """Whether the processor has the instructions, independent of --bf16."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """While inside, torch uses so many."""
+    """A context in which torch uses so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -69,7 +69,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-settings.register_profile("here", deadline=None)  # two cores, and other work beside the tests
+settings.register_profile("here", deadline=None)  # two cores, shared with other work
 settings.load_profile("here")
 
 PTB = Path(os.environ.get("LM_DATA_DIR") or os.devnull) / "ptb"
@@ -82,7 +82,7 @@ TINY = [
     "data.batch_size=4",
     "data.window=6",
     "accelerator=cpu",
-    "accelerator.precision=32-true",  # figures are compared; what another precision does: tests/test_precision.py
+    "accelerator.precision=32-true",  # figures are compared; for other precisions see tests/test_precision.py
     "trainer.max_epochs=1",
     "trainer.log_every_n_steps=1",
 ]
@@ -90,13 +90,13 @@ TINY = [
 
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Encoded text goes to a folder of the tests' own, kept over one session."""
+    """Encoded text is cached in a folder of the tests, kept for one session."""
     os.environ["LM_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @dataclass
 class Run:
-    """A finished run as others see it: its folder, result.json and TensorBoard curves."""
+    """A finished run from outside: its folder, result.json and TensorBoard curves."""
 
     dir: Path
 
@@ -105,7 +105,7 @@ class Run:
         return json.loads((self.dir / "result.json").read_text())
 
     def curve(self, tag: str = "train/loss") -> dict[int, float]:
-        """Step -> value; fails if a step stands twice."""
+        """Step -> value; fails if a step occurs twice."""
         events = EventAccumulator(str(self.dir), size_guidance={"scalars": 0}).Reload().Scalars(tag)
         steps = [event.step for event in events]
         assert len(steps) == len(set(steps)), f"{tag} has an event twice"
@@ -118,7 +118,7 @@ def configure(root: str, *overrides: str) -> Any:
 
 
 class Done(NamedTuple):
-    """A command that has ended."""
+    """The result of a finished command."""
 
     code: int
     out: str
@@ -127,7 +127,7 @@ class Done(NamedTuple):
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run a command as the shell would, in this process, which has done its imports."""
+    """Run a command as the shell would, but in this process, whose imports are done."""
 
     def run(name: str, *arguments: str, task: Callable[[Any], Any] | None = None) -> Done:
         script = "train.py" if name == "train" else f"scripts/{name}.py"

@@ -1,4 +1,4 @@
-"""The house: which room may import which, no cycles, no loose files, parts without Hydra and Lightning."""
+"""The architecture: which room may import which, no cycles, no loose files, parts without Hydra and Lightning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOMS = {
     "studies": "system config data models sampling evaluation runs training",
     "commands": "system config cli data models sampling evaluation runs training studies",
 }
-"""Which rooms each room may import. One way: no room imports one that stands below it here."""
+"""Which rooms each room may import. The order is one-way: no room imports a room listed after it."""
 
 FRAMEWORKS = {"hydra", "omegaconf", "pytorch_lightning"}
 NOTEBOOK = ["models", "sampling", "evaluation", "data", "training/forcing", "training/optim", "runs/checkpoint.py"]
@@ -61,7 +61,7 @@ def name(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, or may: inside functions and under TYPE_CHECKING too."""
+    """Every module that a file imports, also inside functions and under TYPE_CHECKING."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -82,13 +82,13 @@ def ours(path: Path) -> set[Path]:
     modules = imported(path)
     named = {module for module in modules if file_of(module) and not any(m.startswith(f"{module}.") for m in modules)}
     exported = {module for module in modules if file_of(module)} - named
-    # `from lm.sampling import Sampler` names the room's own file, `from lm.runs import resume` the file in it.
+    # `from lm.sampling import Sampler` names the room's __init__.py, `from lm.runs import resume` a file in it.
     named |= {module for module in exported if any(m.startswith(f"{module}.") and not file_of(m) for m in modules)}
     return {file for module in named if (file := file_of(module))}
 
 
 def reachable(path: Path, seen: set[Path]) -> set[str]:
-    """All that a file imports, through this project's own files and the packages that hold them too."""
+    """All that a file imports, also through this project's files and their parent packages."""
     seen.add(path)
     found = imported(path)
     parents = {parent / "__init__.py" for parent in path.parents if LM in (parent, *parent.parents)}

@@ -1,4 +1,4 @@
-"""The benchmark runs, measures what it says, and its rivals do the same work."""
+"""The benchmark runs, measures the right work, and its rivals do the same work."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_length_of_stream_and_text_is_a_row() -> None:
     rows = [row_of(what, [9.0, 2.0, 3.0], tokens=30, held=2**20) for what, *_ in variants(SMALL)]
     assert len({row["what"] for row in rows}) == len(rows) >= 12
     _, first, *rest = growth_table(rows).splitlines()
-    assert first.split()[-6:] == ["3.000", "2.000", "9.000", "10", "1", "MB"]  # the median and what it lies between
+    assert first.split()[-6:] == ["3.000", "2.000", "9.000", "10", "1", "MB"]  # median, lowest, highest
     assert len(rest) == len(rows) - 1
 
 
@@ -104,7 +104,7 @@ def test_reading_leaves_nothing_in_the_users_cache(tmp_path: Path, monkeypatch: 
 
 
 def test_a_card_is_measured_beside_the_plain_loop_on_it(tmp_path: Path) -> None:
-    """On the processor in its place, with next to nothing to do."""
+    """On the processor instead of a card, with tiny sizes."""
     result = card(torch.device("cpu"), DRY, tmp_path)
     assert result["medians"].keys() >= {"plain", "train", "train_fp32", "sample_plain", "sample_1"}
     assert result["ratios"].keys() >= {"train_vs_plain", "train_vs_plain_fp32", "sample_1_vs_plain"}

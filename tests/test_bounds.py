@@ -1,4 +1,4 @@
-"""Bounds in annotations: told the same from a command line, a class and a function."""
+"""Bounds in annotations: a command line, a class and a function report them alike."""
 
 from __future__ import annotations
 

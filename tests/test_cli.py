@@ -157,7 +157,7 @@ def test_sample_prints_text_and_nothing_else(run_dir: Path, tmp_path: Path) -> N
     sequences = first.rstrip("\n").split("\n---\n")
     assert len(sequences) == 2
     assert all(text.startswith("the army") for text in sequences)
-    assert list(tmp_path.iterdir()) == []  # no folders of its own
+    assert list(tmp_path.iterdir()) == []  # it makes no folders
 
 
 def test_sample_from_a_file_and_without_a_prompt(

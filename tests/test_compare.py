@@ -1,4 +1,4 @@
-"""Reports of real runs: what is compared, what is refused, and a page that needs nothing beside it."""
+"""Reports of real runs: comparisons, refusals, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
     content["state_dict"]["model.head.linear.bias"][0] += 3
     torch.save(content, best)
     found = report(tmp_path, tmp_path / "out", "a1")
-    assert any("its result.json says" in row["reason"] for row in found["refused"])  # another model than was tested
+    assert any("its result.json says" in row["reason"] for row in found["refused"])  # not the model that was tested
 
 
 @pytest.mark.parametrize(

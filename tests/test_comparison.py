@@ -1,4 +1,4 @@
-"""The statistics, the judge and the sentences of reports, against known answers."""
+"""The statistics, the n-gram judge and the sentences of reports, against known answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
 
 
 def test_the_bootstrap_interval_covers_the_true_difference_as_often_as_it_says() -> None:
-    """Correlated noise over single tokens too, as a text has it: neighbours are hard together."""
+    """Noise correlated over neighbouring tokens, as in a text: hard tokens are near one another."""
     generator = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
@@ -129,12 +129,12 @@ def test_the_trigram_model_by_hand() -> None:
     model = TrigramModel(np.array([0, 1, 0, 1, 2]), 4)
     # Unigram: 5 words, 3 kinds. a: (2 + 3/4) / 8; c: (1 + 3/4) / 8.
     a, c, d = 2.75 / 8, 1.75 / 8, 0.75 / 8
-    # After b stood a and c, once each: 2 words, 2 kinds. After (a, b) the same.
+    # After b come a and c, once each: 2 words, 2 kinds. After (a, b) the same.
     after_b = {0: (1 + 2 * a) / 4, 2: (1 + 2 * c) / 4, 3: 2 * d / 4}
     for word, bigram in after_b.items():
         trigram = ((1 if word != 3 else 0) + 2 * bigram) / 4
         assert model.nats(np.array([0, 1, word])) == pytest.approx([-math.log(trigram)])
-    # Nothing was ever read after (c, b): the bigram alone. After (d, d), nothing at all: the unigram.
+    # Nothing occurs after (c, b): only the bigram is used. Nothing occurs after (d, d) or d: the unigram.
     assert model.nats(np.array([2, 1, 0])) == pytest.approx([-math.log(after_b[0])])
     assert model.nats(np.array([3, 3, 0])) == pytest.approx([-math.log(a)])
 
@@ -282,9 +282,9 @@ def test_distances_between_settings_need_seeds() -> None:
 
     alone = said(None, None)
     assert "A (1.133) is larger than that with B (1.000)" in alone
-    assert "cannot be told apart" in alone
+    assert "cannot be separated" in alone
     assert "no difference is shown" in said(-0.3, 0.1)
-    assert "beyond that of seeds" in said(-0.2, -0.1)
+    assert "larger than that of seeds" in said(-0.2, -0.1)
 
 
 def test_overlapping_intervals_show_no_difference() -> None:
@@ -296,19 +296,19 @@ def test_overlapping_intervals_show_no_difference() -> None:
 
 
 def finished(name: str, seed: int = 0, test: dict[str, float] | None = None) -> Run:
-    """A run as its result.json would tell of it."""
+    """A finished run with a minimal result.json."""
     result = {"config": {"seed": seed, "forcing": {}}, "valid": {"perplexity": 1.0}, "test": test or {}, "best": {}}
     return Run(Path(name), result, name)
 
 
 def of_runs(group: Group, embeddings: list[Embeddings]) -> list[RunFigures]:
-    """The runs of a group with these embeddings."""
+    """The figures of a group's runs with these embeddings."""
     pairs = zip(group.runs, embeddings, strict=True)
     return [run_figures(Known(run, embeddings=own), group, [], []) for run, own in pairs]
 
 
 def one_pair(initial: float | None, trained: float) -> Embeddings:
-    """An embedding of which nothing counts but the distance of two words, the same of either kind."""
+    """An embedding with one pair of words, whose distances of both kinds are equal."""
     distance, span = PairDistance(trained, initial, rank=0.5), Spread(1.0, 0.0, 99.0)
     spreads = Spreads(span, None if initial is None else span)
     pair = vectors.Pair(("a", "b"), distance, distance, (1, 1))
@@ -316,7 +316,7 @@ def one_pair(initial: float | None, trained: float) -> Embeddings:
 
 
 class Measured:
-    """Groups of two runs with known nats, each token's with noise of its own and each run's with a little."""
+    """Groups of two runs with known nats: independent noise for each token, and a little for each run."""
 
     def __init__(self, seed: int, size: int, noise: float) -> None:
         self.random, self.noise = np.random.default_rng(seed), noise
@@ -365,7 +365,7 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
 
 
 def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> None:
-    """Two settings of other sizes; seeds of the one begin 2 apart, those of the other not at all."""
+    """Two settings of different sizes: initial distances differ by 2 between seeds of one, by 0 in the other."""
     runs: list[tuple[RunFigures, Embeddings]] = []
     for setting, start, apart in (("large", 11.0, 2.0), ("small", 4.0, 0.0)):
         own = [one_pair(start + apart * seed, start) for seed in range(2)]
@@ -377,7 +377,7 @@ def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> Non
 
 
 def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:
-    """Two settings, three seeds that begin far apart; the second setting adds 0.1 everywhere, the first nothing."""
+    """Two settings with three seeds of different initial distances; training adds 0.1 in the second, 0 in the first."""
     starts = [0.7, 1.0, 1.3]
     groups = [Group(name, tuple(finished(f"{name}{seed}", seed) for seed in range(3))) for name in ("A", "B")]
 

@@ -85,7 +85,7 @@ def test_parts_of_ones_own_work_as_they_are_written(
 
 
 def dry(line: str) -> str:
-    """A command of docs/gpu.md as it is walked through."""
+    """The dry form of a command of docs/gpu.md."""
     if "-m pytest" in line:
         return f"{line} --dry"
     return f"{line} dry=true" if re.search(r"python (train|scripts/\w+)\.py", line) else line
@@ -94,7 +94,7 @@ def dry(line: str) -> str:
 @pytest.mark.slow
 @needs_ptb
 def test_the_card_s_half_hour_can_be_walked_through(tmp_path: Path) -> None:
-    """In a fresh clone, in their order, on the processor."""
+    """All commands in order, in a fresh clone, on the processor."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/gpu.md").read_text(), re.DOTALL)

@@ -91,7 +91,7 @@ def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLangu
             log = model.head.logits(hidden[0, 0]).log_softmax(-1)
             expected.append(-log[stream[t + 1]].item())
             own = log.argmax(-1, keepdim=True)
-    by_window = torch.tensor(expected).view(2, 5, 5).transpose(0, 1)  # the loop above goes stream by stream
+    by_window = torch.tensor(expected).view(2, 5, 5).transpose(0, 1)  # the loop above is stream by stream
     torch.testing.assert_close(scored.nats.view(5, 2, 5), by_window, atol=1e-5, rtol=0)
     words = torch.from_numpy(ids[:52]).view(2, 26)[:, 1:].view(2, 5, 5).transpose(0, 1)
     assert scored.words.tolist() == words.flatten().tolist()

@@ -1,4 +1,4 @@
-"""Cache, dynamic evaluation and temperature: against plain loops, and what holds for every evaluator."""
+"""Cache, dynamic evaluation and temperature against plain loops, and properties of every evaluator."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_no_word_is_scored_with_knowledge_of_a_later_one(evaluator: Evaluator, p
     ids = random_ids(60, seed)
     other = ids.copy()
     other[position + 1 :] = (ids[position + 1 :] + 1 + random_ids(59 - position, seed + 1) % (V - 1)) % V
-    # Where each figure stands in the text: free running comes stream by stream.
+    # The position of each figure in the text: free running yields stream by stream.
     at = torch.arange(1, 60)
     if isinstance(evaluator, FreeRunning):
         at = torch.cat([window.targets.flatten() for window in evaluator.windows(np.arange(60))])
     before, after = (nats(evaluator, new_model(), text) for text in (ids, other))
     assert same(before[at <= position], after[at <= position])
-    later = (at > position) & before.isfinite()  # a cache alone gives words that it does not hold no chance at all
+    later = (at > position) & before.isfinite()  # a cache alone gives probability 0 to words outside it
     assert not later.any() or not same(before[later], after[later])
 
 
@@ -122,7 +122,7 @@ class Boom(BaseException):
 @pytest.mark.parametrize("end", ["whole", "left", "consumer", "model"])
 def test_the_model_is_afterwards_what_it_was(evaluator: Evaluator, end: str, model: LSTMLanguageModel) -> None:
     model.train()
-    model.layers.eval()  # modes that differ between parts come back as they were
+    model.layers.eval()  # modes that differ between parts are restored
     for weight in model.parameters():
         weight.grad = torch.ones_like(weight)
     before, modes = copy.deepcopy(model.state_dict()), [part.training for part in model.modules()]
@@ -147,7 +147,7 @@ def test_the_model_is_afterwards_what_it_was(evaluator: Evaluator, end: str, mod
         caught = boom
     hook.remove()
     assert (caught is not None) == (end == "consumer" or (end == "model" and len(calls) >= 60))
-    assert any(moved) == evaluator.changes_weights  # else there was nothing to put back
+    assert any(moved) == evaluator.changes_weights  # otherwise there was nothing to restore
     assert all(same(value, before[name]) for name, value in model.state_dict().items())
     assert [part.training for part in model.modules()] == modes
     assert all(same(weight.grad, torch.ones_like(weight)) for weight in model.parameters() if weight.grad is not None)
@@ -171,7 +171,7 @@ def test_cache_is_the_formula_word_by_word(window: int, model: LSTMLanguageModel
 
 def test_cache_by_hand(model: LSTMLanguageModel) -> None:
     for weight in model.parameters():
-        weight.data.zero_()  # uniform over V words, and every place in the text looks like every other
+        weight.data.zero_()  # uniform over V words, and all positions look alike
     found = nats(Cache(weight=0.5, theta=1.0, window=3), model, np.array([0, 1, 2, 1, 1, 5]))
     p = [1 / V, 0.5 / V, 0.5 / V + 0.5 / 2, 0.5 / V + 0.5 * 2 / 3, 0.5 / V]
     torch.testing.assert_close(found, -torch.tensor(p).log())
@@ -405,7 +405,7 @@ def test_the_script_scores_by_every_evaluator(run: Run, tmp_path: Path, capsys: 
     assert sorted(found["found_on_valid"]) == ["temperature", "theta", "weight"]
     assert found["settings"]["temperature"] in [round(temperature, 2) for temperature in TEMPERATURES]
     assert f"found on the validation text: temperature {found['settings']['temperature']}" in capsys.readouterr().out
-    # Numbers that were found and the same numbers given are the same evaluation.
+    # Found numbers and the same numbers given by hand are the same evaluation.
     given = [f"evaluator.{key}={found['settings'][key]}" for key in ("temperature", "weight", "theta")]
     assert figures(run, "evaluator=cache", *given)["nats"] == pytest.approx(found["nats"])
 
@@ -442,7 +442,7 @@ print((resident() - before) / 2**20)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_text() -> None:
-    """400 updates, in a process of its own; small tensors kept between large ones once cost half a megabyte each."""
+    """400 updates in a separate process; small tensors kept between large ones once cost half a megabyte each."""
     done = subprocess.run([sys.executable, "-c", LONG_TEXT], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 80

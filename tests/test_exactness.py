@@ -115,7 +115,7 @@ def hold_against_plain_loop(
     )
     ids, words = plain_ids(file, batch)
     weights = torch.load(initial)
-    assert len(weights["embedding.weight"]) - words in (0, 1)  # `<unk>` has a place even where the text has none
+    assert len(weights["embedding.weight"]) - words in (0, 1)  # `<unk>` is in the vocabulary even if not in the text
     expected = loop(plain_model(weights), ids, window, count)
     got = run.curve("train/loss")
     assert list(got) == list(range(count))

@@ -1,4 +1,4 @@
-"""Every fast path against the plain one behind whose interface it stands: values and gradients."""
+"""Every fast path against the plain path with the same interface: values and gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from lm.training.optim.gradient_clipping import clip_gradients
 sizes = st.integers(1, 40)
 
 
-@pytest.mark.parametrize("count", [1, 2])  # they take different ways back
+@pytest.mark.parametrize("count", [1, 2])  # their backward passes differ
 @given(rows=st.integers(1, FEW_ROWS + 2), inputs=sizes, outputs=sizes, bias=st.booleans(), seed=st.integers(0, 99))
 def test_a_linear_map_of_any_size_is_torchs(
     count: int, rows: int, inputs: int, outputs: int, bias: bool, seed: int
@@ -66,7 +66,7 @@ def test_a_map_repeated_over_a_window_is_the_map_at_each_step(
         torch.randn(outputs, inputs, requires_grad=learns, dtype=torch.double),
         torch.randn(outputs, requires_grad=True, dtype=torch.double),
     ]
-    back = torch.randn(inputs, outputs, dtype=torch.double)  # so that each step reads what the one before gave
+    back = torch.randn(inputs, outputs, dtype=torch.double)  # so that each step reads the output of the previous step
     found = []
     weights = (parts[0], parts[1] if bias else None)
     for into in (Repeated(*weights, steps, rows), lambda given: F.linear(given, *weights)):
@@ -171,7 +171,7 @@ def test_8_bits_within_8_bits_end_with_the_outer_ones() -> None:
         with int8_weights(model):
             assert weight.packed_int8 is not outer
         assert weight.packed_int8 is outer
-        assert not hasattr(model.embedding.weight, "packed_int8")  # looked up, never multiplied
+        assert not hasattr(model.embedding.weight, "packed_int8")  # used for lookup, not in products
 
 
 def test_8_bits_of_no_numbers_are_refused() -> None:
@@ -182,7 +182,7 @@ def test_8_bits_of_no_numbers_are_refused() -> None:
 
 
 def test_8_bits_where_torch_has_chosen_no_library_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in its builds for Apple's processors."""
+    """As in torch's builds for Apple's processors."""
 
     class Engines:
         engine = "none"
@@ -209,7 +209,7 @@ def test_a_gradient_of_a_gradient_is_refused_not_wrong() -> None:
 
 
 def test_a_confident_model_says_the_same_in_8_bits() -> None:
-    """Trained to go around in a circle, greedy text is the circle, rounded or not."""
+    """A model trained on a cycle of words generates the cycle greedily, with rounded weights too."""
     torch.manual_seed(0)
     model, vocab = LSTMLanguageModel(12, 16, 16), Vocab([EOS, UNK, *map(str, range(10))])
     optimizer, circle = torch.optim.Adam(model.parameters(), 0.02), torch.arange(60).remainder(12).unsqueeze(0)
@@ -229,7 +229,7 @@ def test_a_confident_model_says_the_same_in_8_bits() -> None:
 def test_trimming_stops_only_where_large_blocks_are_no_longer_mapped(
     refused: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alone it would make older C libraries map every large block anew."""
+    """Set alone, it would make older C libraries map every large block again."""
     calls: list[int] = []
 
     def mallopt(option: int, value: int) -> int:
@@ -250,7 +250,7 @@ def test_memory_can_be_kept_more_than_once() -> None:
 
 
 def test_on_a_card_a_profile_counts_each_kernel_once() -> None:
-    """torch gives a kernel's time to the operation that started it, and to a row of its own."""
+    """torch counts a kernel's time in the operation that started it and in a separate row."""
 
     def event(key: str, kind: DeviceType, device: float, cpu: float) -> Any:
         times = {"self_device_time_total": device, "self_cpu_time_total": cpu}

@@ -1,4 +1,4 @@
-"""A run's folder belongs to one run: what is in it is neither mixed with another's nor lost."""
+"""A run's folder belongs to one run: its files are neither mixed with another run's nor lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fed back: truth, argmax, samples, and mixtures that change as training goes on."""
+"""What is fed back: truth, argmax, samples, and mixtures that change during training."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def accelerator() -> str:
 
 
 def both(name: str, card: torch.device) -> tuple[LanguageModel, LanguageModel]:
-    """The same model in evaluation mode, on the processor and on the card."""
+    """One model in evaluation mode, on the processor and on the card."""
     models = []
     for device in (torch.device("cpu"), card):
         torch.manual_seed(0)
@@ -141,7 +141,7 @@ def test_windows_on_the_card_are_those_of_the_text(card: torch.device) -> None:
 
 SMALL = [*TINY, "trainer.limit_train_batches=12", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]
 WAYS = {**MODES, "sampled_head": ["model/head=sampled"], "mogrifier": ["model=mogrifier", "model.cell.rank=4"]}
-DRAWN = ("masks", "sampled_head", "mogrifier")  # a card draws other numbers: only that it trains can be compared
+DRAWN = ("masks", "sampled_head", "mogrifier")  # a card draws different random numbers: only test that it trains
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,4 +1,4 @@
-"""What weights start from: each word's frequency and its neighbours."""
+"""Initial weights from the frequencies of words and their neighbours."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_run_starts_from_it_and_one_that_goes_on_does_not(
     run = train(*typed)
     first = torch.load(run.dir / INITIAL, weights_only=True)["embedding"]
     assert float(first.square().mean(1).sqrt().median()) == pytest.approx(0.3, rel=1e-4)
-    torch.testing.assert_close(load(run.dir).untrained().embedding.weight.detach(), first)  # what distance.py shows
+    torch.testing.assert_close(load(run.dir).untrained().embedding.weight.detach(), first)  # as distance.py shows it
     with monkeypatch.context() as patched:
         patched.setattr(Cooccurrence, "apply", lambda *_: pytest.fail("what a checkpoint holds is counted again"))
         again = train(f"checkpoint={run.dir}", "trainer.max_epochs=2", name="again")

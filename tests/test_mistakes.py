@@ -1,4 +1,4 @@
-"""Each mistake gets one sentence that names the thing and the remedy, exit code 1, and no stack trace."""
+"""Each mistake gives one sentence with cause and remedy, exit code 1, and no stack trace."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -
     ],
 )
 def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str, remedy: str) -> None:
-    """Without the fixture's own folder: it would hide that none is named."""
+    """Without the fixture's folder, which would hide that no folder is named."""
     before = sorted((ROOT / "conf").rglob("*"))
     done = subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
@@ -237,7 +237,7 @@ def test_checkpoints(cli: Cli, kind: str, root: str, tmp_path: Path, train: Trai
 
 @pytest.mark.parametrize("root", ["train", "sample", "evaluate"])
 def test_a_checkpoint_with_a_flipped_bit(cli: Cli, root: str, tmp_path: Path, train: Train, small: list[str]) -> None:
-    """torch's reader would take it."""
+    """torch's reader would accept it."""
     path, kept = tmp_path / "odd.ckpt", train(*small).dir / "checkpoints/last.ckpt"
     content = bytearray(kept.read_bytes())
     weights = torch.load(kept)["state_dict"]["model.embedding.weight"].numpy().tobytes()
@@ -266,7 +266,7 @@ def test_a_checkpoint_without_the_state_of_its_training(
     line = cli(f"checkpoint={path}")
     assert "optimizer_states, training" in line
     assert "weights_from=PATH" in line
-    load(path)  # the model is whole
+    load(path)  # the model is complete
 
 
 @pytest.mark.parametrize(

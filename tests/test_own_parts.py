@@ -1,4 +1,4 @@
-"""Parts from outside the project: a cell of one's own in a package and a conf folder of one's own."""
+"""Parts from outside the project: a user's own cell, in the user's own package and conf folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from torch import nn
 from lm.models.cells.mogrifier import Cell, RecurrentLayer
 
 class Layer(RecurrentLayer):
-    """A gated unit without a second memory: it hands that through."""
+    """A gated unit without a second memory: it returns that memory unchanged."""
 
     def __init__(self, into, size):
         super().__init__()
@@ -73,7 +73,7 @@ NAME = "own_cells.Minimal"
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package, its configuration and a run of it that was trained through them."""
+    """A folder with the package, its configuration and a run trained with them."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "own_cells.py").write_text(CELL)
     (folder / "own_broken.py").write_text("import a_module_that_is_not_there\n")

@@ -1,4 +1,4 @@
-"""The package as others use it: from a notebook, and installed, in any folder."""
+"""The package as users use it: from a notebook, and installed, in any folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that strong models are made of, each against a naive computation: values and gradients."""
+"""The parts of strong models, each against a naive computation: values and gradients."""
 
 from __future__ import annotations
 
@@ -285,7 +285,7 @@ def test_sizes_and_starting_weights_are_the_recipes() -> None:
 
 
 def test_only_the_output_matrix_starts_as_the_embedding_does() -> None:
-    """Four experts of fifteen units have as many rows as sixty words have."""
+    """Four experts of fifteen units have as many rows as sixty words."""
     torch.manual_seed(0)
     head = StackedLanguageModel(60, 15, 20, tied=False, head=Mixture(4)).head
     assert not head.decoder.bias.any()

@@ -1,4 +1,4 @@
-"""Which precision is taken, and what bf16 costs: on any processor, by torch's own slow kernels if need be."""
+"""Which precision is chosen, and the errors of bf16: on any processor, if necessary with torch's own slow kernels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ AUTO = "accelerator.precision=auto"
 
 @pytest.fixture
 def bf16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """bf16 wherever this runs: oneDNN's kernels where the processor has the instructions, else torch's own."""
+    """bf16 on any machine: oneDNN's kernels if the processor has the instructions, else torch's own."""
     monkeypatch.setenv("LM_BF16", "present")
     with torch.backends.mkldnn.flags(enabled=native_bf16()):
         yield
@@ -93,7 +93,7 @@ def test_figures_are_taken_in_fp32_wherever_they_are_asked_for() -> None:
 def test_gradients_are_taken_outside_mixed_precision(
     bf16: None, train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inside, what stays in fp32 would have its gradients in bf16."""
+    """Inside autocast, fp32 parts would have bf16 gradients."""
     seen, plain = [], Tensor.backward
 
     def backward(loss: Tensor, *arguments: Any, **settings: Any) -> None:
@@ -116,7 +116,7 @@ def test_weights_in_bf16_can_be_dropped() -> None:
 
 
 def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
-    """Autocast keeps a cast copy of each weight for as long as it lasts: a window of token updates must not use it."""
+    """Autocast caches a cast copy of each weight; a window of token updates must not use the old copy."""
     torch.manual_seed(0)
     module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1)
     seen: list[float] = []
@@ -133,7 +133,7 @@ def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
     module.state = module.model.initial_state(2)
     with torch.autocast("cpu", torch.bfloat16):
         module._token_updates(Window(words, words, True))
-    assert seen[-1] < 0.5 * seen[0]  # with stale weights the loss would fall by what the state alone gives
+    assert seen[-1] < 0.5 * seen[0]  # with stale weights only the state would lower the loss
 
 
 def test_the_default_precision_is_written_down(train: Callable[..., Run], text_file: Path) -> None:
@@ -205,7 +205,7 @@ class RoundingFunction(torch.autograd.Function):
 
 
 class Rounded(TorchFunctionMode):
-    """fp32 with the roundings of bf16: of all that products and LSTMs read and write, weights and gradients included.
+    """fp32 rounded to bf16 at all inputs and outputs of products and LSTMs, weights and gradients included.
 
     Autocast rounds at these places; an LSTM's sums and memory it may keep more exactly than this does.
     """

@@ -30,7 +30,7 @@ def test_readme_is_short_enough_to_be_read() -> None:
 @pytest.mark.slow
 @needs_ptb
 def test_the_commands_run_as_they_are_written(tmp_path: Path) -> None:
-    """In their order, in a folder of their own; training stops after two windows."""
+    """All commands in order, in a separate folder; training stops after two windows."""
     assert len(COMMANDS) >= 8
     (tmp_path / "README.md").symlink_to(ROOT / "README.md")
     for line in COMMANDS:

@@ -1,4 +1,4 @@
-"""The training of strong models, whole path, against plain loops: penalties, random windows, averages."""
+"""The full training path of strong models against plain loops: penalties, random windows, averages."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_free_running_windows_are_penalised_alike(train: Callable[..., Run], tex
     one, two = (train(*common, f"forcing={forcing}", name=forcing) for forcing in ("teacher", "free_running"))
     assert list(one.curve().values()) == pytest.approx(list(two.curve().values()), abs=1e-5)
     without = train(*common, "regularisation.activation=0", "regularisation.temporal=0", name="without").curve()
-    assert one.curve()[0] == without[0]  # what is logged is nats, whatever is added
+    assert one.curve()[0] == without[0]  # the log has nats without the penalties
     assert all(one.curve()[k] != without[k] for k in range(1, 5))
 
 
@@ -234,7 +234,7 @@ def test_averaged_descent_is_its_plain_loop(
         f"trainer.limit_train_batches={count}", f"optim.lr={rate}",
     )  # fmt: skip
     losses, path = plain_training(torch.load(initial), text_file, epochs, count, rate)
-    assert list(run.curve().values()) == pytest.approx(losses, abs=1e-3)  # the raw weights are what is trained
+    assert list(run.curve().values()) == pytest.approx(losses, abs=1e-3)  # the raw weights are trained
     valid, begin = list(run.curve("valid/loss").values()), 1
     if mono:
         begin = 1 + next(k for k in range(patience + 1, epochs) if valid[k] > min(valid[: k - patience]))

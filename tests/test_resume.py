@@ -41,7 +41,7 @@ class Crash(RuntimeError):
 
 
 class CrashAt(pl.Callback):
-    """Die at a given window, or in the validation behind it."""
+    """Die at a given window, or in the validation after it."""
 
     def __init__(self, window: int, validating: bool = False) -> None:
         self.window, self.validating = window, validating
@@ -316,7 +316,7 @@ def test_a_signal_before_training_is_told_and_keeps_what_was_there(text_file: Pa
 
 
 def test_a_signal_that_python_swallowed_is_not_lost() -> None:
-    """As it is where the signal comes in the clean-up after an import."""
+    """As when the signal arrives in the clean-up after an import."""
     with terminable(), contextlib.suppress(Interrupted):
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(Interrupted, match="SIGTERM"), listening():
@@ -335,7 +335,7 @@ def test_ten_kills_at_random_moments_end_in_the_same_weights(text_file: Path, tm
         process = subprocess.Popen(command(broken, text_file), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         written = broken / "checkpoints" / "last.ckpt"
         before = written.stat().st_mtime_ns if written.exists() else 0
-        for _ in range(600):  # until this life has written something, so that ten lives end somewhere
+        for _ in range(600):  # until this process has written something, so that ten restarts make progress
             if process.poll() is not None or (written.exists() and written.stat().st_mtime_ns != before):
                 break
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Whole runs: what they leave behind, and what each mode of training does."""
+"""Whole runs: the files they write, and the effect of each mode of training."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def test_the_model_reaches_the_entropy_of_a_known_source_and_not_less(train: Cal
     valid = run.result["valid"]
     assert valid["tokens"] == len(truth)
     reached = valid["nats"] / valid["tokens"]
-    # Sampling error of the difference: the two are paid for the same words, so a few standard errors are generous.
+    # Sampling error of the difference: both score the same words, so a few standard errors are generous.
     error = 3 * truth.std() / math.sqrt(len(truth))
     assert truth.mean() - error < reached < 1.03 * truth.mean()
     assert valid["source"] == pytest.approx(math.exp(truth.mean()))

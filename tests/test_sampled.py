@@ -53,7 +53,7 @@ def test_nats_and_gradients_are_those_of_a_softmax_over_the_drawn_words() -> Non
     torch.manual_seed(2)
     ours = made.nll(hidden, targets)
     sure = {*FREQUENT, *targets.flatten().tolist()}
-    weight = torch.zeros(WORDS)  # how many words each stands for
+    weight = torch.zeros(WORDS)  # how many words each represents
     weight[list(sure)] = 1
     weight[[word for word in words.tolist() if word not in sure]] = (WORDS - len(sure)) / 6
     logits = hidden @ made.linear.weight.t() + made.linear.bias

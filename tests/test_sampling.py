@@ -1,4 +1,4 @@
-"""Samplers: what they keep, what they draw, and that a batch is many sequences."""
+"""Samplers: the words they keep and draw, and that a batch is many sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps: a broken job is contained, the table is right, and a sweep started again goes on."""
+"""Sweeps: a failed job stops no other, the table is right, and a sweep started again resumes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(
     assert [int(row.split()[0]) for row in rows[2:5]] == [*sorted(scores, key=lambda job: scores[job]), 1]
     assert f"tensorboard --logdir {tmp_path}" in first.out
 
-    # As if the last job had been killed on its way to the test.
+    # As if the last job had been killed before its test.
     before = runs[0].result
     write_json(runs[2].dir / "result.json", {**runs[2].result, "status": "failed"})
     curve = runs[2].curve()
@@ -86,7 +86,7 @@ def test_a_broken_job_is_contained_and_the_sweep_goes_on_where_it_stood(
 
 @pytest.mark.slow
 def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path) -> None:
-    """In a process of its own, as its file asks for several jobs and no -m does."""
+    """In a separate process, because its file asks for several jobs without -m."""
     settings = ["data=text", f"data.train={text_file}", *TINY, "trainer.limit_train_batches=2"]
     settings += ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "~callbacks.projector"]
     done = subprocess.run(

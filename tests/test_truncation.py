@@ -1,4 +1,4 @@
-"""The detach question: what is measured is what is said, and what is said follows from the figures."""
+"""The study of detaching: its measurements, and the sentences that follow from them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_clusters_that_no_target_falls_into_have_no_gradient() -> None:
 
 
 class Fading(LanguageModel):
-    """A state that keeps a known share of itself at each step."""
+    """A model whose state keeps a known share of itself at each step."""
 
     def __init__(self, share: float) -> None:
         super().__init__()
@@ -108,13 +108,13 @@ def test_reach_of_a_model_that_forgets_by_a_known_share(share: float) -> None:
     torch.testing.assert_close(norms, expected.double())
     found = reach(Fading(share), streams, steps=8, places=3)
     assert found.steps_to(0.1) == (4 if share == 0.5 else None)
-    assert Reach([1.0, 0.01, 0.5, 0.01, 0.0], [], []).steps_to(0.1) == 3  # what comes back is not gone
+    assert Reach([1.0, 0.01, 0.5, 0.01, 0.0], [], []).steps_to(0.1) == 3  # a norm that rises again has not vanished
     assert found.share_at(3) == pytest.approx(share**3)
     assert all(low <= high for low, high in zip(found.low, found.high, strict=True))
 
 
 def test_reach_equals_differences_of_the_loss() -> None:
-    """The norm one step back, against the loss for a state pushed a little in every direction."""
+    """The norm one step back, against finite differences of the loss in every direction of the state."""
     torch.manual_seed(0)
     model = LSTMLanguageModel(5, 3, 4).double()
     ids = np.array([[1, 2, 3, 4]])
@@ -149,7 +149,7 @@ def test_what_a_detach_cuts_off_by_hand() -> None:
 
 @pytest.mark.slow
 def test_memory_grows_by_at_least_the_log_probabilities_of_each_window() -> None:
-    """What a kept window must hold is known: a float for each token and word."""
+    """A kept window holds at least its logits: a float for each token and word."""
     sizes = Sizes(batch_size=20, window=30, embedding_size=4, hidden_size=4, vocab_size=1000)
     one, five = (memory.peak_bytes(sizes, windows, updates=1) for windows in (1, 5))
     a_window = 20 * 30 * 1000 * 4
@@ -164,7 +164,7 @@ def test_a_process_that_dies_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_is_measured_is_the_step_of_training() -> None:
-    """The weights after two updates over two windows each, beside LanguageModule's."""
+    """The weights after two updates over two windows each equal LanguageModule's."""
     torch.manual_seed(0)
     model = SMALL.model()
     module = LanguageModule(SMALL.model(), Forcing(), Adam(lr=0.002), 2, 2, tbptt_windows=2)
@@ -193,9 +193,9 @@ def test_measurements_are_of_what_was_asked_for() -> None:
 def test_the_recorded_graph_is_cut_where_the_state_is_detached() -> None:
     whole, cut = record(detached=False), record(detached=True)
     for graph, reached in ((whole, {1, 2, 3}), (cut, {3})):
-        assert graph.behind(graph.find("loss", 3)) == reached
+        assert graph.reached_windows(graph.find("loss", 3)) == reached
         shorter = graph.without_reshapes()
-        assert shorter.behind(shorter.find("loss", 3)) == reached
+        assert shorter.reached_windows(shorter.find("loss", 3)) == reached
         assert {name for node in shorter.nodes.values() for name in node.weights} == {
             name for name, _ in LSTMLanguageModel(7, 2, 3).named_parameters()
         }
@@ -205,7 +205,7 @@ def test_the_recorded_graph_is_cut_where_the_state_is_detached() -> None:
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_drawing_shows_what_crosses_and_where_it_is_cut(fused: bool) -> None:
-    """`fused`: the LSTM is one operation; on machines without oneDNN it is some twenty."""
+    """`fused`: the LSTM is one operation; without oneDNN it is about twenty."""
     with torch.backends.mkldnn.flags(enabled=fused):
         whole, cut = (arrange(record(detached).without_reshapes()) for detached in (False, True))
     assert (len(whole.crossing), len(whole.cuts)) == (4, 0)
@@ -219,7 +219,7 @@ def test_a_drawing_shows_what_crosses_and_where_it_is_cut(fused: bool) -> None:
 
 
 def _apart(drawn: Arrangement) -> bool:
-    """Whether no two cards overlap, and each stands inside one window."""
+    """Whether no two cards overlap and each is inside one window."""
     boxes = [(c.middle - c.width / 2, c.middle + c.width / 2, c.top, c.top + c.height) for c in drawn.cards.values()]
     inside = all(sum(left < a and b < right for left, right in drawn.frames) == 1 for a, b, _, _ in boxes)
     return inside and all(
@@ -271,13 +271,13 @@ def test_more_and_less_are_never_mixed_up(value: float, other: float) -> None:
 def test_sentences_follow_the_figures() -> None:
     text = said(FIGURES)
     assert "40 MB above the idle model's, 4 times the 10 MB" in text
-    assert "adds 10 MB; by that line the 1,549 windows" in text
+    assert "adds 10 MB; at this rate the 1,549 windows" in text
     assert "would take 15.5 GB" in text
-    assert "memory is flat in the stream's length" in text
-    assert "Memory goes by the tokens between two updates: 4 windows of 30" in text
-    assert "no difference beyond the scatter" in text
+    assert "memory does not grow with the stream's length" in text
+    assert "Memory depends on the tokens between two updates: 4 windows of 30" in text
+    assert "no difference beyond the variation" in text
     assert "(Trying to backward through the graph a second time)" in text
-    assert "gradients reach further than in the untrained one: 2 steps to 1%, beside 1" in text
+    assert "gradients reach further than in the untrained one: 2 steps to 1%, against 1" in text
     assert "DIFFERS" not in text
 
 
@@ -290,7 +290,7 @@ def test_other_figures_turn_the_sentences_round() -> None:
     assert "only 50% of the 10 MB" in less
     assert "does not grow" in less
     growing = said(replace(FIGURES, streams=[Stream(10, 10**7), Stream(1000, 3 * 10**7)]))
-    assert "memory is not flat in the stream's length" in growing
+    assert "memory depends on the stream's length" in growing
     assert "20 MB more from the first to the last" in growing
     shrinking = said(replace(FIGURES, streams=[Stream(10, 3 * 10**7), Stream(1000, 10**7)]))
     assert "20 MB less from the first to the last" in shrinking
@@ -301,9 +301,12 @@ def test_other_figures_turn_the_sentences_round() -> None:
     wrong = {"untrained": replace(FIGURES.models["untrained"], gradients=Equality(0.1, 0.1, 0.9))}
     assert "detach DIFFERS FROM the explicitly truncated one" in said(replace(FIGURES, models=wrong))
     cut = replace(FIGURES, by_length=[Point(1, 120, 8 * 10**7, 0.04, 0.03, 0.05)])
-    assert "It matters how tokens are cut into windows: 4 windows of 30 take 40 MB, only 50% of the 80 MB" in said(cut)
+    assert (
+        "Memory depends on how tokens are cut into windows: 4 windows of 30 take 40 MB, only 50% of the 80 MB"
+        in said(cut)
+    )
     once = [replace(point, low=point.seconds, high=point.seconds) for point in slow.by_windows]
-    assert "how much they scatter is not known" in said(replace(slow, by_windows=once))
+    assert "how much they vary is not known" in said(replace(slow, by_windows=once))
 
 
 # The command
@@ -316,7 +319,7 @@ QUICK = [
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Run the command with measurements in this process, and give the report's folder."""
+    """Run the command with measurements in this process; returns the report's folder."""
     monkeypatch.setattr(suite, "peak_bytes", lambda sizes, k, updates, on: 10**6 * sizes.window * k)
     monkeypatch.setattr(suite, "seconds_per_update", lambda *a: memory.measure(*a).seconds)
 

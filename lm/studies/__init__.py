@@ -1,1 +1,1 @@
-"""Measured answers as pages: comparison, truncation, benchmark."""
+"""Studies that measure and report: comparison, truncation, benchmark."""

@@ -1,4 +1,4 @@
-"""A document of a few kinds of blocks, as one HTML page that needs nothing beside it, and as Markdown."""
+"""A document of a few kinds of blocks, as one self-contained HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Statements:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row; `verbatim` columns hold text as a model wrote it, line breaks included."""
+    """The first column names the row. With `verbatim` the other columns show text as written, with its line breaks."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -41,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG; `name` is the file's, beside the Markdown; `alt` says what is to be seen."""
+    """A PNG. `name` is its file's name in the Markdown's folder; `alt` describes the picture."""
 
     name: str
     content: bytes
@@ -49,7 +49,7 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Pixels on the page, from the PNG's header: letters then fit the text's."""
+        """Pixels on the page, from the PNG's header; the letters are then as large as the text's."""
         return round(int.from_bytes(self.content[16:20], "big") * 0.69)
 
 
@@ -66,7 +66,7 @@ PAGE.filters["data_uri"] = data_uri
 
 
 def write(folder: Path, title: str, blocks: Sequence[Block]) -> Path:
-    """report.html, which needs no other file, and report.md with its pictures beside it; the page's path."""
+    """Write report.html, which needs no other file, and report.md with its pictures; returns the page's path."""
     for block in blocks:
         if isinstance(block, Picture):
             (folder / block.name).write_bytes(block.content)
@@ -77,13 +77,13 @@ def write(folder: Path, title: str, blocks: Sequence[Block]) -> Path:
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
-    """The page; pictures lie inside, and nothing is fetched from anywhere."""
+    """The page. It contains its pictures and loads nothing else."""
     named = [(type(block).__name__, block) for block in blocks]
     return PAGE.get_template("page.html.jinja").render(title=title, blocks=named)
 
 
 def markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The same with pictures as files beside it (see `Picture.name`)."""
+    """The same as Markdown; pictures are separate files (see `Picture.name`)."""
     return "\n\n".join([f"# {_plain(title)}", *map(_markdown, blocks)]) + "\n"
 
 
@@ -104,7 +104,7 @@ def _markdown(block: Block) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is: `<unk>` is a word, no tag, and a bar ends no cell."""
+    """Escape text for Markdown: `<unk>` must not be read as a tag, nor a bar as the end of a cell."""
     for sign in "\\`*_[]|":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")

@@ -1,4 +1,4 @@
-"""One look for every plot: colours that colour-blind eyes tell apart, lines and letters that can be read in print."""
+"""One style for every plot: colours that colour-blind readers can distinguish, lines and letters fit for print."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe & Ito (2008), without their yellow, which is too pale for lines on white."""
+"""Okabe & Ito (2008) without yellow, which is too pale for lines on white."""
 
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -35,37 +35,37 @@ STYLE: dict[str, Any] = {
 
 
 styled = rc_context(cast(Any, STYLE))
-"""Decorates a function that draws: what it makes has this look, and Matplotlib's own settings stay as they were."""
+"""Decorates a function that draws: its figures have this style; Matplotlib's global settings do not change."""
 
 
 def figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 4.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches and its axes in reading order, for a `styled` function."""
+    """A figure of `width` x `height` inches and its axes in reading order; call it in a `styled` function."""
     made = Figure(figsize=(width, height), layout="constrained")
     return made, list(made.subplots(rows, columns, squeeze=False).flat)
 
 
 def line(index: int) -> dict[str, Any]:
-    """Colour, dashes and marker of the index-th thing drawn: different from the others in more than colour."""
+    """Colour, dashes and marker of the index-th line, so that lines differ in more than colour."""
     looks = {"color": PALETTE, "linestyle": DASHES, "marker": MARKERS}
     return {name: choices[index % len(choices)] for name, choices in looks.items()}
 
 
 def legend(drawn: Figure, axes: Axes, columns: int = 2) -> None:
-    """One legend for the whole figure, below it, where it covers no line: the labels of `axes`."""
+    """One legend for the whole figure with the labels of `axes`; below the figure, so that it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 @styled
 def image(drawn: Figure, kind: str = "png") -> bytes:
-    """A figure as a `png` or `svg` file's content."""
+    """A figure as the content of a `png` or `svg` file."""
     target = BytesIO()
-    # Without the date the same figures give the same file.
+    # No date in the file: equal figures must give equal files.
     drawn.savefig(target, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
     return target.getvalue()
 
 
 def data_uri(content: bytes, kind: str = "png") -> str:
-    """An image's content as an address that a page can hold itself."""
+    """An image's content as a data URI for use inside a page."""
     media = {"png": "image/png", "svg": "image/svg+xml"}[kind]
     return f"data:{media};base64,{base64.b64encode(content).decode()}"

@@ -1,1 +1,1 @@
-"""How fast, against a plain loop and against the floor of bare matrix products, measured in one run."""
+"""Speed against a plain loop and against bare matrix products (the floor), measured in one run."""

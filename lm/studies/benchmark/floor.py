@@ -1,4 +1,4 @@
-"""The floor: what a training step would take if only its matrix products took time."""
+"""The floor: the time of a training step's matrix products alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.memory import keep_freed_memory
 
 
 class FloorRival:
-    """Only the matrix products of the step, each in the faster of two ways: into memory that is there already, or as
+    """Only the matrix products of the step. Each is done in the faster of two ways: into preallocated memory, or as
     the model's own linear maps."""
 
     def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
@@ -54,6 +54,6 @@ class FloorRival:
 
 @torch.no_grad()
 def shortest(work: Callable[[], object], calls: int = 5) -> float:
-    """Seconds of the fastest of several calls, after one that is not counted."""
+    """Seconds of the fastest of several calls, after one uncounted call."""
     work()
     return min(seconds(work) for _ in range(calls))

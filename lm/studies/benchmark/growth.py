@@ -18,12 +18,12 @@ from lm.studies.benchmark.timing import seconds
 from lm.studies.benchmark.training import StepRival
 from lm.system.terminal import aligned
 
-WINDOWS = 1  # counted windows of a call
-CALLS = 3  # of each training rival
+WINDOWS = 1  # counted windows per call
+CALLS = 3  # per training rival
 
 
 def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
-    """A row for each size: seconds a window, tokens a second, the most memory held; then for each length of text."""
+    """A row for each size, then for each length of text: seconds per window, tokens per second, peak memory."""
     rows = []
     for what, one, windows in variants(sizes):
         print(f"growth: {what} ...", file=sys.stderr)
@@ -38,13 +38,13 @@ def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
 
 
 def row_of(what: str, seconds: list[float], tokens: int, held: int) -> dict[str, Any]:
-    """What `tokens` took in each of several calls: the median, and the range."""
+    """One row: the median and range of the `seconds` that several calls took for `tokens` tokens."""
     middle, ends = median(seconds), [min(seconds), max(seconds)]
     return {"what": what, "seconds": middle, "range": ends, "tokens_per_second": tokens / middle, "bytes": held}
 
 
 def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
-    """Name, sizes and number of windows: one thing is changed at a time."""
+    """Name, sizes and number of windows; each variant changes one thing."""
     yield "the baseline", sizes, WINDOWS
     yield "2 x 650", replace(sizes, embedding_size=650, hidden_size=650, num_layers=2), WINDOWS
     yield "3 x 1150", replace(sizes, embedding_size=400, hidden_size=1150, num_layers=3), WINDOWS
@@ -59,7 +59,7 @@ def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
 
 
 class ReadingRival:
-    """Reads a text of the Penn Treebank's length, put together `times` times. Calls return seconds."""
+    """Reads a text of the Penn Treebank's length, repeated `times` times. Calls return seconds."""
 
     def __init__(self, times: int, scratch: Path) -> None:
         folder = scratch / f"text{times}"
@@ -77,7 +77,7 @@ class ReadingRival:
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
-    """The rows for the eye."""
+    """The rows as a text table."""
     cells = [("how it grows", "seconds", "lowest", "highest", "tokens/s", "memory")]
     for row in rows:
         middle, low, high = (f"{seconds:.3f}" for seconds in (row["seconds"], *row["range"]))

@@ -1,4 +1,4 @@
-"""The rivals: the classic exercise's loops, kept as plain as they are taught. Nothing of this project is used here."""
+"""The rivals: the classic exercise's loops, as plain as they are taught. They use nothing of this project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class PlainModel(nn.Module):
-    """Embedding, LSTM, linear layer over every position."""
+    """Embedding, LSTM, and a linear layer at every position."""
 
     def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, num_layers: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class PlainModel(nn.Module):
 
 
 class PlainTraining:
-    """The exercise's training loop, one window a call: default Adam, fp32, a line every hundred windows."""
+    """The exercise's training loop, one window per call: default Adam, fp32, a printed line every hundred windows."""
 
     def __init__(self, model: PlainModel, batch_size: int) -> None:
         self.model = model
@@ -54,7 +54,7 @@ class PlainTraining:
 
 
 class PlainTokenTraining(PlainTraining):
-    """The exercise's loop without teacher forcing: the model reads its own most probable words, an update each."""
+    """The exercise's loop without teacher forcing: the model reads its own argmax words, with one update per word."""
 
     def step(self, inputs: Tensor, targets: Tensor) -> None:
         words = inputs[:, :1]
@@ -76,7 +76,7 @@ class PlainTokenTraining(PlainTraining):
 
 
 def plain_sampling(model: PlainModel, words: int) -> list[int]:
-    """The exercise's sampling loop: one sequence, one word at a time, drawn from the exponentials of the logits."""
+    """The exercise's sampling loop: one sequence, word by word, drawn in proportion to exp(logits)."""
     drawn = []
     with torch.no_grad():
         state = model.start(1)
@@ -91,7 +91,7 @@ def plain_sampling(model: PlainModel, words: int) -> list[int]:
 
 
 def plain_reading(path: Path) -> Tensor:
-    """The exercise's reader: one pass for the dictionary, one for the ids, word by word."""
+    """The exercise's reader, word by word: one pass for the dictionary, one for the ids."""
     index: dict[str, int] = {}
     words: list[str] = []
     tokens = 0

@@ -1,4 +1,4 @@
-"""Rivals in processes of their own: what one does to memory, threads and the allocator is nothing to the others."""
+"""Rivals in separate processes, so that none changes the memory, threads or allocator of another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from lm.system import memory
 
 
 class Apart:
-    """A rival made by `make(*arguments)` in a fresh process; calling it there and back returns what it returns."""
+    """A rival made by `make(*arguments)` in a fresh process. A call runs it there and returns its result.
+
+    Raises RuntimeError if the process has ended.
+    """
 
     def __init__(self, make: Callable[..., Callable[[], float]], *arguments: Any) -> None:
         spawn = multiprocessing.get_context("spawn")
@@ -40,7 +43,7 @@ class Apart:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._here.close()  # the process ends of itself when it finds nobody there
+        self._here.close()  # the process then reads EOF and ends itself
         self._process.join(timeout=20 if error is None else 0)
         self._process.terminate()
         self._process.join()

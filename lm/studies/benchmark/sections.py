@@ -1,4 +1,4 @@
-"""What is measured against what: a section a function."""
+"""The sections of the benchmark, one function each: which rivals are compared."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from lm.studies.benchmark.timing import Timing, interleaved
 from lm.studies.benchmark.training import LightningRival, PlainRival, StepRival
 from lm.training.forcing.forcing import Forcing
 
-TOKEN_WINDOWS = 1  # a window is 30 updates
+TOKEN_WINDOWS = 1  # one window has 30 updates
 
 
 def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: Path) -> dict[str, Timing]:
-    """Seconds a window, teacher forcing, one update each."""
+    """Seconds per window with teacher forcing and one update per window."""
     with ExitStack() as stack:
         rivals = {
             "plain": stack.enter_context(Apart(PlainRival, sizes, windows)),
@@ -45,7 +45,7 @@ def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: P
 
 
 def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
-    """Seconds a window, free running, one update a token."""
+    """Seconds per window, free running, with one update per token."""
     forcing = Forcing(feedback="argmax", update="token")
     with ExitStack() as stack:
         ours = Apart(LightningRival, sizes, TOKEN_WINDOWS, "32-true", scratch / "tokens", forcing)
@@ -57,7 +57,7 @@ def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
-    """Seconds a word: the exercise's loop; ours with weights of 8 bits; ours in exact fp32."""
+    """Seconds per word: the exercise's loop, ours with 8-bit weights, and ours in exact fp32."""
     plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
     exact, rounded = sizes.model(), sizes.model()
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
@@ -90,7 +90,7 @@ def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
         {
             "read_plain": lambda: plain_reading(train),
             "encode": lambda: encode(files),
-            # The user's own cache is not to keep a text that is soon gone.
+            # Not in the user's cache: this text is temporary.
             "encode_cached": lambda: encode_cached(files, cache=scratch),
         },
         rounds,
@@ -98,7 +98,7 @@ def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def startup(rounds: int) -> dict[str, Timing]:
-    """Seconds of whole processes: `--help`, the imports behind sampling and training, and those of Lightning alone."""
+    """Seconds of whole processes: `--help`, the imports of sampling and of training, and Lightning's import alone."""
 
     def process(*arguments: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)

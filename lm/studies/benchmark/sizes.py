@@ -1,4 +1,4 @@
-"""What is measured: the sizes of a model and its windows, and text of the right shape. Neither Hydra nor Lightning."""
+"""The sizes of the measured model and its windows, and random text for them. Imports neither Hydra nor Lightning."""
 
 from __future__ import annotations
 
@@ -16,19 +16,29 @@ from lm.system.bounds import AtLeast, Bounded, Count
 
 @dataclass(frozen=True)
 class Sizes(Bounded, group="sizes"):
-    """What is trained: the classic exercise unless said otherwise."""
+    """The sizes of what is trained; the defaults are those of the classic exercise.
+
+    Args:
+        batch_size: parallel streams.
+        window: tokens of each stream in a window.
+        embedding_size: size of the word vectors.
+        hidden_size: units of each LSTM layer.
+        num_layers: LSTM layers.
+        vocab_size: words; at least 3: `<eos>`, `<unk>` and one other.
+        cutoffs: of an adaptive softmax; empty for a plain softmax.
+    """
 
     batch_size: Count = 20
     window: Count = 30
     embedding_size: Count = 128
     hidden_size: Count = 1024
     num_layers: Count = 1
-    vocab_size: Annotated[int, AtLeast(3)] = 10_000  # <eos>, <unk> and one word at least
-    cutoffs: Sequence[int] = ()  # of an adaptive softmax; none: a plain one
+    vocab_size: Annotated[int, AtLeast(3)] = 10_000
+    cutoffs: Sequence[int] = ()
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of a window's matrix products, forward and backward, with a whole softmax."""
+        """Floating-point operations of a window's matrix products, forward and backward, with a full softmax."""
         layers = [self.embedding_size, *[self.hidden_size] * (self.num_layers - 1)]
         weights = sum(4 * self.hidden_size * (into + self.hidden_size) for into in layers)
         weights += self.hidden_size * self.vocab_size
@@ -40,6 +50,6 @@ class Sizes(Bounded, group="sizes"):
         return LSTMLanguageModel(*sizes, head=head)
 
     def windows(self, count: int) -> Windows:
-        """Random text, words as frequent as Zipf's law has them."""
+        """Random text with word frequencies by Zipf's law."""
         ids = zipf_ids(self.batch_size * (self.window * count + 1), self.vocab_size)
         return Windows(ids, self.batch_size, self.window)

@@ -1,4 +1,4 @@
-"""The training step of LanguageModule in a bare loop, for measurements that leave Lightning out."""
+"""The training step of LanguageModule in a bare loop, for measurements without Lightning."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from lm.training.optim.optimisers import Adam
 
 
 class BareStep:
-    """One update for the mean loss of several windows, the state detached before the first. `bf16`: mixed precision."""
+    """One update for the mean loss of several windows; the state is detached before the first one.
+
+    `bf16` selects mixed precision.
+    """
 
     def __init__(self, model: LanguageModel, device: str = "cpu", bf16: bool = False) -> None:
         self.model, self.device, self.bf16, self.optim = model, device, bf16, Adam(lr=0.002)
         self.optimizer = self.optim.optimizer(model.parameters())
 
     def update(self, windows: Iterable[Window], state: State) -> State:
-        """Train on `windows` [B, T] each, from `state` on; the state behind them."""
+        """Train on `windows`, [B, T] each, starting from `state`; returns the state after them."""
         state, losses = detach(state), []
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             for window in windows:

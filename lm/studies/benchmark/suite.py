@@ -1,4 +1,4 @@
-"""The benchmark: sections of rivals, a table for the eye, ratios for the record."""
+"""The benchmark: runs its sections, makes a text table and the ratios."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ RATIOS = {
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
 }
-"""Slow and fast rival, and the ratio aimed at on two cores with bf16 instructions (`train` is fp32 without them)."""
+"""Slow rival, fast rival and goal on two cores with bf16 instructions (without them `train` is fp32)."""
 
 
 @bounded("")
 def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections (None: all); medians in seconds, ratios larger = faster. Raises UserError."""
+    """Measure the named sections (None: all). Medians are in seconds; a larger ratio is faster. Raises UserError."""
     sections = list(SECTIONS) if sections is None else sections
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))
     if not sections:
-        raise UserError(f"sections is empty; there is: {', '.join(SECTIONS)}")
+        raise UserError(f"sections is empty; choose from: {', '.join(SECTIONS)}")
     quiet()
     timings: dict[str, Timing] = {}
     precision = best_precision("cpu")
@@ -78,7 +78,7 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures for the eye."""
+    """The figures as a text table."""
     lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
     if result["medians"]:
         times = {name: (seconds, *result["ranges"][name]) for name, seconds in result["medians"].items()}

@@ -1,4 +1,4 @@
-"""Rivals measured in turn, so that what a noisy machine does to one it does to all."""
+"""Rivals are measured in turn, so that noise of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds for one unit of work, a figure a round."""
+    """Seconds for one unit of work, one figure per round."""
 
     rounds: tuple[float, ...]
 
@@ -21,27 +21,27 @@ class Timing:
         return median(self.rounds)
 
     def per(self, units: int) -> Timing:
-        """The same for one of `units` equal parts of the work."""
+        """The timing of one of `units` equal parts of the work."""
         return Timing(tuple(seconds / units for seconds in self.rounds))
 
 
 def wait(device: str) -> None:
-    """Until a card has done what it was asked to; a processor has."""
+    """Wait until a card has finished its queued work; a CPU needs no wait."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long one call takes."""
+    """The seconds that one call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
-    """Time each rival once a round, `rounds` times, after one round that is not counted.
+    """Time each rival once per round for `rounds` rounds, after one uncounted round.
 
-    A rival that returns a float has timed itself, in seconds; else the whole call is timed.
+    A rival that returns a float has timed itself, in seconds; otherwise the whole call is timed.
     """
     rounds_of: dict[str, list[float]] = {name: [] for name in rivals}
     for k in range(rounds + 1):
@@ -55,8 +55,8 @@ def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict
 
 
 def ratio(slow: Timing, fast: Timing) -> float:
-    """How many times as fast the second is, above 1 meaning faster: the median over rounds.
+    """How many times as fast the second is (above 1: faster): the median of the ratios of all rounds.
 
-    Each round compares what was measured seconds apart, so that a machine that is slow for a while is slow for both.
+    Both times of a round were measured seconds apart, so a machine that is slow for a while slows both.
     """
     return median(one / other for one, other in zip(slow.rounds, fast.rounds, strict=True))

@@ -1,4 +1,4 @@
-"""One training step, four ways: the plain loop, this project through Lightning, without it, and bare products."""
+"""One training step as rivals: the plain loop, and this project with and without Lightning."""
 
 from __future__ import annotations
 
@@ -32,12 +32,19 @@ from lm.training.forcing.forcing import Forcing
 from lm.training.module import LanguageModule
 from lm.training.optim.optimisers import Adam
 
-WARM_UP = 2  # windows of each call that are not counted: the optimiser's memory, threads
-LOG_EVERY = 100  # windows between two points of the curves, as a run has it
+WARM_UP = 2  # uncounted first windows of each call: the optimiser's memory and threads start there
+LOG_EVERY = 100  # windows between two points of the curves, as in a run
 
 
 class PlainRival:
-    """The exercise's loops, with an update a `window` or a `token`. Calls return seconds a window."""
+    """The exercise's loops. Calls return seconds per window.
+
+    Args:
+        sizes: of the model and its windows.
+        count: counted windows per call.
+        update: one update per `window` or per `token`.
+        device: the device's name in torch.
+    """
 
     def __init__(self, sizes: Sizes, count: int, update: str = "window", device: str = "cpu") -> None:
         model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers).to(device)
@@ -47,7 +54,7 @@ class PlainRival:
         self.windows = list(sizes.windows(WARM_UP + count))
 
     def __call__(self) -> float:
-        allow_tf32(True)  # torch's default, which the exercise leaves as it is
+        allow_tf32(True)  # the exercise keeps torch's default
 
         def step(window: Window) -> None:
             self.training.step(window.inputs.to(self.device), window.targets.to(self.device))
@@ -72,8 +79,18 @@ class StepRival:
 
 
 class LightningRival:
-    """The path that `train.py` takes, with progress, curves and checkpoints; what the last two take at their windows is
-    shared out evenly over all."""
+    """The path of `train.py`, with progress, curves and checkpoints; calls return seconds per window.
+
+    The time of writing a checkpoint or a curve's point is spread evenly over all windows.
+
+    Args:
+        sizes: of the model and its windows.
+        count: counted windows per call.
+        precision: Lightning's name of it.
+        folder: where curves and checkpoints go.
+        forcing: teacher forcing where it is None.
+        device: the device's name in torch.
+    """
 
     def __init__(
         self,
@@ -104,7 +121,7 @@ class LightningRival:
             logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
             enable_model_summary=False, log_every_n_steps=LOG_EVERY, num_sanity_val_steps=0,
         )  # fmt: skip
-        with contextlib.redirect_stderr(io.StringIO()):  # what `Progress` says is for a person
+        with contextlib.redirect_stderr(io.StringIO()):  # hides the output of `Progress`
             trainer.fit(self.module, datamodule=data)
         module, every = self.module, checkpoint.every_n_windows
         saving = seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
@@ -126,7 +143,7 @@ class _Data(pl.LightningDataModule):
 
 
 class _Clock(pl.Callback):
-    """Seconds from the first counted window's start to the last one's end. Stands last among the callbacks."""
+    """Seconds from the start of the first counted window to the end of the last. Must be the last callback."""
 
     def __init__(self, device: str) -> None:
         self.device, self.start = device, 0.0
@@ -143,14 +160,14 @@ class _Clock(pl.Callback):
 
 
 def quiet() -> None:
-    """Without what Lightning says of itself."""
+    """Hide Lightning's messages and warnings."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
 
 
 def timed_windows(windows: list[Any], step: Callable[[Any], None], device: str = "cpu") -> float:
-    """Seconds a window, the first ones not counted."""
+    """Seconds per window; the first `WARM_UP` windows are not counted."""
     for window in windows[:WARM_UP]:
         step(window)
     wait(device)

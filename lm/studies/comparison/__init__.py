@@ -1,1 +1,1 @@
-"""Runs beside one another: what they wrote, what follows from it, and a page that says so."""
+"""Comparison of runs: reads their folders, measures their checkpoints, and writes a report."""

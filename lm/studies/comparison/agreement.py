@@ -19,8 +19,8 @@ class RunsAgreement:
     runs: tuple[str, str]
     same_group: bool
     trained: vectors.Agreement
-    initial: vectors.Agreement | None  # None where one of them did not keep its beginning
-    neighbours_by_chance: float  # the share that two embeddings with nothing in common have
+    initial: vectors.Agreement | None  # None where one of them did not keep its initial embedding
+    neighbours_by_chance: float  # the share for two unrelated embeddings
     neighbours: int  # of each word
     words: int
 
@@ -28,7 +28,7 @@ class RunsAgreement:
 def agreement(
     groups: list[Group], known: dict[str, Known], refused: list[Refused], settings: Settings
 ) -> list[RunsAgreement]:
-    """Two seeds of each group, and the first runs of two groups."""
+    """Compare two seeds within each group, and the first runs of each pair of groups."""
     pairs = [(group.runs[0], group.runs[1]) for group in groups if len(group.runs) > 1]
     pairs += [(a.runs[0], b.runs[0]) for a, b in pairs_of(groups)]
     found = []

@@ -1,4 +1,4 @@
-"""What is measured anew on a run's best checkpoint: nats of the test text, samples, embeddings."""
+"""What the comparison measures on a run's best checkpoint: nats of the test text, samples, embeddings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = ("army", "taxpayer")
 
 @dataclass(frozen=True)
 class Continuation:
-    """A prompt as each sampler goes on from it; None where the vocabulary lacks some of its words."""
+    """A prompt and its continuation by each sampler; None where the vocabulary lacks some of its words."""
 
     prompt: str
     greedy: str | None
@@ -40,8 +40,10 @@ class Continuation:
 
 
 def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArray[np.float64]:
-    """Nats of the first `tokens` predictions of the test text: [tokens]. `kept` remembers them from one report to the
-    next, as long as the checkpoint and the type of device are the same."""
+    """Nats of the first `tokens` predictions of the test text: [tokens].
+
+    The file `kept` caches them for the next report; it is valid for the same checkpoint and type of device.
+    """
     stat, device = trained.path.stat(), device_of(trained.model).type
     sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens} {device}"
     try:
@@ -60,19 +62,19 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArr
 
 
 def initial_embedding(folder: Path) -> Tensor | None:
-    """What the run's embedding was before any training; None where that was not kept."""
+    """The run's embedding before training; None where the run did not keep it. UserError for a damaged file."""
     file = folder / INITIAL
     try:
         found: Tensor = torch.load(file, map_location="cpu", weights_only=True)["embedding"].float()
         return found
     except FileNotFoundError:
         return None
-    except Exception:  # whatever a damaged file makes torch's reader stumble over
+    except Exception:  # torch's reader raises many types for a damaged file
         raise UserError(f"{file} cannot be read: damaged, or cut short") from None
 
 
 def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[Continuation]:
-    """Each prompt continued by each sampler, from a random seed of its own, the same one for every run."""
+    """Each prompt continued by each sampler. Each prompt has its own random seed, the same for every run."""
     vocab, rows = trained.vocab, []
     for number, prompt in enumerate(prompts):
         words = vocab.split(prompt)
@@ -90,7 +92,7 @@ def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) 
 
 
 def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> SampleQuality:
-    """Figures of `sequences` texts of `sample_words` words by each sampler; their first words are drawn uniformly."""
+    """Figures of `sequences` texts of `sample_words` words by each sampler; first words are drawn uniformly."""
     found = []
     for sampler in _samplers(settings.sample_words, settings.sequences):
         generator = torch.Generator().manual_seed(settings.seed)
@@ -101,7 +103,7 @@ def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> S
 
 
 def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampler, Sampler]:
-    """The greedy one and the random one."""
+    """The greedy sampler and the random one."""
     greedy, random = (
         Sampler(do_sample=drawn, max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
         for drawn in (False, True)
@@ -110,13 +112,13 @@ def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampl
 
 
 def real_quality(text: Text, settings: Settings) -> Quality | None:
-    """The same figures of as much of the test text; None where it is too short."""
+    """The same figures for as many words of the test text; None where it is too short."""
     rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
     return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
 
 
 def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tuple[str, str], tuple[int, int]]:
-    """The pairs to measure: of the words given, else army and taxpayer, else of the two most frequent long ones.
+    """The pairs to measure and their ids: of the given words, else army and taxpayer, else two frequent long words.
 
     Raises UserError for a given word that the vocabulary lacks.
     """
@@ -132,7 +134,7 @@ def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tu
 
 
 def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> vectors.Embeddings:
-    """What the run's embedding says. Raises UserError for words that it lacks."""
+    """The figures of the run's embedding. Raises UserError for words that the vocabulary lacks."""
     pairs = word_pairs(trained.vocab, text, settings.words)
     return vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent), text.counts)
 

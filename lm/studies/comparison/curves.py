@@ -1,4 +1,4 @@
-"""How training went: curves over tokens, updates and seconds, and when given perplexities were reached."""
+"""Learning curves over tokens, updates and seconds, and when a run reached given perplexities."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lm.studies.comparison.reading import Run
 Axis = Literal["tokens", "updates", "seconds"]
 AXES: tuple[Axis, ...] = ("tokens", "updates", "seconds")
 POINTS = 120
-"""Points of a drawn curve at most: each the mean of its share of the windows logged."""
+"""Maximum number of points in a drawn curve; each is the mean of an equal share of the logged windows."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A figure as training went on: `values` [P] over what had been read, stepped and spent by then."""
+    """A figure during training: `values` [P] and the tokens, updates and seconds of training up to each."""
 
     tokens: list[float]
     updates: list[float]
@@ -28,13 +28,13 @@ class LearningCurve:
     values: list[float]  # nats a token in training, perplexity in validation
 
     def over(self, axis: Axis) -> list[float] | None:
-        """The places of the values on an axis."""
+        """The positions of the values on an axis."""
         return {"tokens": self.tokens, "updates": self.updates, "seconds": self.seconds}[axis]
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Where a run's validation first was at or below a perplexity; None where it never was, or nothing was logged."""
+    """When validation was first at or below a perplexity; None where it never was, or where nothing was logged."""
 
     perplexity: float
     tokens: float | None = None
@@ -46,12 +46,12 @@ class Reached:
 
 
 def training(run: Run) -> LearningCurve | None:
-    """Training loss in nats a token, thinned; None without events."""
+    """Training loss in nats per token, with at most `POINTS` points; None without events."""
     return _curve(run, "train/loss", "train/seconds", "by_tokens/train_loss", "by_updates/train_loss", POINTS)
 
 
 def validation(run: Run) -> LearningCurve | None:
-    """Validation perplexity, every point of it; else as `training`."""
+    """Validation perplexity with all points; otherwise as `training`."""
     tags = ("valid/perplexity", "valid/seconds", "by_tokens/valid_perplexity", "by_updates/valid_perplexity")
     return _curve(run, *tags, None)
 
@@ -67,7 +67,7 @@ def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, point
     def thinned(column: NDArray[np.float64]) -> list[float]:
         return [float(column[part].mean()) for part in bins]
 
-    # Both stand at the same window; a run that an earlier version began has none for its first part.
+    # Both are logged at the same windows; a run begun with an earlier version has no seconds for its first part.
     timed = bool(at) and all(step in at for step in curves[values].steps)
     return LearningCurve(
         tokens=thinned(curves[tokens].steps),
@@ -78,8 +78,8 @@ def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, point
 
 
 def levels(best: Sequence[float], given: Sequence[float] | None = None) -> list[float]:
-    """The perplexities to be reached: as given, or from the best ones of all runs, rounded up to two digits: the
-    highest (which every run reached), the middle and the lowest, each once."""
+    """The perplexities to reach, in descending order: `given`, or three of the runs' `best` ones, rounded up to two
+    digits: the highest (which every run reached), the middle and the lowest, without duplicates."""
     if given:
         return sorted({float(value) for value in given}, reverse=True)
     found = sorted(value for value in best if math.isfinite(value))

@@ -20,12 +20,12 @@ from lm.studies.comparison.vectors import KINDS, Kind, PairDistance
 
 FIGURE = "the difference on the test text"
 ALL_PAIRS = 8
-"""Groups up to which every pair is compared; of more, each with the best."""
+"""With at most so many groups every pair is compared; with more, each group is compared with the best."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Nats a token of the second group minus the first's, on the same `tokens` of the test text."""
+    """Nats per token of the second group minus the first group's, on the same `tokens` of the test text."""
 
     groups: tuple[str, str]
     nats: float
@@ -35,7 +35,7 @@ class Difference:
     segment_tokens: int
     confidence_of_each: float  # of the interval over the text
     confidence_of_all: float
-    shown: bool  # whether it is beyond chance
+    shown: bool  # whether it is more than chance
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class DistanceDifference:
     kind: Kind
     groups: tuple[str, str]
     means: tuple[float, float]  # of each group's trained distances
-    changes: tuple[float, float] | None  # what training added to them; None where a run did not keep its beginning
-    over_seeds: Interval  # of the changes; without them, of the distances
+    changes: tuple[float, float] | None  # by training; None where a run did not keep its initial embedding
+    over_seeds: Interval  # of the changes; of the distances where changes are None
     confidence_of_all: float
 
 
@@ -60,7 +60,7 @@ def pairs_of(groups: list[Group]) -> list[tuple[Group, Group]]:
 
 
 def _mean_test(group: Group) -> float:
-    """Over the seeds, as the report has it; infinite for a group without."""
+    """Mean test perplexity over seeds; infinite for a group without one."""
     found = [run.result["test"].get("perplexity") for run in group.runs]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else math.inf
@@ -69,17 +69,17 @@ def _mean_test(group: Group) -> float:
 def differences(
     groups: list[Group], known: dict[str, Known], refused: list[Refused], settings: Settings
 ) -> list[Difference]:
-    """Nats a token on the shared test text, each pair of groups: the second's minus the first's.
+    """The difference in nats per token on the shared test text for each pair of groups: the second's minus the first's.
 
-    The intervals of all pairs of one text hold together with the confidence asked for: over the text by Bonferroni's
-    rule, over seeds by Tukey's. Groups that read other texts have no part in them.
+    The intervals of all pairs on one text hold together with the given confidence: over the text by Bonferroni's
+    rule, over seeds by Tukey's. Groups on other texts are not counted among them.
     """
     nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
     by_text: dict[str | None, list[tuple[str, str]]] = {}
     for a, b in pairs_of(groups):
         refusal = Refusal(refused, a.name, b.name)
         if not nats[a.name] or not nats[b.name]:
-            refusal.note(FIGURE, "the nats of the test text of one of them are not known")
+            refusal.note(FIGURE, "the nats of the test text are not known for one of them")
         elif reason := different_text([known[run.name] for group in (a, b) for run in group.runs]):
             refusal.note(FIGURE, reason)
         else:
@@ -118,7 +118,7 @@ def _of_one_text(
 
 
 def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval:
-    """The interval of the difference j minus i, whichever way round it was made."""
+    """The interval of the difference j minus i, negated where only i minus j is in `intervals`."""
     if (i, j) in intervals:
         return intervals[i, j]
     mean, low, high, over = intervals[j, i]
@@ -126,30 +126,30 @@ def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval
 
 
 def _shown(text: Interval, seeds: Interval) -> bool:
-    """Whether a difference is beyond chance: of the text, and of the seeds where there are several."""
+    """Whether a difference is more than chance: over the text, and over seeds where there are several."""
     return text.excludes(0) and (seeds.low is None or seeds.excludes(0))
 
 
 def different_text(ones: list[Known]) -> str | None:
-    """Why figures of a text must not be compared between these runs; None if they may."""
+    """Why figures on a text cannot be compared between these runs; None if they can."""
     vocabs = {vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}
     if len(vocabs) > 1:
         sizes = " and ".join(f"{size:,}" for size in vocabs.values())
         return f"their vocabularies differ ({sizes} words), so that a token of one is not a token of the other"
     if any(one.text is None for one in ones) and any(one.text is not None for one in ones):
-        return "the text that one of them was trained on is not known (see what is missing of it)"
+        return "the training text of one of them is not known (see what is missing for it)"
     if len({one.text.key if one.text else None for one in ones}) > 1:
         return "they were trained or tested on different texts"
     return None
 
 
 def of_distances(groups: list[Group], rows: Sequence[RunFigures], confidence: float) -> list[DistanceDifference]:
-    """How the distances of the words asked for differ between two groups: the second's minus the first's.
+    """How the distances of the chosen words differ between two groups: the second's minus the first's.
 
-    The intervals are over seeds and of what training changed, so that where seeds begin does not blur it (of the
-    distances themselves where a run did not keep its beginning). They hold together with the confidence asked for:
-    Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the vectors' size and
-    are compared between equal sizes only.
+    The intervals are over seeds. They are of the change by training, which removes the scatter of the initial
+    distances (of the distances themselves where a run did not keep its initial embedding). They hold together with the
+    given confidence: Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the
+    vectors' size and are compared only between equal sizes.
     """
     measured = {row.name: row.embeddings for row in rows if row.embeddings}
     families: dict[tuple[tuple[str, str], Kind, int], dict[str, list[PairDistance]]] = {}

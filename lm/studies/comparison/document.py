@@ -1,4 +1,4 @@
-"""From the figures to the page: the questions of the classic exercise, a section each."""
+"""From the figures to the page: one section for each question of the classic exercise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.studies.page import Block, Heading, Statements, Table, Text
 
 
 def document(report: Figures) -> tuple[str, list[Block]]:
-    """A title, and the blocks of the page."""
+    """The title and the blocks of the page."""
     groups = report.groups
     names = [group.name for group in groups]
     title = "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 130 else f"{len(names)} settings")
@@ -27,18 +27,18 @@ def document(report: Figures) -> tuple[str, list[Block]]:
 def _about(report: Figures) -> str:
     level = f"{100 * report.settings.confidence:g}%"
     return (
-        f"{len(report.runs)} runs in {len(report.groups)} settings; runs that differ in their seed alone are one "
+        f"{len(report.runs)} runs in {len(report.groups)} settings; runs that differ only in their seed are one "
         f"setting. Square brackets hold {level} intervals over seeds (Student's t) unless they say otherwise; a figure "
-        "without them comes from one run. Every number here stands in report.json, or is a count or mean of what "
-        "stands there; report.json names the files that each run's figures are from."
+        "without them comes from one run. Every number here is in report.json, or is a count or mean of numbers in "
+        "it; report.json names the files that each run's figures come from."
     )
 
 
 def _limits(report: Figures) -> list[Block | None]:
     said = [f"{row.figure}, {' and '.join(row.runs)}: {row.reason}." for row in report.refused]
     if all(len(group.runs) == 1 for group in report.groups):
-        said.append("Every setting has one seed here: no figure on this page knows how much another seed would change.")
-    said.append("What detaching the state buys in memory and time, and costs in reach: see scripts/tbptt.py.")
+        said.append("Every setting has one seed here: how much another seed would change a figure is not known.")
+    said.append("For the effect of detaching the state on memory, time and reach see scripts/tbptt.py.")
     return [Heading("What is not compared, and why"), Statements(said)]
 
 
@@ -60,4 +60,4 @@ def _sources(report: Figures) -> list[Block | None]:
     caption = (
         "Event files, checkpoints and the nats of every word of the test text: see `files` of each run in report.json."
     )
-    return [Heading("Every run, and where its figures come from"), Table(header, rows, caption)]
+    return [Heading("All runs, and the files of their figures"), Table(header, rows, caption)]

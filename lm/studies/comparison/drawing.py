@@ -1,4 +1,4 @@
-"""The plots of a comparison, each from its figures."""
+"""The plots of a comparison."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lm.studies.plots import PALETTE, figure, image, legend, line, styled
 AXES: dict[Axis, str] = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
 GREY = "#888888"
 Which = Literal["training", "validation"]
-"""Of a run's curves."""
+"""Which of a run's curves."""
 
 
 @styled
 def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
-    """`training` loss or `validation` perplexity over tokens, updates and seconds, of the runs on one text; a colour a
-    group."""
+    """`training` loss or `validation` perplexity over tokens, updates and seconds, for the runs on one text; each group
+    has a colour."""
     drawable = [(run, curve) for run in report.runs if (curve := _curve(run, which)) and run.text == text]
     if not drawable:
         return None
@@ -66,7 +66,7 @@ def _curve(run: RunFigures, which: Which) -> LearningCurve | None:
 
 @styled
 def differences(report: Figures) -> Picture | None:
-    """Each pair's difference in nats a token on the test text, with its intervals over text and over seeds."""
+    """Each pair's difference in nats per token on the test text, with intervals over the text and over seeds."""
     rows = [row for row in report.differences if row.over_text.low is not None]
     if not rows:
         return None
@@ -97,7 +97,7 @@ def differences(report: Figures) -> Picture | None:
 
 @styled
 def quality(report: Figures, text: str | None) -> Picture | None:
-    """Variety against likeness to the training text: a point each run and sampler, and real text."""
+    """Variety against likeness to the training text: one point per run and sampler, and one for real text."""
     judged = [(run, run.quality) for run in report.runs if run.text == text and run.quality]
     judged = [(run, written) for run, written in judged if written.greedy.ngram_nats is not None]
     if not judged:
@@ -127,9 +127,9 @@ def quality(report: Figures, text: str | None) -> Picture | None:
 
 @styled
 def distances(report: Figures, at: int) -> Picture | None:
-    """The at-th pair's distances in every run: before and after training, and the range of frequent pairs.
+    """The distances of pair number `at` in every run, before and after training, and the range of frequent pairs.
 
-    Runs on other words have other pairs, which then stand beside the runs' names.
+    Where runs have different pairs, each label names its run's pair.
     """
     measured = [(run, run.embeddings) for run in report.runs if run.embeddings and len(run.embeddings.pairs) > at]
     if not measured:
@@ -170,14 +170,14 @@ def _range(panel: Axes, span: Spread | None, y: float, colour: str, label: str) 
 
 def _log_scale(panel: Axes, values: list[float]) -> None:
     panel.set_yscale("log")
-    narrow = max(values) < 20 * min(values)  # then powers of ten alone would leave the axis without a number
+    narrow = max(values) < 20 * min(values)  # with powers of ten alone the axis might have no number
     panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
     panel.yaxis.set_major_formatter(FuncFormatter(_short))
     panel.yaxis.set_minor_locator(NullLocator())
 
 
 def _file(name: str, report: Figures, text: str | None) -> str:
-    """A picture's name, with a number where there is one for each of several texts."""
+    """The picture's file name; with several texts it has the text's number."""
     several = texts(report)
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 

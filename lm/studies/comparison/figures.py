@@ -1,4 +1,4 @@
-"""All figures of a comparison: what report.json holds and the page is made from."""
+"""All figures of a comparison: the content of report.json, from which the page is made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lm.system.terminal import say
 
 @dataclass(frozen=True)
 class RealText:
-    """The test text of these runs beside what they wrote; no quality where it is too short."""
+    """The quality of these runs' test text, to compare with their samples; None where the text is too short."""
 
     runs: list[str]
     quality: Quality | None = field(metadata=IN_PLACE)
@@ -40,7 +40,7 @@ class Figures:
     """A comparison; every field is a key of report.json."""
 
     settings: Settings
-    perplexities: list[float]  # to be reached, in validation
+    perplexities: list[float]  # to reach, in validation
     prompts: list[str]
     runs: list[RunFigures]
     left_out: list[LeftOut]
@@ -53,7 +53,7 @@ class Figures:
 
 
 def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Settings) -> Figures:
-    """Measure what the runs left behind and compare it. Per-token nats of the test text are kept below `out`."""
+    """Measure and compare the runs. Per-token nats of the test text are cached below `out`."""
     refused: list[Refused] = []
     groups = grouped(runs)
     known = {run.name: Known(run) for run in runs}

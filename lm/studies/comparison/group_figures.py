@@ -1,4 +1,4 @@
-"""All that a report says of one group: its runs as means with intervals."""
+"""The figures of one group in a report: means over its runs, with intervals."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Perplexity:
     low: float | None
     high: float | None
     seeds: int
-    tokens: list[int]  # that were scored; several numbers where the runs differ in it
+    tokens: list[int]  # scored; several numbers where runs differ
 
 
 @dataclass(frozen=True)
 class GroupReached:
-    """When a group's runs reached a perplexity: `reached` of `of` runs did, and means over those, where known."""
+    """`reached` of `of` runs reached the perplexity; means over these runs, None where not known."""
 
     perplexity: float
     reached: int
@@ -41,7 +41,7 @@ class GroupReached:
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """A group: perplexities (None where none was measured), speed and cost of its training."""
+    """A group: perplexities (None where not measured), speed and cost of its training."""
 
     name: str
     runs: list[str]
@@ -52,7 +52,7 @@ class GroupFigures:
     test_free_running: Perplexity | None
     tokens_per_second: float | None
     convergence: list[GroupReached]
-    tokens: int | None  # of training; None where the runs differ in it, as for updates
+    tokens: int | None  # of training; None where runs differ; the same for updates
     updates: int | None
 
 
@@ -81,7 +81,7 @@ def _free_running(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity | None:
-    """Of scores as result.json holds them; None where none was measured."""
+    """From scores of result.json; None where none was measured."""
     known = [score for score in scores if score.get("nats") and score.get("tokens")]
     if not known:
         return None
@@ -92,7 +92,7 @@ def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity |
 
 
 def _reached(rows: Sequence[Reached]) -> GroupReached:
-    """Of one perplexity, a row for each run."""
+    """For one perplexity; `rows` has one row for each run."""
     reached = [row for row in rows if row.tokens is not None]
 
     def mean(axis: Axis) -> float | None:

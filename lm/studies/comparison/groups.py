@@ -1,4 +1,4 @@
-"""Runs that differ in nothing but their seed belong together."""
+"""Groups of runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
-"""Parts of a configuration that leave the trained model as it is, and the seed."""
+"""Parts of a configuration that do not change the trained model, and the seed."""
 LONGEST_NAME = 48
 
 
@@ -22,7 +22,7 @@ class Group:
 
 
 def grouped(runs: list[Run]) -> list[Group]:
-    """Runs by their settings, in order of appearance. A seed stands once in a group: a repeated run is no new seed."""
+    """Runs grouped by settings, in order of appearance. A seed occurs once per group: a repeated run is no new seed."""
     groups: list[list[Run]] = []
     for run in runs:
         fitting = (g for g in groups if _settings(g[0]) == _settings(run) and run.seed not in {r.seed for r in g})
@@ -43,10 +43,10 @@ def _settings(run: Run) -> str:
 
 
 def _names(groups: list[list[Run]]) -> list[str]:
-    """What was typed for each group and not for all, as short as it is clear; else the folders' names."""
+    """Names from the overrides that not all groups share, as short as possible; else the folders' names."""
     typed = [[o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
     own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
-    # `forcing=teacher forcing.update=token` is long in every sentence; `teacher token` says it, where all differ so.
+    # `forcing=teacher forcing.update=token` is too long for sentences; use `teacher token` where such names all differ.
     for names in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
         if len(groups) > 1 and len(set(names)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in names):
             return names
@@ -54,6 +54,6 @@ def _names(groups: list[list[Run]]) -> list[str]:
 
 
 def _value(override: str) -> str:
-    """`forcing.update=token` as `token`; a number, a switch or a list keeps its key's last part: `lr=0.1`."""
+    """`forcing.update=token` becomes `token`; numbers, booleans and lists keep the key's last part: `lr=0.1`."""
     key, _, value = override.partition("=")
     return value if value[:1].isalpha() and value not in ("true", "false", "null") else f"{key.split('.')[-1]}={value}"

@@ -1,4 +1,4 @@
-"""How figures stand in report.json: dataclasses and named tuples as objects, paths as text."""
+"""The form of figures in report.json: dataclasses and named tuples as objects, paths as text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 LEFT_OUT: Mapping[str, bool] = {"left out": True}
-"""A field's metadata: without a value (None) it has no key at all, where others have null."""
+"""A field's metadata: a None value is left out instead of written as null."""
 IN_PLACE: Mapping[str, bool] = {"left out": True, "in place": True}
-"""A field's metadata: its own keys stand beside the others, in place of one key that holds them."""
+"""A field's metadata: the keys of its value are added to the parent object, without a key of its own."""
 
 
 def json_form(value: object) -> object:

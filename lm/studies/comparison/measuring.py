@@ -1,4 +1,4 @@
-"""What is measured anew of every run, and what cannot be had, with the reason."""
+"""The measurements on every run, and the reasons for those that are not possible."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from lm.studies.comparison.vectors import Embeddings
 from lm.system.errors import UserError
 
 TOLERANCE = 0.02
-"""Nats a token that another device or precision may make of the same model."""
+"""Largest difference in nats per token that another device or precision may cause in the same model."""
 Found = TypeVar("Found")
 
 
 @dataclass
 class Known:
-    """What is held of a run until all are measured."""
+    """What is known about a run; held until all runs are measured."""
 
     run: Run
     vocab: Vocab | None = None
@@ -45,7 +45,7 @@ class Known:
     nats: NDArray[np.float64] | None = None  # of each token of the test text
     embedding: Tensor | None = None  # [V, E], trained
     initial: Tensor | None = None  # [V, E], before any training
-    checkpoint: Path | None = None  # the file that all is measured on
+    checkpoint: Path | None = None  # the file that is measured
     nats_file: Path | None = None
     samples: list[Continuation] | None = None
     quality: SampleQuality | None = None
@@ -54,7 +54,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Refused:
-    """A figure that cannot be had of these runs or groups, and why."""
+    """A figure that is not available for these runs or groups, and why."""
 
     figure: str
     runs: list[str]
@@ -62,7 +62,7 @@ class Refused:
 
 
 class Refusal:
-    """Runs a measurement; where it cannot be had, notes the figure, the run and the reason, and gives None."""
+    """Runs a measurement. If it raises UserError, notes figure, runs and reason, and returns None."""
 
     def __init__(self, refused: list[Refused], *runs: str) -> None:
         self.refused, self.runs = refused, list(runs)
@@ -79,7 +79,7 @@ class Refusal:
 
 
 def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> list[str]:
-    """Find each run's vocabulary and text; the prompts that all can be given."""
+    """Find each run's vocabulary and text; returns the prompts for all runs."""
     library, known = Library(), list(known)
     for one in known:
         with_reason = Refusal(refused, one.run.name)
@@ -111,12 +111,12 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
     one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
     tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
     if not tokens:
-        refusal.note("the difference on the test text", "the run did not test")
+        refusal.note("the difference on the test text", "the run has no test score")
         return
     one.nats = refusal("nats of the test text", lambda: nats_of_test(trained, text, int(tokens), kept))
     said = one.run.result["test"]["nats"] / tokens
     if one.nats is not None and abs(float(one.nats.mean()) - said) > TOLERANCE:
-        reason = f"its best checkpoint pays {one.nats.mean():.4f} nats a token where its result.json says {said:.4f}"
+        reason = f"its best checkpoint needs {one.nats.mean():.4f} nats a token, but its result.json says {said:.4f}"
         refusal.note("the difference on the test text", reason)
         one.nats = None
     if one.nats is not None:

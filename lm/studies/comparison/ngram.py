@@ -1,4 +1,4 @@
-"""An n-gram model of the training text: a judge of generated text that shares nothing with the LSTM."""
+"""An n-gram model of the training text. It judges generated text independently of the LSTM."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class _Counts(NamedTuple):
-    """How often what was seen: keys [n] in ascending order, counts [n]."""
+    """Counts [n] of keys [n], keys in ascending order."""
 
     keys: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -24,8 +24,8 @@ class TrigramModel:
     """An interpolated trigram with Witten-Bell smoothing (Witten & Bell 1991).
 
     With c(h) the number of words read after a history h, and T(h) the number of different ones,
-    p(w | h) = (c(hw) + T(h) p(w | h')) / (c(h) + T(h)), where h' is h without its first word; below the unigram stands
-    the uniform distribution over the vocabulary. A history never seen hands over to the shorter one.
+    p(w | h) = (c(hw) + T(h) p(w | h')) / (c(h) + T(h)), where h' is h without its first word; the unigram is
+    interpolated with the uniform distribution over the vocabulary. For an unseen history p(w | h) = p(w | h').
     """
 
     def __init__(self, ids: NDArray[np.integer], vocab_size: int) -> None:
@@ -36,7 +36,7 @@ class TrigramModel:
             keys = self._keys(ids.astype(np.int64), order)
             found = _Counts(*np.unique(keys, return_counts=True))
             self._words.append(found)
-            # Each kind of n-gram stands once in `found`: its history is followed by so many different words.
+            # Each different n-gram is in `found` once, so the entries per history count its different next words.
             histories, start = np.unique(found.keys // vocab_size, return_index=True)
             kinds = np.diff([*start, len(found.keys)])
             self._followers.append(

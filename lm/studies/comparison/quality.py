@@ -1,4 +1,4 @@
-"""What generated text is like: how varied, whether it goes round in circles, how much of it is `<unk>`."""
+"""The quality of generated text: its variety, its loops, its share of `<unk>`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lm.studies.comparison.ngram import TrigramModel
 Sampler = Literal["greedy", "random"]
 SAMPLERS: tuple[Sampler, ...] = ("greedy", "random")
 ROUNDS = 3
-"""A loop is what comes back at least so many times before the text ends."""
+"""A text ends in a loop if its last words occur at least so many times in a row."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What `sequences` texts of `words` words together are like."""
+    """Figures of `sequences` texts, `words` words in total."""
 
     sequences: int
     words: int
@@ -28,19 +28,19 @@ class Quality:
     distinct_3: float
     unk: float  # the share of words
     ngram_nats: float | None  # nats a word; None without a judge
-    loops: int  # texts that end in one
-    loop_period: float | None  # words, median; None without loops, as the next one
+    loops: int  # texts that end in a loop
+    loop_period: float | None  # words, median; None without loops, like the next field
     loop_begins: float | None
 
     @property
     def distinct(self) -> tuple[float, float, float]:
-        """Of single words, pairs and triples."""
+        """For single words, pairs and triples."""
         return self.distinct_1, self.distinct_2, self.distinct_3
 
 
 @dataclass(frozen=True)
 class SampleQuality:
-    """What a run writes is like, by each sampler."""
+    """The quality of a run's samples by each sampler."""
 
     greedy: Quality
     random: Quality
@@ -50,20 +50,20 @@ class SampleQuality:
 
 
 class Loop(NamedTuple):
-    """From word `begins` (counted from 0) on the text repeats its last `period` words to its end."""
+    """From word `begins` (counted from 0) to its end, the text repeats its last `period` words."""
 
     begins: int
     period: int
 
 
 def distinct(rows: Sequence[Sequence[int]], order: int) -> float:
-    """Different n-grams / all n-grams, over all sequences together (Li et al. 2016). Falls with the amount of text."""
+    """Different n-grams / all n-grams, over all sequences together (Li et al. 2016). Decreases with more text."""
     found = [tuple(row[i : i + order]) for row in rows for i in range(len(row) - order + 1)]
     return len(set(found)) / len(found) if found else float("nan")
 
 
 def loop(row: Sequence[int]) -> Loop | None:
-    """The loop that a text ends in, by its shortest period; None if its end does not repeat itself `ROUNDS` times."""
+    """The loop with the shortest period that ends the text; None if it does not end in a loop."""
     words = list(row)
     for period in range(1, len(words) // ROUNDS + 1):
         begins = len(words) - period
@@ -75,7 +75,7 @@ def loop(row: Sequence[int]) -> Loop | None:
 
 
 def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> Quality:
-    """Figures of word ids [N, T]; nats a word under `judge`, each sequence's first two words given."""
+    """Figures of word ids [N, T]. Nats per word are under `judge`, given each sequence's first two words."""
     texts = rows.tolist()
     loops = [found for found in map(loop, texts) if found]
     nats = float(np.mean([judge.nats(row).mean() for row in rows])) if judge else None
@@ -94,7 +94,7 @@ def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> 
 
 
 def pieces(ids: NDArray[np.integer], sequences: int, words: int) -> NDArray[np.int64]:
-    """Real text for comparison: up to `sequences` pieces of `words` words, spread evenly over ids [N]."""
+    """Up to `sequences` pieces of `words` words of real text, spread evenly over ids [N]."""
     count = min(sequences, len(ids) // words)
     starts = np.linspace(0, max(0, len(ids) - words), count).astype(int)
     return np.array([ids[start : start + words] for start in starts], dtype=np.int64).reshape(count, words)

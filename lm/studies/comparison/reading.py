@@ -1,4 +1,4 @@
-"""What runs wrote: folders to runs with their results and curves. Nothing is computed anew here."""
+"""Reads run folders into runs with their results and curves. Measures nothing."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ class Run:
 
 
 def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
-    """The finished runs in `folders`, a sweep's folder standing for its jobs; and what is left out.
+    """The finished runs in `folders` (a sweep's folder means all its jobs), and the runs left out.
 
-    Raises UserError for an empty list, a folder that does not exist or holds no run, and where no finished run is left.
+    Raises UserError for an empty list, a folder that does not exist or holds no run, and if no run is finished.
     """
     jobs = [job for folder in folders for job in _jobs(Path(folder).expanduser())]
     if not jobs:
@@ -73,10 +73,10 @@ def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """All scalars among a run's events, each step once; empty where there are none."""
+    """All scalars of a run's events, each step once; empty without events."""
     if not any(folder.glob(EVENTS)):
         return {}
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # else a line for each file, in a sweep's log
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # otherwise it writes a line per file into a sweep's log
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 1}).Reload()
     curves = {}
     for tag in events.Tags()["scalars"]:
@@ -86,7 +86,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 
 def _jobs(folder: Path) -> list[Path]:
-    """A run's folder alone, or the jobs of a sweep's."""
+    """A run's folder itself, or the jobs in a sweep's folder."""
     if not folder.is_dir():
         raise UserError(f"runs: {folder} {'is a file' if folder.exists() else 'does not exist'}; name a run's folder")
     if _is_run(folder):
@@ -112,7 +112,7 @@ def _flaw(result: dict[str, Any]) -> str | None:
 
 
 def _names(runs: list[Run]) -> list[str]:
-    """The shortest ends of the folders that tell the runs apart; a number behind a folder named twice."""
+    """The shortest ends of the folders that distinguish the runs; a number after a folder that is given again."""
     folders = list(dict.fromkeys(run.folder for run in runs))
     for depth in range(1, max(len(folder.parts) for folder in folders) + 1):
         short = {folder: "/".join(folder.parts[-depth:]) for folder in folders}

@@ -1,4 +1,4 @@
-"""`scripts/compare.py`, and the report behind a sweep: runs in, report.html, report.md and report.json out."""
+"""The report of `scripts/compare.py` and of a sweep's end: reads runs, writes report.html, report.md, report.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.terminal import say
 
 
 def report(folders: Sequence[str], out: str | Path, settings: Settings) -> Path:
-    """Write the report of the runs in `folders` into `out`; the page's path. Raises UserError."""
+    """Write the report of the runs in `folders` into `out`; returns the page's path. Raises UserError."""
     runs, left_out = read_runs(folders)
     for job in left_out:
         say(f"left out: {job.folder}: {job.reason}")

@@ -1,4 +1,4 @@
-"""All that a report says of one run."""
+"""The figures of one run in a report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lm.studies.comparison.vectors import Embeddings
 
 @dataclass(frozen=True)
 class Files:
-    """Where a run's figures are from; None for what is missing or cannot be used."""
+    """The files of a run's figures; None for a file that is missing or unusable."""
 
     result: Path
     events: list[Path]
@@ -37,7 +37,7 @@ class Forcing:
 
 @dataclass(frozen=True)
 class Curves:
-    """How training went; None without events."""
+    """Learning curves; None without events."""
 
     training: LearningCurve | None
     validation: LearningCurve | None
@@ -45,10 +45,10 @@ class Curves:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run: what its folder says, and what was measured anew (None where it cannot be had)."""
+    """A run: figures from its folder, and figures measured on its checkpoint (None where not available)."""
 
     name: str
-    label: str  # how the page calls it
+    label: str  # its name on the page
     group: str
     seed: int
     folder: Path
@@ -88,7 +88,7 @@ def _figure(part: dict[str, Any], name: str) -> float | None:
 
 
 def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Refused]) -> RunFigures:
-    """A run of `group`, after it was measured; `wanted` are the perplexities to be reached."""
+    """The figures of a measured run of `group`; `wanted` are the perplexities to reach."""
     run, result = one.run, one.run.result
     valid = curves.validation(run)
     refusal = Refusal(refused, run.name)
@@ -126,8 +126,8 @@ def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Ref
 
 
 def _label(run: Run, group: Group) -> str:
-    """How the page calls a run: by its setting, and its seed where there are several; by its folder if that is the
-    setting's name too."""
+    """A run's name on the page: its setting, with the seed where there are several; its folder's name if the setting
+    is named after a folder."""
     if group.name == run.name or group.name.startswith(f"{group.runs[0].name} and "):
         return run.name
     return group.name if len(group.runs) == 1 else f"{group.name}, seed {run.seed}"

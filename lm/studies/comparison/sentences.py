@@ -1,4 +1,4 @@
-"""Sentences made from figures: what follows from them and what does not. Only `order` says which of two is smaller."""
+"""Sentences on figures: what follows from them and what does not. Only `order` says which of two is smaller."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lm.studies.comparison.vectors import Spread
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure with so many digits that count; thousands apart; a dash where there is none."""
+    """A figure with so many significant digits and thousands separators; a dash for None, inf and nan."""
     if value is None or not math.isfinite(value):
         return "-"
     if abs(value) < 1e-4:
@@ -27,7 +27,7 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
 
 
 def estimate(figure: Perplexity | None, digits: int = 4) -> str:
-    """A mean with its interval, where it has one."""
+    """A mean with its interval if it has one."""
     if not figure:
         return "-"
     text = number(figure.mean, digits)
@@ -35,7 +35,7 @@ def estimate(figure: Perplexity | None, digits: int = 4) -> str:
 
 
 def apart(a: Perplexity, b: Perplexity) -> str:
-    """Whether the intervals of two estimates tell them apart."""
+    """Whether the intervals of two estimates overlap."""
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "single runs: chance is not ruled out"
     overlap = a.low <= b.high and b.low <= a.high
@@ -43,25 +43,25 @@ def apart(a: Perplexity, b: Perplexity) -> str:
 
 
 def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
-    """`A (x) is smaller than B (y)`, from the figures themselves; equal where the digits shown are."""
+    """`A (x) is smaller than B (y)`, or that both are equal in the digits shown."""
     if number(x, digits) == number(y, digits):
-        return f"{a} and {b} are equal as far as shown ({number(x, digits)})"
+        return f"{a} and {b} are equal in the digits shown ({number(x, digits)})"
     return f"{a} ({number(x, digits)}) is {'smaller' if x < y else 'larger'} than {b} ({number(y, digits)})"
 
 
 def difference(row: Difference) -> str:
-    """What two groups' nats on the shared test text say."""
+    """The difference of two groups' nats on the shared test text."""
     (a, b), text, seeds = row.groups, row.over_text, row.over_seeds
     size = abs(row.nats)
     if row.nats == 0:
-        return f"{a} and {b}: no difference shown. They pay the same nats for the test text."
+        return f"{a} and {b}: no difference shown. They need the same nats for the test text."
     better, worse = (a, b) if row.nats > 0 else (b, a)
     figures = (
         f"{number(size, 3)} nats a token fewer (perplexity lower by {number(100 * (1 - math.exp(-size)), 3)}%)"
         f" over {row.tokens:,} tokens of the test text"
     )
     if text.low is None:
-        return f"{better} paid {figures} than {worse}; the text is too short ({text.over} segments) for an interval."
+        return f"{better} needs {figures} than {worse}; the text is too short ({text.over} segments) for an interval."
     over_text = interval(text.low, text.high, 3)
     over_seeds = "" if seeds.low is None else f", over seeds {interval(seeds.low, seeds.high, 3)}"
     intervals = f"intervals of the difference over segments of the text {over_text}{over_seeds}"
@@ -71,10 +71,10 @@ def difference(row: Difference) -> str:
             if seeds.low is None
             else ""
         )
-        return f"{better} predicts better than {worse}: {figures}; {intervals} leave out 0.{limit}"
+        return f"{better} predicts better than {worse}: {figures}; {intervals} exclude 0.{limit}"
     which = [name for name, part in (("text", text), ("seeds", seeds)) if _covers(part)]
     return (
-        f"{a} and {b}: no difference shown. {better} paid {figures}, but the interval over {' and over '.join(which)} "
+        f"{a} and {b}: no difference shown. {better} needs {figures}, but the interval over {' and over '.join(which)} "
         f"contains 0 ({intervals})."
     )
 
@@ -84,20 +84,20 @@ def _covers(part: Interval) -> bool:
 
 
 def side(value: float, before: Spread) -> str:
-    """Where a distance lies beside the middle 95% of frequent pairs before any training: below, within or above."""
+    """Whether a distance is below, within or above the middle 95% of frequent pairs before training."""
     return "below" if value < before.low else "above" if value > before.high else "within"
 
 
 def places(words: str, kind: str, rows: Sequence[tuple[str, float, Spread]]) -> str:
-    """Whether a pair's distance says anything in each run; rows of (run, distance, range before training)."""
+    """In which runs a pair's distance is outside the untrained range; rows of (run, distance, untrained range)."""
     sides = [(name, value, side(value, before)) for name, value, before in rows]
     inside = [name for name, _, where in sides if where == "within"]
     outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
     name, _, before = rows[0]
     span = f"{interval(before.low, before.high)} in {name}"
-    start = f"{words}, {kind} distance, beside the range of 95% of frequent pairs before any training ({span}): "
+    start = f"{words}, {kind} distance, against the range of 95% of frequent pairs before training ({span}): "
     if not outside:
-        return f"{start}within it in {_all(len(rows))}, so by itself no sign of anything learned."
+        return f"{start}within it in {_all(len(rows))}, which by itself is no sign of anything learned."
     rest = f"; within it in the other {len(inside)}" if inside else ""
     return f"{start}outside it in {', '.join(outside)}{rest}."
 
@@ -107,46 +107,46 @@ def _all(count: int) -> str:
 
 
 def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
-    """How far training moved a distance, beside how far two seeds lie apart before any training."""
+    """How far training moved a distance, against the spread over seeds before training."""
     start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
     if by_seed is None:
-        return f"{start}; with one seed there is nothing to hold that against."
+        return f"{start}; with one seed there is no spread to compare it with."
     beside = order("that change", by_training, "the spread (standard deviation) over seeds before training", by_seed, 3)
     return f"{start}; {beside}."
 
 
 def distances(row: DistanceDifference) -> str:
-    """How one pair's distance differs between two groups."""
+    """How a pair's distance differs between two groups."""
     (a, b), (x, y), seeds = row.groups, row.means, row.over_seeds
     start = f"{' - '.join(row.words)}: the {row.kind} distance with {order(a, x, f'that with {b}', y)}."
     if seeds.low is None:
-        return f"{start} One of them has a single seed: setting and chance cannot be told apart."
-    verdict = "no difference is shown" if _covers(seeds) else "a difference beyond that of seeds"
+        return f"{start} One of them has a single seed: setting and chance cannot be separated."
+    verdict = "no difference is shown" if _covers(seeds) else "a difference larger than that of seeds"
     what = f"the difference, {b} minus {a},"
     if row.changes:
-        what += f" in what training changed ({number(row.changes[0], 3)} and {number(row.changes[1], 3)})"
+        what += f" in the change by training ({number(row.changes[0], 3)} and {number(row.changes[1], 3)})"
     return f"{start} Interval over seeds of {what}: {interval(seeds.low, seeds.high, 3)}, {verdict}."
 
 
 def tally(what: str, shown: int, judged: int, single: int) -> str:
-    """How many of many comparisons show a difference, and how many cannot: one side of them is a single run."""
+    """How many comparisons show a difference, and how many cannot because one side has a single seed."""
     rest = f"; {single} more have a single seed on one side" if single else ""
-    return f"{what}: a difference beyond that of seeds in {shown} of {judged} comparisons of settings{rest}."
+    return f"{what}: a difference larger than that of seeds in {shown} of {judged} comparisons of settings{rest}."
 
 
 def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
-    """What stopping at the last epoch would have cost."""
+    """How much worse the last epoch is than the best."""
     if best_epoch >= epochs:
         return f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)})."
     worse = 100 * (last / best - 1)
     return (
         f"{name}: best on the validation text after epoch {best_epoch} of {epochs} ({number(best)}), "
-        f"{number(worse, 2)}% worse at the end ({number(last)}): its training loss alone would not have told."
+        f"{number(worse, 2)}% worse at the end ({number(last)}): its training loss alone would not have shown this."
     )
 
 
 def reached(level: float, groups: Sequence[GroupFigures]) -> str:
-    """When each group reached a validation perplexity; `level` is one of those wanted."""
+    """When each group reached the validation perplexity `level`, one of those asked for."""
     parts = []
     for group in groups:
         row = next(row for row in group.convergence if row.perplexity == level)
@@ -160,7 +160,7 @@ def reached(level: float, groups: Sequence[GroupFigures]) -> str:
 
 
 def loops(name: str, greedy: Quality, random: Quality) -> str:
-    """Whether greedy and random text go round in circles."""
+    """Whether greedy and random text end in loops."""
     if greedy.loops:
         how = (
             f"{greedy.loops} of {greedy.sequences} texts end in a loop (medians: its length in words "
@@ -170,14 +170,17 @@ def loops(name: str, greedy: Quality, random: Quality) -> str:
         how = f"none of its {greedy.sequences} texts ends in a loop"
     variety = order(
         "The share of different word pairs (distinct-2) in greedy text", greedy.distinct_2,
-        "that in random draws", random.distinct_2, 3,
+        "that in random samples", random.distinct_2, 3,
     )  # fmt: skip
-    return f"{name}, greedy: {how}; random draws: {random.loops} of {random.sequences}. {variety}."
+    return f"{name}, greedy: {how}; random sampling: {random.loops} of {random.sequences}. {variety}."
 
 
 def judged(name: str, written: float, real: float) -> str:
-    """Nats a word of generated text under the n-gram model, beside those of real text."""
+    """Nats per word of generated text under the n-gram model, against those of real text."""
     text = order("nats a word under the n-gram model", written, "for real test text", real, 3)
     if written >= real:
-        return f"{name}: {text}: less like the training text's phrases than real text is."
-    return f"{name}: {text}: made of commoner phrases than real text, which repetition brings too: no proof of quality."
+        return f"{name}: {text}. Its phrases are less like the training text's than those of real text are."
+    return (
+        f"{name}: {text}. Its phrases are more common than those of real text; repetition has this effect too, so it "
+        "proves no quality."
+    )

@@ -1,4 +1,4 @@
-"""What a comparison asks for, and where it is worked out."""
+"""The settings of a comparison, and the device on which it is computed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from lm.config.schemas import Comparison
 
 @dataclass
 class Settings(Comparison):
-    """See `lm.config.schemas.Comparison`; `device` is a name of torch's."""
+    """See `lm.config.schemas.Comparison`; `device` is the device's name in torch."""
 
     device: str = "cpu"

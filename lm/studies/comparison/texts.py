@@ -1,4 +1,4 @@
-"""The texts that runs were trained on, read once for all runs that share them."""
+"""The training texts of runs; runs with the same text share one reading of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROMPT_TOKENS = {"word": 2, "character": 12}
 
 @dataclass(frozen=True)
 class Text:
-    """A corpus as ids, with its vocabulary; `key` is equal for equal ones."""
+    """A corpus as ids, with its vocabulary; `key` is equal for equal texts."""
 
     vocab: Vocab
     ids: dict[str, NDArray[np.integer]]
@@ -38,17 +38,17 @@ class Text:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How often each word stands in the training text: [V]."""
+        """How often each word occurs in the training text: [V]."""
         return np.bincount(self.ids["train"], minlength=len(self.vocab))
 
     def frequent(self, count: int) -> NDArray[np.int64]:
-        """The ids of the most frequent words, `<eos>` and `<unk>` left out: at most `count` of those that occur."""
+        """The ids of at most `count` most frequent words that occur, without `<eos>` and `<unk>`."""
         order = np.argsort(-self.counts, kind="stable")
         words = [i for i in order.tolist() if i not in (self.vocab.eos, self.vocab.unk) and self.counts[i] > 0]
         return np.array(words[:count])
 
     def prompts(self, vocabs: list[Vocab], count: int = 3) -> list[str]:
-        """Beginnings of sentences of the test text, spread evenly over it, of words that every vocabulary has."""
+        """Beginnings of sentences, spread evenly over the test text, with words that are in all `vocabs`."""
         tokens = PROMPT_TOKENS[self.vocab.unit]
         ids = self.ids["test"]
         starts = np.flatnonzero(ids[: -tokens - 1] == self.vocab.eos) + 1
@@ -69,13 +69,13 @@ def vocab_key(vocab: Vocab) -> str:
 
 
 class Library:
-    """Texts by the configuration that finds them."""
+    """Texts by their data configuration."""
 
     def __init__(self) -> None:
         self._texts: dict[str, Text] = {}
 
     def text(self, trained: Trained) -> Text:
-        """The text that a checkpoint was trained on. Raises UserError where it is gone or has changed."""
+        """The text that a checkpoint was trained on. Raises UserError if it is missing or has changed."""
         key = json.dumps(trained.config["data"], sort_keys=True)
         if key not in self._texts or self._texts[key].vocab != trained.vocab:
             data = corpus(trained)

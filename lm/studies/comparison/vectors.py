@@ -1,4 +1,4 @@
-"""What embeddings say, beside what they said before any training and beside those of other runs."""
+"""Figures of embeddings, compared with those before training and with those of other runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lm.studies.comparison.json_form import LEFT_OUT
 
 PAIRS = 5000
 Kind = Literal["euclidean", "cosine"]
-"""Of a distance."""
+"""Kinds of distance."""
 KINDS: tuple[Kind, ...] = ("euclidean", "cosine")
 
 
@@ -32,15 +32,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Spreads:
-    """The spread of many pairs' distances, after training and before any."""
+    """The spread of many pairs' distances, after and before training."""
 
     trained: Spread
-    initial: Spread | None = field(metadata=LEFT_OUT)  # None where the run did not keep its beginning
+    initial: Spread | None = field(metadata=LEFT_OUT)  # None where the run did not keep it
 
 
 @dataclass(frozen=True)
 class FrequentPairs:
-    """How far apart random pairs of frequent words are, by each kind of distance."""
+    """Distances of random pairs of frequent words, by kind."""
 
     euclidean: Spreads
     cosine: Spreads
@@ -51,21 +51,21 @@ class FrequentPairs:
 
 @dataclass(frozen=True)
 class PairDistance:
-    """One pair's distance of one kind, after training and before any."""
+    """One pair's distance of one kind, after and before training."""
 
     trained: float
     initial: float | None = field(metadata=LEFT_OUT)
-    rank: float  # the share of random pairs of frequent words that lie closer together, trained
+    rank: float  # the share of random frequent pairs that are closer together after training
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What is said of two words."""
+    """The figures of two words."""
 
     words: tuple[str, str]
     euclidean: PairDistance
     cosine: PairDistance
-    counts: tuple[int, int]  # how often each stands in the training text
+    counts: tuple[int, int]  # how often each occurs in the training text
 
     def by(self, kind: Kind) -> PairDistance:
         return self.euclidean if kind == "euclidean" else self.cosine
@@ -73,7 +73,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Isotropy:
-    """See `isotropy`: after training and before any."""
+    """See `isotropy`; after and before training."""
 
     trained: float
     initial: float | None = field(metadata=LEFT_OUT)
@@ -81,7 +81,7 @@ class Isotropy:
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far words moved since initialisation: the mean distance, and as a share of their initial mean length."""
+    """How far words moved from initialisation: the mean distance, and its share of their mean initial length."""
 
     mean: float
     relative: float
@@ -89,18 +89,18 @@ class Displacement:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """All that is said of one run's embedding of `size` dimensions."""
+    """The figures of one run's embedding of `size` dimensions."""
 
     size: int
     isotropy: Isotropy
     frequent_pairs: FrequentPairs
-    displacement: Displacement | None  # None where the run did not keep its beginning
+    displacement: Displacement | None  # None where the run did not keep its initial embedding
     pairs: list[Pair]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two embeddings order their words; see `agreement`."""
+    """How similarly two embeddings order their words; see `agreement`."""
 
     neighbours: float
     rank_correlation: float
@@ -109,8 +109,8 @@ class Agreement:
 def isotropy(embedding: Tensor) -> float:
     """How evenly the vectors [V, E] use their E directions: 1 for a round cloud around zero, 1 / E for a single line.
 
-    The participation ratio of the eigenvalues of the second moment, (sum l)^2 / (E sum l^2), which V vectors drawn
-    from a round cloud reach up to a factor 1 / (1 + E / V).
+    This is the participation ratio (sum l)^2 / (E sum l^2) of the eigenvalues l of the second moment. V vectors drawn
+    from a round cloud have about 1 / (1 + E / V).
     """
     x = embedding.double()
     moment = x.T @ x / len(x)
@@ -118,7 +118,7 @@ def isotropy(embedding: Tensor) -> float:
 
 
 def random_pairs(words: NDArray[np.int64], pairs: int = PAIRS) -> NDArray[np.int64]:
-    """Pairs of different words out of ids [K], always the same ones: [P, 2]."""
+    """Random pairs [P, 2] of different words from ids [K]; always the same pairs for the same ids."""
     generator = np.random.default_rng(0)
     first = generator.integers(0, len(words), pairs)
     second = (first + generator.integers(1, len(words), pairs)) % len(words)
@@ -138,7 +138,7 @@ def spread(values: NDArray[np.float64]) -> Spread:
 
 
 def displacement(embedding: Tensor, initial: Tensor, words: NDArray[np.int64]) -> Displacement:
-    """Of words, ids [K]."""
+    """The displacement of words, ids [K]."""
     at = torch.from_numpy(words.astype(np.int64))
     moved = torch.linalg.vector_norm((embedding[at] - initial[at]).double(), dim=1).mean()
     return Displacement(float(moved), float(moved / torch.linalg.vector_norm(initial[at].double(), dim=1).mean()))
@@ -151,8 +151,15 @@ def measure(
     frequent: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> Embeddings:
-    """All that is said of one run's embedding [V, E]. `pairs`: words and their ids; `frequent`: ids [K]; `counts` [V]:
-    how often each word stands in the training text."""
+    """The figures of one run's embedding.
+
+    Args:
+        embedding: [V, E], after training.
+        initial: [V, E], before training; None where the run did not keep it.
+        pairs: pairs of words and their ids.
+        frequent: ids [K] of the most frequent words.
+        counts: how often each word occurs in the training text, [V].
+    """
     drawn = random_pairs(frequent)
     trained = pair_distances(embedding, drawn)
     before = pair_distances(initial, drawn) if initial is not None else None
@@ -184,10 +191,10 @@ def _of_kind(both: Distance, kind: Kind) -> float:
 
 
 def agreement(a: Tensor, b: Tensor, frequent: NDArray[np.int64], neighbours: int = 10) -> Agreement:
-    """How alike two embeddings [V, E] of one vocabulary order their words, among `frequent` ids [K].
+    """How similarly two embeddings [V, E] of one vocabulary order the words with ids `frequent` [K].
 
-    `neighbours`: the mean share of each word's nearest ones, by cosine, that both have. `rank_correlation`: Spearman's,
-    of the cosine distances of the same random pairs.
+    `neighbours`: the mean share of each word's nearest words, by cosine, that both have. `rank_correlation`:
+    Spearman's, of the cosine distances of the same random pairs.
     """
     at = torch.from_numpy(frequent.astype(np.int64))
     near = [_nearest(vectors[at], neighbours) for vectors in (a, b)]

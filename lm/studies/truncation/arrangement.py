@@ -1,4 +1,4 @@
-"""Where everything in the picture of a recorded graph stands: windows side by side, each with its rows of boxes."""
+"""The layout of a recorded graph's picture: windows side by side, each with rows of boxes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from lm.studies.truncation.layers import Layers, layers
 
 Point = tuple[float, float]
 
-# Lengths are inches, sizes of letters points; y grows downwards.
+# Lengths are in inches, letter sizes in points; y grows downwards.
 TITLE, LABEL, NOTE = 13, 11, 9.5
 PAD, GAP, ROW_GAP, MARGIN, BETWEEN = 0.09, 0.17, 0.4, 0.17, 0.44
 FILLS = {"loss": "#fde3c8", "h": "#dcebf7", "c": "#dcebf7"}
 CUT = 10**6
-"""The number of the box that stands for a detached state; operations are numbered from 0."""
+"""The box of a detached state has this number plus its window's; operations are numbered from 0."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is written in a box and on the note of weights below it; where it stands."""
+    """The text and position of a box, with the note of weights below it."""
 
     label: str
     note: str = ""
@@ -59,7 +59,7 @@ class Arrangement:
 
 @cache
 def size(text: str, points: float) -> Point:
-    """Width and height of a box for a text."""
+    """Width and height of a box around a text."""
     if not text:
         return 0.0, 0.0
     lines = text.split("\n")
@@ -68,7 +68,7 @@ def size(text: str, points: float) -> Point:
 
 
 def arrange(graph: Graph) -> Arrangement:
-    """Everything in its place."""
+    """Place all boxes, frames and edges of the graph."""
     made = Arrangement()
     windows = [_window(graph, window) for window in range(1, WINDOWS + 1)]
     heights = [0.0] * max(max(placed.row.values()) + 1 for _, placed in windows)
@@ -98,7 +98,7 @@ def arrange(graph: Graph) -> Arrangement:
 
 
 def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
-    """The cards of one window, and their rows; a detached state is a card too."""
+    """The cards of one window and their rows. A detached state is a card too."""
     drawn, cards, sides = nx.DiGraph(), {}, {}
     for i, node in graph.nodes.items():
         if node.window == window:
@@ -108,8 +108,8 @@ def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
     drawn.add_nodes_from(cards)
     drawn.add_edges_from((a, b) for a, b in graph.edges if a in cards and b in cards)
     sides |= {a: -1 for a, b in graph.crossing if a in cards}
-    if window > 1 and graph.behind(graph.find("loss", window)) == {window}:
-        # The first to read the state is the lowest of those that read the recurrent weights.
+    if window > 1 and graph.reached_windows(graph.find("loss", window)) == {window}:
+        # The operation that reads the state is the lowest of those that read the recurrent weights.
         readers = [i for i in cards if any("weight_hh" in name for name in graph.nodes[i].weights)]
         reader = min(readers, key=lambda i: len(nx.descendants(drawn, i)))
         cards[CUT + window] = Card(f"h, c of window {window - 1}\ndetached: numbers only")
@@ -119,7 +119,7 @@ def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
 
 
 def _port(made: Arrangement, placed: Layers, at: int, other: int) -> Point:
-    """Where the edge between two cards meets the first: those on one side lie beside one another, in order."""
+    """Where the edge between two cards meets the first; edges on one side are placed side by side, in order."""
     card, down = made.cards[at], placed.row[other] > placed.row[at]
 
     def towards(edge: tuple[int, int]) -> float:
@@ -134,7 +134,7 @@ def _port(made: Arrangement, placed: Layers, at: int, other: int) -> Point:
 
 
 def _crossing(graph: Graph, made: Arrangement) -> list[list[Point]]:
-    """The ways between windows: left out of the reader, up between the frames, left below the state and up to it."""
+    """The edges between windows: left from the reader, up between the frames, left below the state, up to it."""
     found = []
     for window in range(2, WINDOWS + 1):
         edges = [(a, b) for a, b in graph.crossing if graph.nodes[a].window == window]

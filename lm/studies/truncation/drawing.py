@@ -1,4 +1,4 @@
-"""The picture of a recorded graph: time to the right, operations from the loss down, weights on notes below them."""
+"""The picture of a recorded graph: time to the right, operations from the loss down, with weights in notes below."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREEN, GREY = "#e3f1ea", "#555555"
 
 @styled
 def picture(graph: Graph) -> bytes:
-    """A PNG."""
+    """The picture as a PNG."""
     shown = arrange(graph.without_reshapes())
     made, (axes,) = figure(width=shown.width, height=shown.height)
     axes.set_axis_off()
@@ -39,7 +39,7 @@ def picture(graph: Graph) -> bytes:
 
 
 def _curve(points: Sequence[Point]) -> Path:
-    """Through the points, upright at each."""
+    """A curve through the points, vertical at each."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for (x, y), (to_x, to_y) in pairwise(points):
         vertices += [(x, (y + to_y) / 2), (to_x, (y + to_y) / 2), (to_x, to_y)]
@@ -48,7 +48,7 @@ def _curve(points: Sequence[Point]) -> Path:
 
 
 def _corners(points: Sequence[Point], radius: float = 0.1) -> Path:
-    """Straight from point to point, the corners rounded."""
+    """Straight lines from point to point with rounded corners."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for before, at, after in zip(points[:-2], points[1:-1], points[2:], strict=True):
         for x, y in (before, after):

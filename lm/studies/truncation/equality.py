@@ -1,4 +1,4 @@
-"""The gradient that training takes with the detach, beside the truncated gradient by its definition."""
+"""Compares training's gradient with the detach to the truncated gradient by its definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lm.models.interfaces import LanguageModel, detach
 
 
 class Equality(NamedTuple):
-    """The largest relative difference of the two ways, and what truncation drops of the last window's gradient."""
+    """The largest relative difference of the two gradients, and what truncation drops of the last window's gradient."""
 
     largest_difference: float
     dropped: float  # norm of (full - truncated) / norm of full
@@ -22,7 +22,7 @@ class Equality(NamedTuple):
 
 
 def compare_gradients(model: LanguageModel, windows: Sequence[Window]) -> Equality:
-    """Gradients of each window's mean loss, in float64, without dropout; the model is left as it is."""
+    """Compare gradients of each window's mean loss, in float64, without dropout. The model is not changed."""
     model = copy.deepcopy(model).double().eval()
     detached, truncated = with_detach(model, windows), by_definition(model, windows)
     differences = [
@@ -39,7 +39,7 @@ def compare_gradients(model: LanguageModel, windows: Sequence[Window]) -> Equali
 
 
 def with_detach(model: LanguageModel, windows: Sequence[Window]) -> list[list[Tensor]]:
-    """As training does it: the state is detached before each window. A list of gradients for each window's loss."""
+    """As in training, the state is detached before each window. Returns a list of gradients for each window's loss."""
     state, found = model.initial_state(len(windows[0].inputs)), []
     for window in windows:
         hidden, state = model(window.inputs, detach(state))
@@ -49,10 +49,10 @@ def with_detach(model: LanguageModel, windows: Sequence[Window]) -> list[list[Te
 
 
 def by_definition(model: LanguageModel, windows: Sequence[Window]) -> list[list[Tensor]]:
-    """Nothing is detached, but each window is read by a copy of the weights of its own.
+    """Nothing is detached, but each window is read by its own copy of the weights.
 
-    The gradient by a window's copy counts what its weights do within that window alone, which is what truncation
-    means: earlier windows' share goes to the copies of earlier windows.
+    The gradient by a window's copy counts only the effect of the weights within that window; effects through earlier
+    windows go to the copies of those windows. This is the definition of truncation.
     """
     copies = [copy.deepcopy(model) for _ in windows]
     state, losses = model.initial_state(len(windows[0].inputs)), []
@@ -63,7 +63,7 @@ def by_definition(model: LanguageModel, windows: Sequence[Window]) -> list[list[
 
 
 def undetached(model: LanguageModel, windows: Sequence[Window]) -> list[Tensor]:
-    """The whole gradient of the last window's loss, through all windows."""
+    """The full gradient of the last window's loss, through all windows."""
     state = model.initial_state(len(windows[0].inputs))
     for window in windows:
         hidden, state = model(window.inputs, state)
@@ -71,7 +71,7 @@ def undetached(model: LanguageModel, windows: Sequence[Window]) -> list[Tensor]:
 
 
 def _gradients(loss: Tensor, model: LanguageModel, retain_graph: bool = False) -> list[Tensor]:
-    """Of each weight; zero where it has no part in the loss, as an adaptive softmax's rare clusters may have none."""
+    """The gradient of each weight; zero for a weight without effect on the loss (an unused cluster, for example)."""
     return list(torch.autograd.grad(loss, list(model.parameters()), retain_graph=retain_graph, materialize_grads=True))
 
 

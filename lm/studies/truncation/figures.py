@@ -1,4 +1,4 @@
-"""All that is measured, as plain containers: what report.json holds and sentences are made of."""
+"""All measurements, as plain containers: the content of report.json and the source of the sentences."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from lm.studies.truncation.reach import Reach
 
 @dataclass(frozen=True)
 class Point:
-    """Training with `windows` windows of `length` tokens between two updates.
+    """Training with several windows between two updates.
 
-    Peak bytes above the idle model and its optimiser; seconds an update: median, lowest, highest of the processes.
+    Args:
+        windows: windows between two updates.
+        length: tokens of a window.
+        bytes: peak memory above the idle model and its optimiser.
+        seconds: per update, median over processes.
+        low: the lowest of the processes.
+        high: the highest of the processes.
     """
 
     windows: int
@@ -28,18 +34,18 @@ class Point:
 
     @property
     def tokens(self) -> int:
-        """How far gradients can reach: tokens of a stream between two updates."""
+        """Tokens of a stream between two updates; gradients can reach so far."""
         return self.windows * self.length
 
     @property
     def per_window(self) -> float:
-        """Seconds a window."""
+        """Seconds per window."""
         return self.seconds / self.windows
 
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream of so many windows, read with a detach before each, and its peak in bytes."""
+    """Peak bytes for a stream of so many windows, with a detach before each."""
 
     windows: int
     bytes: int
@@ -47,7 +53,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An autograd graph of three windows: its size, and which windows the last loss's gradient gets to."""
+    """An autograd graph of three windows: its size, and the windows that the last loss's gradient reaches."""
 
     operations: int
     edges: int
@@ -57,7 +63,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """How far gradients reach in a model, and the truncated gradient taken two ways."""
+    """How far gradients reach in a model, and the truncated gradient computed in two ways."""
 
     reach: Reach
     gradients: Equality
@@ -65,9 +71,9 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """`by_windows` varies tbptt.windows, `by_length` the window's length, in a model of `sizes`.
+    """`by_windows` varies tbptt.windows and `by_length` the window's length, in a model of `sizes`.
 
-    `window` is the length that reach is judged at.
+    `window` is the window length for which the reach is reported.
     """
 
     attempts: list[Attempt]

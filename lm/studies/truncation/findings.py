@@ -1,4 +1,4 @@
-"""What follows from the figures, in sentences; every comparison in them is made by the figures."""
+"""Sentences that follow from the figures; the figures decide every comparison in them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ EPOCH = 1549
 """Windows in an epoch of the classic exercise."""
 
 SHARE = 0.01
-"""Gradients count as gone where their mean norm is at most this share of the norm at the loss's own state."""
+"""Gradients count as vanished where their mean norm is at most this share of the norm at k = 0."""
 
 
 def sentences(found: Figures) -> list[str]:
-    """What was measured, an idea a sentence or two."""
+    """The findings; each idea has one or two sentences."""
     said = [_errors(found), _memory(found), _streams(found)]
     if found.by_length:
         said.append(_same_reach(found))
@@ -26,33 +26,33 @@ def sentences(found: Figures) -> list[str]:
 
 
 def not_shown(found: Figures) -> list[str]:
-    """What the published answers to the classic exercise say of detach unshown, beside what is found here."""
+    """What the published answers to the classic exercise say about detach without evidence, and what is found here."""
     first, last = found.by_windows[0], found.by_windows[-1]
     failed = found.attempts[0].failed_at
-    ran = f"it fails at window {failed}" if failed else "it went through with this version of torch"
+    ran = f"it fails at window {failed}" if failed else "it runs with this version of torch"
     name, model = list(found.models.items())[-1]  # the trained one where there is one
     norm = model.reach.share_at(found.window)
     exact = max(model.gradients.largest_difference for model in found.models.values())
-    inside = "leaves what lies within a window as it is" if exact < 1e-9 else f"changes gradients by up to {exact:.1e}"
+    inside = "changes nothing within a window" if exact < 1e-9 else f"changes gradients by up to {exact:.1e}"
     return [
         f"They describe training without detach as larger and slower. None of them ran it: {ran}. The alternative that "
         "runs is one update for several windows.",
         f"They say that detach needs less memory, without a figure. Here: {megabytes(first.bytes)} with "
-        f"tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; it grows with what stands "
-        "between two updates.",
+        f"tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; it grows with the "
+        "tokens between two updates.",
         f"They say that truncation takes less time. Here a window took {milliseconds(first.per_window)} with "
         f"tbptt.windows={first.windows} and {milliseconds(last.per_window)} with {last.windows}: "
         f"{_pace(first, last)}.",
         f"One says that truncation helps against vanishing gradients. In the {name} model the norm falls to "
-        f"{percent(norm)} within one window of {found.window} already, and detach {inside}: it leaves out what lies "
-        "beyond.",
-        "Neither they nor this report show what the shorter reach costs in perplexity: that is what "
-        "python train.py -m tbptt.windows=1,4 seed=0,1,2 is for.",
+        f"{percent(norm)} already within one window of {found.window}, and detach {inside}: it drops what is "
+        "beyond the window.",
+        "Neither they nor this report show the effect of the shorter reach on perplexity. To measure it: "
+        "python train.py -m tbptt.windows=1,4 seed=0,1,2.",
     ]
 
 
 def versus(value: float, other: float) -> str:
-    """`value` beside `other`, in words that go before `other`: '13 times', '40% of', 'about the same as'."""
+    """`value` against `other`, in words to put before `other`: '13 times', 'only 40% of', 'about the same as'."""
     ratio = value / other
     if abs(ratio - 1) < 0.03:
         return "about the same as"
@@ -60,7 +60,7 @@ def versus(value: float, other: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Three significant digits, or all digits before the point."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
@@ -73,29 +73,29 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share that is read easily: per cent, or where that is too small a power of ten."""
+    """A share in per cent; in scientific notation if it is below 1e-4."""
     return f"{figure(100 * share)}%" if share >= 1e-4 or share == 0 else f"{share:.1e}"
 
 
 def difference(value: float) -> str:
-    """A largest relative difference: `none` where not a bit differs."""
+    """A largest relative difference; `none` if it is zero."""
     return f"{value:.1e}" if value else "none, bit for bit"
 
 
 def _errors(found: Figures) -> str:
     plain, *others = found.attempts
     if plain.failed_at is None:
-        return "Deleting the detach, and nothing else, went through with this version of torch."
+        return "Deleting only the detach runs without an error with this version of torch."
     also = [attempt for attempt in others if attempt.failed_at is not None]
     more = f" Keeping the graph, as that error proposes, fails too ({_gist(also[0].message)})." if also else ""
     return (
-        f"Deleting the detach does not train: the backward pass of window {plain.failed_at} fails "
+        f"Without the detach the loop does not train: the backward pass of window {plain.failed_at} fails "
         f"({_gist(plain.message)}).{more}"
     )
 
 
 def _gist(message: str | None) -> str:
-    """An error's first words, up to its explanations."""
+    """The beginning of an error's text, without its explanations."""
     return (message or "").partition(" (")[0].partition(":")[0]
 
 
@@ -109,15 +109,15 @@ def _memory(found: Figures) -> str:
     if slope <= 0:
         return f"{said}It does not grow with the number of windows ({megabytes(slope)} a window)."
     return (
-        f"{said}Each further window between two updates adds {megabytes(slope)}; by that line the {EPOCH:,} windows "
-        f"of an epoch of the classic exercise, none detached, would take {megabytes(slope * EPOCH)} at these sizes."
+        f"{said}Each further window between two updates adds {megabytes(slope)}; at this rate the {EPOCH:,} windows of "
+        f"an epoch of the classic exercise without detach would take {megabytes(slope * EPOCH)} at these sizes."
     )
 
 
 def _streams(found: Figures) -> str:
     short, long = found.streams[0], found.streams[-1]
     change, slope = long.bytes - short.bytes, found.bytes_per_window
-    what = "is flat in the stream's length" if abs(change) < 0.25 * slope else "is not flat in the stream's length"
+    what = "does not grow with the stream's length" if abs(change) < 0.25 * slope else "depends on the stream's length"
     figures = ", ".join(f"{megabytes(stream.bytes)} for {stream.windows:,}" for stream in found.streams)
     direction = "more" if change >= 0 else "less"
     return (
@@ -132,9 +132,13 @@ def _same_reach(found: Figures) -> str:
         return ""
     several, one = max(pairs, key=lambda pair: pair[0].tokens)
     close = abs(several.bytes / one.bytes - 1) < 0.1
-    lead = "Memory goes by the tokens between two updates" if close else "It matters how tokens are cut into windows"
+    lead = (
+        "Memory depends on the tokens between two updates"
+        if close
+        else "Memory depends on how tokens are cut into windows"
+    )
     larger = not close and one.bytes > several.bytes
-    why = ", whose logits and their gradient stand for all of its tokens at once" if larger else ""
+    why = ", whose logits and their gradient are held for all of its tokens at once" if larger else ""
     return (
         f"{lead}: {several.windows} windows of {several.length} take {megabytes(several.bytes)}, "
         f"{versus(several.bytes, one.bytes)} the {megabytes(one.bytes)} of one window of {one.length}{why}."
@@ -150,11 +154,11 @@ def _time(found: Figures) -> str:
 
 
 def _pace(first: Point, last: Point) -> str:
-    """Faster and slower only where no process of one was as fast as one of the other."""
+    """Says faster or slower only if the ranges over processes do not overlap."""
     if first.low / first.windows <= last.high / last.windows and last.low / last.windows <= first.high / first.windows:
-        return "no difference beyond the scatter between processes"
+        return "no difference beyond the variation between processes"
     share = last.per_window / first.per_window
-    once = ", from one process each: how much they scatter is not known" if first.low == first.high else ""
+    once = ", from one process each: how much they vary is not known" if first.low == first.high else ""
     return f"{figure(100 * abs(1 - share))}% {'slower' if share > 1 else 'faster'}{once}"
 
 
@@ -164,15 +168,13 @@ def _graphs(found: Figures) -> str:
         windows = "window" if len(graph.reached) == 1 else "windows"
         reached = ", ".join(map(str, graph.reached))
         crossing = f"{graph.crossing} edges between windows"
-        parts.append(f"{name} the gradient of window 3's loss gets to {windows} {reached} ({crossing})")
+        parts.append(f"{name} the gradient of window 3's loss reaches {windows} {reached} ({crossing})")
     return "In the recorded graph, " + "; ".join(parts) + "."
 
 
 def _reach(name: str, reach: Reach, window: int) -> str:
     gone = reach.steps_to(SHARE)
-    where = (
-        f"from {gone} steps back on" if gone is not None else f"nowhere within the {len(reach.mean) - 1} steps followed"
-    )
+    where = f"for all k >= {gone}" if gone is not None else f"for none of the {len(reach.mean) - 1} steps followed"
     back = min(window, len(reach.mean) - 1)
     return (
         f"In the {name} model the norm of d loss(t) / d state(t - k) is {percent(reach.share_at(back))} of its value "
@@ -185,9 +187,9 @@ def _equality(name: str, found: Figures) -> str:
     gradients = found.models[name].gradients
     what = "equals" if gradients.largest_difference < 1e-9 else "DIFFERS FROM"
     return (
-        f"There the gradient taken with detach {what} the explicitly truncated one: largest relative difference "
-        f"{difference(gradients.largest_difference)}. Of the whole gradient of the third window's loss it "
-        f"leaves out a part with {percent(gradients.dropped)} of its norm (cosine {gradients.cosine:.4f})."
+        f"There the gradient with detach {what} the explicitly truncated one: largest relative difference "
+        f"{difference(gradients.largest_difference)}. Of the full gradient of the third window's loss it "
+        f"drops a part with {percent(gradients.dropped)} of its norm (cosine {gradients.cosine:.4f})."
     )
 
 
@@ -199,5 +201,5 @@ def _training_changes(before: Reach, after: Reach) -> str:
     verdict = "further" if b > a else "less far" if b < a else "as far"
     return (
         f"In the trained model gradients reach {verdict}{' as' if a == b else ' than'} in the untrained one: "
-        f"{words[1]} steps to {percent(SHARE)}, beside {words[0]}."
+        f"{words[1]} steps to {percent(SHARE)}, against {words[0]}."
     )

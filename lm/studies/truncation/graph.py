@@ -1,4 +1,4 @@
-"""The autograd graph of a few small windows, walked from their losses, with and without detach."""
+"""The autograd graph of a few small windows, recorded from their losses, with and without detach."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ WINDOWS = 3
 TOKENS = 2
 
 RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack", "Unbind")
-"""Operations that only look at the same numbers differently: recorded by torch, left out of the drawing."""
+"""Operations that change only the shape: torch records them, the drawing leaves them out."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operation of the graph: its name, the window that made it (from 1), the weights it reads, what it makes."""
+    """An operation: its name, the window that made it (from 1), the weights it reads, and what it makes."""
 
     operation: str
     window: int
     weights: tuple[str, ...] = ()
-    makes: str = ""  # loss, h or c: what is kept of a window
+    makes: str = ""  # loss, h or c; empty for other operations
 
     @property
     def only_reshapes(self) -> bool:
@@ -34,18 +34,18 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes by number, and edges (from, to) as gradients flow: from a loss towards what it was made of."""
+    """Nodes by number, and edges (from, to) in the direction of gradients: from a loss to its inputs."""
 
     nodes: dict[int, Node]
     edges: list[tuple[int, int]]
 
     @property
     def crossing(self) -> list[tuple[int, int]]:
-        """The edges on which a window's gradient leaves it for an earlier window."""
+        """The edges on which a gradient passes to an earlier window."""
         return [(a, b) for a, b in self.edges if self.nodes[a].window != self.nodes[b].window]
 
-    def behind(self, start: int) -> set[int]:
-        """The windows that the gradient from a node gets to."""
+    def reached_windows(self, start: int) -> set[int]:
+        """The windows that the gradient from a node reaches."""
         seen = nx.descendants(nx.DiGraph([(start, start), *self.edges]), start)
         return {self.nodes[i].window for i in {start, *seen}}
 
@@ -54,7 +54,7 @@ class Graph:
         return next(i for i, node in self.nodes.items() if node.makes == makes and node.window == window)
 
     def without_reshapes(self) -> Graph:
-        """The same ways, shorter: what only reshapes is taken out, its weights given to what reads it."""
+        """The same graph without reshapes; the weights of a reshape go to the operations that read it."""
         nodes, edges = dict(self.nodes), list(self.edges)
         for i in [i for i, node in nodes.items() if node.only_reshapes]:
             readers, read = [a for a, b in edges if b == i], [b for a, b in edges if a == i]
@@ -82,7 +82,7 @@ def record(detached: bool) -> Graph:
 
 
 def _walk(kept: list[dict[str, Any]], names: dict[int, str]) -> Graph:
-    """What is met for the first time from a window's loss and state was made by that window."""
+    """Assign each operation to the first window whose loss or state leads to it."""
     numbers: dict[Any, int] = {}
     nodes: dict[int, Node] = {}
     edges: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Where the boxes of a directed graph stand: in rows, so that every edge goes down (Sugiyama, Tagawa & Toda 1981)."""
+"""Places the boxes of a directed graph in rows, so that every edge goes down (Sugiyama, Tagawa & Toda 1981)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SWEEPS = 12
 
 @dataclass(frozen=True)
 class Layers:
-    """The row of each box, from 0 at the top, and its middle; `bends`: where an edge passes the rows between."""
+    """The row of each box, from 0 at the top, and its middle; `bends`: where an edge crosses the rows in between."""
 
     row: dict[int, int]
     middle: dict[int, float]
@@ -24,10 +24,17 @@ class Layers:
 
 
 def layers(graph: nx.DiGraph, widths: Mapping[int, float], sides: Mapping[int, int], gap: float) -> Layers:
-    """`sides`: a box that stays left (-1) or right (1) of the others in its row. `gap`: between neighbours at least."""
+    """Place the boxes of a graph.
+
+    Args:
+        graph: the boxes and their edges.
+        widths: of the boxes.
+        sides: -1 keeps a box left of the others in its row, 1 right of them.
+        gap: minimum distance between neighbours.
+    """
     levels = list(nx.topological_generations(graph.reverse(copy=False)))  # from the leaves up
     row = {box: len(levels) - 1 - i for i, level in enumerate(levels) for box in level}
-    # An edge over several rows keeps a place free in each between, as if a box without width stood there.
+    # An edge over several rows has a box without width in each row in between, which keeps a place free.
     between = {(a, b): [(a, b, at) for at in range(row[a] + 1, row[b])] for a, b in graph.edges}
     whole = nx.DiGraph()
     whole.add_nodes_from(graph)
@@ -39,7 +46,7 @@ def layers(graph: nx.DiGraph, widths: Mapping[int, float], sides: Mapping[int, i
     middle: dict[Any, float] = {box: float(i) for boxes in rows for i, box in enumerate(boxes)}
 
     def place(boxes: list[Any], neighbours: Mapping[Any, Any]) -> None:
-        """Each box as near to the mean of its neighbours as their order and widths let it be."""
+        """Put each box as near to the mean of its neighbours as order and widths allow."""
         near = {box: [middle[other] for other in neighbours[box]] for box in boxes}
         wanted = {box: float(np.mean(near[box] or [middle[box]])) for box in boxes}
         boxes.sort(key=lambda box: (sides.get(box, 0), wanted[box]))

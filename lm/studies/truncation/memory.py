@@ -1,6 +1,6 @@
-"""Peak memory and seconds of training with `tbptt.windows=k`, each measurement in a process of its own.
+"""Peak memory and seconds of training with `tbptt.windows=k`, each measurement in a separate process.
 
-In one process the second measurement would find memory that the first one left behind.
+In one process the second measurement would reuse memory that the first one freed.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from lm.system.errors import UserError
 from lm.system.memory import peak, reset_peak, resident
 
 EXACT = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}
-"""glibc then takes each tensor from the system and gives it back: the peak counts what lives, not what the heap keeps.
+"""With it glibc takes each tensor from the system and returns it, so the peak counts live tensors, not the free heap.
 
-It costs page faults, so what is timed runs without it.
+It costs page faults, so timed measurements run without it.
 """
 
 
 class Measurement(NamedTuple):
-    """Peak bytes above what the idle model and its optimiser take, and seconds an update (the median of several)."""
+    """Peak bytes above those of the idle model and its optimiser, and median seconds per update."""
 
     bytes: int
     seconds: float
 
 
 def peak_bytes(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> int:
-    """Peak of `updates` updates over k windows each, above the idle model and its optimiser. UserError if it fails."""
+    """Peak of `updates` updates over k windows each, above the idle model and its optimiser. UserError on failure."""
     return _apart(sizes, tbptt_windows, updates, device, EXACT).bytes
 
 
 def seconds_per_update(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> float:
-    """The median of `updates` updates over k windows each, the first not counted. Raises UserError if it fails."""
+    """Median of `updates` updates over k windows each, without the first. Raises UserError on failure."""
     return _apart(sizes, tbptt_windows, updates, device, {}).seconds
 
 
@@ -60,7 +60,7 @@ def _apart(sizes: Sizes, tbptt_windows: int, updates: int, device: str, settings
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        why = said[-1] if said else f"exit code {done.returncode}, as when memory does not suffice"
+        why = said[-1] if said else f"exit code {done.returncode}, perhaps because memory does not suffice"
         raise UserError(
             f"{tbptt_windows} windows of {sizes.window} tokens between two updates could not be measured: {why}; "
             "lower windows, lengths or sizes"
@@ -70,14 +70,14 @@ def _apart(sizes: Sizes, tbptt_windows: int, updates: int, device: str, settings
 
 
 def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> Measurement:
-    """Train for `updates` updates over k windows each, as LanguageModule does, and see what it takes.
+    """Train for `updates` updates over k windows each, as LanguageModule does, and measure memory and time.
 
-    The first update is not timed where there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
+    The first update is not timed if there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
     """
     model = sizes.model().to(device)
     training = BareStep(model, device)
     data = sizes.windows(tbptt_windows * updates)
-    # One token in one stream: gradients, Adam's moments and torch's own buffers are there before the count begins.
+    # One token in one stream allocates gradients, Adam's moments and torch's buffers before the count begins.
     one = data[0]
     training.update([Window(one.inputs[:1, :1], one.targets[:1, :1], True)], model.initial_state(1))
     memory = _Memory(device)
@@ -92,7 +92,7 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
 
 
 class _Memory:
-    """The peak since this was made, above what was in use then: bytes."""
+    """Peak bytes since its construction, above those in use then."""
 
     def __init__(self, device: str) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""The figures as a table for the eye, and as the blocks of a report."""
+"""The figures as text tables, and as the blocks of a report."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from lm.studies.truncation.figures import Figures
 from lm.studies.truncation.findings import megabytes, milliseconds, not_shown, percent, sentences
 from lm.system.terminal import aligned
 
-TITLE = "What does detaching the state buy?"
+TITLE = "What does detaching the state change?"
 
 
 def points_table(found: Figures) -> Table:
-    """A row for each way of training: how far gradients reach, memory, time."""
+    """A row for each way of training: windows, tokens, memory, time."""
     points = dict.fromkeys(found.by_windows + found.by_length)
     return Table(
         ("tbptt.windows", "window", "tokens", "peak memory", "an update", "a window", "lowest", "highest"),
@@ -28,7 +28,7 @@ def points_table(found: Figures) -> Table:
 
 
 def reach_table(found: Figures) -> Table:
-    """How the norm falls, for each model: as a share of the norm at k = 0."""
+    """For each model, the norm as a share of the norm at k = 0."""
     followed = len(next(iter(found.models.values())).reach.mean) - 1
     steps = [k for k in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480) if k <= followed]
     rows = [
@@ -45,7 +45,7 @@ def stream_table(found: Figures) -> Table:
 
 
 def text(found: Figures) -> str:
-    """What goes to standard output."""
+    """The text for standard output."""
     tables = [points_table(found), stream_table(found), reach_table(found)]
     said = [f"- {sentence}" for sentence in sentences(found)]
     unshown = [f"- {sentence}" for sentence in not_shown(found)]
@@ -60,7 +60,7 @@ def text(found: Figures) -> str:
 
 
 def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
-    """The whole report. `graphs` holds the drawings by name."""
+    """The blocks of the report. `graphs` holds the drawings by name."""
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "
@@ -70,7 +70,7 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
         Statements(sentences(found)),
         Heading("What the classic exercise's published answers did not show"),
         Statements(not_shown(found)),
-        Heading("Without it: the error"),
+        Heading("The error without detach"),
         _attempts(found),
         Heading("The recorded graph"),
         *_graphs(graphs),
@@ -79,17 +79,17 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
         points_table(found),
         stream_table(found),
         Text(
-            "Each measurement is a process of its own. On a CPU memory is resident memory, tensors given back to the "
-            "system at once (a process as usual keeps some of what it freed); on a GPU the allocator's. 'Lowest' and "
-            "'highest' are of a window, over the processes that time it."
+            "Each measurement is a separate process. On a CPU memory is resident memory, with freed tensors returned "
+            "to the system at once (a process usually keeps some memory); on a GPU the allocator's. 'Lowest' and "
+            "'highest' are per window, over the processes that time it."
         ),
         Heading("Time"),
         *_shown("seconds.png", plots.seconds(found), "Medians of processes; bars from the fastest to the slowest."),
         Heading("How far gradients reach"),
         *_shown(
             "reach.png", plots.reach(found),
-            "Mean over places and streams; the band holds the middle 80%; a mean above it comes of few places. "
-            "Weights and states in float64, no dropout. k = 0 is the hidden vector that the loss is computed from.",
+            "Mean over places and streams; the band holds the middle 80%; a few places can lift the mean above it. "
+            "Weights and states in float64, no dropout. k = 0 is the hidden vector from which the loss is computed.",
         ),
         reach_table(found),
         Text(
@@ -110,24 +110,24 @@ def _attempts(found: Figures) -> Table:
     rows = [
         (
             f"The exercise's loop {attempt.changed}: "
-            + ("runs through" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"),
+            + ("runs without an error" if attempt.failed_at is None else f"fails at window {attempt.failed_at}"),
             f"RuntimeError: {attempt.message}" if attempt.message else "no error",
         )
         for attempt in found.attempts
     ]
-    return Table(("what was run", "what torch says"), rows, verbatim=True)
+    return Table(("what was run", "torch's error"), rows, verbatim=True)
 
 
 def _graphs(graphs: dict[str, bytes]) -> list[Block]:
     shown: list[Block] = [
         Text(
-            "What torch recorded for three windows of two tokens, from each loss in the direction that gradients flow. "
-            "Reshapings are left out; weights (green) are the same ones in all windows, drawn once in each."
+            "The graph that torch recorded for three windows of two tokens. Edges point in the direction of gradients, "
+            "from each loss. Reshapes are left out. All windows share the weights (green), drawn once in each."
         )
     ]
     captions = {
-        "without": "Without detach: thick edges carry the gradient into earlier windows: all are kept.",
-        "with": "With detach: the state's numbers come across, its graph does not: it goes after the update.",
+        "without": "Without detach: thick edges carry the gradient into earlier windows, so all windows are kept.",
+        "with": "With detach: the next window gets the state's numbers, not its graph, which is freed after an update.",
     }
     for name, drawn in graphs.items():
         shown += _shown(f"graph-{name}-detach.png", drawn, captions[name])

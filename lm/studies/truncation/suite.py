@@ -1,4 +1,4 @@
-"""What detaching the state buys: measure everything, print a table and sentences, write the report."""
+"""The study of detaching the state: measures everything, prints tables and sentences, writes the report."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from lm.system.errors import UserError
 from lm.system.files import report_folder, write_json
 from lm.system.terminal import say
 
-STREAMS = 4  # in which gradients are followed back, at most
-WINDOWS = 3  # of which the gradient is taken in two ways
+STREAMS = 4  # maximum number of streams in which gradients are followed back
+WINDOWS = 3  # whose gradients are computed in two ways
 
 
 def study(settings: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ def study(settings: dict[str, Any]) -> None:
     check(settings)
     sizes: Sizes = build(settings["sizes"], "sizes")
     on = _device(settings["accelerator"]["accelerator"])
-    models, windows = _models(settings, sizes)  # what is wrong with a checkpoint is told before the long part
+    models, windows = _models(settings, sizes)  # an unusable checkpoint is reported before the long part
     out = report_folder(settings["out"])
 
     followed = {}
@@ -70,7 +70,7 @@ def study(settings: dict[str, Any]) -> None:
 
 
 def check(settings: dict[str, Any]) -> None:
-    """Raises UserError for settings that leave nothing to compare; their bounds are in conf's schema."""
+    """Raises UserError for settings with nothing to compare; their bounds are in the schema of conf/."""
     for name in ("windows", "lengths", "streams"):
         values = settings[name] = sorted(set(settings[name]))
         if name != "lengths" and len(values) < 2:
@@ -78,7 +78,7 @@ def check(settings: dict[str, Any]) -> None:
 
 
 def measure(settings: dict[str, Any], sizes: Sizes, on: str) -> tuple[dict[tuple[int, int], Point], list[Stream]]:
-    """Memory and time of each (windows, length), and memory over streams; a process for each measurement."""
+    """Memory and time of each (windows, length), and memory over streams; each measurement is a process."""
     wanted = dict.fromkeys([*((k, sizes.window) for k in settings["windows"]), *((1, n) for n in settings["lengths"])])
     rounds, updates, streams = settings["rounds"], settings["updates"], settings["streams"]
     total = len(wanted) * (1 + rounds) + len(streams)
@@ -90,10 +90,10 @@ def measure(settings: dict[str, Any], sizes: Sizes, on: str) -> tuple[dict[tuple
     peaks, read = {}, []
     for k, length in wanted:
         announce(f"memory, {_ways(k, length)}")
-        # The second update finds the first one's memory used and given back, as all later ones do.
+        # Two updates: like all later ones, the second reuses memory that the first one freed.
         peaks[k, length] = peak_bytes(replace(sizes, window=length), k, 2, on)
     taken: dict[tuple[int, int], list[float]] = {at: [] for at in wanted}
-    for _ in range(rounds):  # in turn, so that what a noisy machine does to one it does to all
+    for _ in range(rounds):  # in turn, so that noise of the machine affects all alike
         for k, length in wanted:
             announce(f"time, {_ways(k, length)}")
             taken[k, length].append(seconds_per_update(replace(sizes, window=length), k, updates + 1, on))
@@ -109,7 +109,7 @@ def _ways(k: int, length: int) -> str:
 
 
 def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageModel], Windows]:
-    """The models whose gradients are followed, and the text for it: the checkpoint's own where there is one."""
+    """The models whose gradients are followed, and their text; both come from the checkpoint if there is one."""
     trained = None if settings["checkpoint"] is None else load(settings["checkpoint"], settings["trust"])
     window = sizes.window if trained is None else int(trained.config["data"].get("window", sizes.window))
     needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * window) + 1  # tokens a stream
@@ -131,7 +131,7 @@ def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageM
 
 
 def _recorded(made: graph.Graph) -> Recorded:
-    reached = sorted(made.behind(made.find("loss", graph.WINDOWS)))
+    reached = sorted(made.reached_windows(made.find("loss", graph.WINDOWS)))
     return Recorded(len(made.nodes), len(made.edges), len(made.crossing), reached)
 
 
@@ -139,7 +139,7 @@ def _device(name: str) -> str:
     found = device(name).type
     if found == "mps":
         if name != "auto":
-            raise UserError("accelerator=mps: Apple's GPU tells no peak of memory; choose accelerator=cpu")
-        say("Apple's GPU tells no peak of memory: measured on the cpu")
+            raise UserError("accelerator=mps: Apple's GPU does not report peak memory; choose accelerator=cpu")
+        say("Apple's GPU does not report peak memory: measuring on the CPU")
         return "cpu"
     return found

@@ -1,1 +1,1 @@
-"""The sections of the page, each from report.json's figures to blocks."""
+"""The sections of the page: each turns report.json's figures into blocks."""

@@ -1,4 +1,4 @@
-"""Perplexity, convergence, and whether differences are more than chance."""
+"""Perplexity, convergence, and whether the differences are more than chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.studies.page import Block, Heading, Statements, Table, Text
 
 CURVES: tuple[Which, ...] = ("training", "validation")
 TOLD = 6
-"""Comparisons up to which each is put in words; of more, those that show a difference."""
+"""With at most so many comparisons each gets a sentence; with more, only those that show a difference."""
 
 
 def prediction(report: Figures) -> list[Block | None]:
@@ -57,16 +57,16 @@ def prediction(report: Figures) -> list[Block | None]:
         if row.perplexity == level
     ]
     return [
-        Heading("How well do they predict, and how fast did they get there?"),
+        Heading("How well do they predict, and how fast did they learn?"),
         Table(
             header,
             rows,
-            "Perplexity of the best checkpoint, reading true words unless it says free running (fed its own most "
-            "probable words, from each window's true first word on); in brackets behind it the tokens scored.",
+            "Perplexity of the best checkpoint. It reads true words; under free running it reads its own most "
+            "probable words after each window's true first word. The number of tokens scored is in round brackets.",
         ),
         Text(
-            "Training loss falls for a model that learns by heart, too; what counts is text it was not trained on, "
-            "and that of the best epoch, which need not be the last."
+            "Training loss also falls when a model learns its text by heart. Compare figures on text that it was not "
+            "trained on, at the best epoch, which need not be the last."
         ),
         Statements(_learning(report)),
         *(drawing.curves(report, which, text) for text in texts(report) for which in CURVES),
@@ -75,7 +75,7 @@ def prediction(report: Figures) -> list[Block | None]:
         Table(
             ["", "perplexity", "runs that reached it", "tokens", "updates", "seconds of training"],
             reached,
-            "At the first validation at or below the perplexity. Seconds leave validation out.",
+            "At the first validation at or below the perplexity. Seconds are without validation.",
         ),
     ]
 
@@ -86,16 +86,16 @@ def _learning(report: Figures) -> list[str]:
     if len(feedback) > 1:
         said.append(
             f"The settings read different words while they train ({', '.join(sorted(feedback))}), so their training "
-            "losses measure different tasks: only the validation curves may be laid over one another."
+            "losses measure different tasks: only the validation curves can be compared."
         )
     if len(texts(report)) > 1:
         known = [text for text in texts(report) if text is not None]
         said.append(
-            "The settings were trained on different texts or vocabularies: their perplexities stand side by side in "
-            "the table, but which is lower means nothing (see the end of this page)."
+            "The settings were trained on different texts or vocabularies. Their perplexities are in one table, but "
+            "which is lower means nothing (see the end of this page)."
             if len(known) > 1
-            else "The text that some of the settings were trained on is not known (the end of this page says why): "
-            "whether their perplexities may be compared is for you to say."
+            else "The training text of some settings is not known (the end of this page says why). Only you can decide "
+            "whether their perplexities can be compared."
         )
     said += [line for line in (_both_changed(groups),) if line]
     for group in groups:
@@ -108,7 +108,7 @@ def _learning(report: Figures) -> list[str]:
 
 
 def _both_changed(groups: Sequence[GroupFigures]) -> str | None:
-    """A warning about comparisons that change what is fed back and the number of updates at once."""
+    """A warning about comparisons that change both what is fed back and the number of updates."""
     found = []
     for i, a in enumerate(groups):
         for b in groups[i + 1 :]:
@@ -121,8 +121,8 @@ def _both_changed(groups: Sequence[GroupFigures]) -> str | None:
     if not found:
         return None
     return (
-        "On the same tokens, a comparison of these changes two things at once, what is fed back and how often the "
-        f"weights change, and cannot tell which made the difference: {'; '.join(found)}."
+        "On the same tokens, these comparisons change two things at once, what is fed back and how often the weights "
+        f"change, and cannot show which of them made the difference: {'; '.join(found)}."
     )
 
 
@@ -142,11 +142,11 @@ def chance(report: Figures) -> list[Block | None]:
     return [
         Heading("Is the difference more than chance?"),
         Text(
-            f"Nats of the same words of the test text, compared word by word, in {level} intervals{together}. Over the "
-            f"text: segments of {rows[0].segment_tokens} tokens drawn anew {report.settings.resamples:,} "
-            "times, the same ones for both (Bonferroni for several). Over seeds: Tukey's, their spread taken to be the "
-            "same in every setting. A difference counts as shown where both leave out 0; what only the text's interval "
-            "says holds for these trained models and not for their settings."
+            f"Differences in nats on the same words of the test text, with {level} intervals{together}. Over the text: "
+            f"segments of {rows[0].segment_tokens} tokens are drawn again {report.settings.resamples:,} times, the "
+            "same segments for both (Bonferroni for several comparisons). Over seeds: Tukey's, which assumes the same "
+            "spread of seeds in every setting. A difference is shown where both intervals exclude 0. With an interval "
+            "over the text only, it holds for these trained models and not for their settings."
         ),
         Table(["", "nats a token", "over the text", "over seeds", "shown"], table),
         drawing.differences(report),

@@ -1,4 +1,4 @@
-"""What several sections need."""
+"""Functions that several sections use."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lm.studies.comparison.run_figures import RunFigures
 
 
 def firsts(runs: Sequence[RunFigures]) -> list[RunFigures]:
-    """One run of each setting: its first."""
+    """The first run of each setting."""
     return list({run.group: run for run in reversed(runs)}.values())[::-1]
 
 
 def texts(report: Figures) -> list[str | None]:
-    """The texts that the runs were trained on, in order of appearance: figures of two of them are not compared."""
+    """The runs' training texts, in order of appearance. Figures on different texts are not compared."""
     return list(dict.fromkeys(run.text for run in report.runs))

@@ -1,4 +1,4 @@
-"""The answers in short, each to be read with the section behind it."""
+"""The answers in short; the later sections give the details."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def _best(report: Figures) -> list[str]:
     rows = [row for row in report.differences if best in row.groups]
     shown = [row for row in rows if row.shown and (row.nats > 0) == (row.groups[0] == best)]
     runs_only = sum(row.over_seeds.low is None for row in shown)
-    beyond = f"better, beyond chance, than {len(shown)} of the {len(groups) - 1} others"
+    beyond = f"better by more than chance than {len(shown)} of the {len(groups) - 1} others"
     if len(rows) < len(groups) - 1:
         beyond += f", of which {len(rows)} were compared"
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
-    return [f"Lowest test perplexity, reading true words: {best} ({number(groups[best])}), {beyond}{limit}."]
+    return [f"Lowest test perplexity when reading true words: {best} ({number(groups[best])}), {beyond}{limit}."]
 
 
 def _own_words(report: Figures) -> list[str]:
@@ -40,10 +40,10 @@ def _own_words(report: Figures) -> list[str]:
     best, _, ahead = min(groups, key=lambda group: group[2].mean)
     value = f"{best} ({number(ahead.mean)})"
     if truly_best == best:
-        return [f"Fed its own words, the same setting has the lowest perplexity: {value}."]
+        return [f"When fed its own words, the same setting has the lowest perplexity: {value}."]
     other = f"{truly_best}, best on true words, has {number(behind.mean)}"
     limit = apart(ahead, behind)
-    return [f"Fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
+    return [f"When fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
 
 
 def _circles(report: Figures) -> list[str]:
@@ -54,11 +54,11 @@ def _circles(report: Figures) -> list[str]:
         f"{sum(text.by(sampler).loops for text in found)} of {sum(text.by(sampler).sequences for text in found)}"
         for sampler in SAMPLERS
     )
-    return [f"Greedy text ends in a loop in {greedy} texts, random draws in {random}."]
+    return [f"Greedy sampling ends in a loop in {greedy} texts, random sampling in {random}."]
 
 
 def _chance(report: Figures) -> list[str]:
-    """How many of the distances asked for training put where chance does not."""
+    """How many of the trained distances are outside the range of untrained ones."""
     found = [
         side(pair.by(kind).trained, before)
         for run in report.runs
@@ -71,8 +71,8 @@ def _chance(report: Figures) -> list[str]:
         return []
     outside = sum(where != "within" for where in found)
     return [
-        f"Distances outside the range of 95% of frequent pairs before any training: {outside} of {len(found)}; chance "
-        "alone would put 1 in 20 there."
+        f"Distances outside the range of 95% of frequent pairs before training: {outside} of {len(found)}; by chance "
+        "alone it would be 1 in 20."
     ]
 
 
@@ -82,6 +82,6 @@ def _settings(report: Figures) -> list[str]:
         return []
     judged = [row.over_seeds for row in rows if row.over_seeds.low is not None]
     if not judged:
-        return ["Whether distances depend on the setting cannot be told: that takes several seeds of each."]
+        return ["It is not known whether distances depend on the setting: that needs several seeds of each."]
     shown = sum(part.excludes(0) for part in judged)
-    return [f"Differences of distances between settings that seeds do not explain: {shown} of {len(judged)}."]
+    return [f"Differences in distance between settings that are larger than those of seeds: {shown} of {len(judged)}."]

@@ -47,8 +47,8 @@ def distances(report: Figures) -> list[Block | None]:
     return [
         Heading("How far apart are the words, and does it depend on the setting?"),
         Text(
-            "A distance says little alone: vectors that were never trained have distances too. Each stands beside its "
-            "own value at initialisation, beside those of other pairs, and beside those of other seeds."
+            "A distance alone says little: untrained vectors have distances too. Compare each with its own value at "
+            "initialisation, with those of other pairs, and with those of other seeds."
         ),
         Statements([*_said(runs), *_compared(report.distances)]),
         *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
@@ -56,7 +56,7 @@ def distances(report: Figures) -> list[Block | None]:
             header,
             rows,
             "Before: at the run's own initialisation. Frequent pairs: the middle 95% of 5,000 random pairs of the most "
-            "frequent words. Closer pairs: the share of those that lie closer together than this one.",
+            "frequent words. Closer pairs: the share of those pairs that are closer together than this one.",
         ),
     ]
 
@@ -67,7 +67,7 @@ def _measured(report: Figures) -> list[tuple[RunFigures, Embeddings]]:
 
 
 def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
-    """How distances differ between settings: every comparison in words, or of many those that show something."""
+    """Sentences on distances between settings: all comparisons, or if there are many, those that show a difference."""
     if len(rows) <= TOLD:
         return [sentences.distances(row) for row in rows]
     judged = [row for row in rows if row.over_seeds.low is not None]
@@ -77,7 +77,7 @@ def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
 
 
 def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
-    """A sentence on where each pair's distances lie, and one on how far training moved them."""
+    """For each pair and kind, a sentence on the distances' position and one on how far training moved them."""
     said = []
     for pair in dict.fromkeys(pair.words for _, own in runs for pair in own.pairs):
         for kind in KINDS:
@@ -101,7 +101,7 @@ def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
 
 
 def _spread(groups: list[list[float]]) -> float | None:
-    """The standard deviation within groups, pooled; settings may start differently, seeds of one do not."""
+    """The pooled standard deviation within groups, because settings may have different initial means."""
     several = [values for values in groups if len(values) > 1]
     freedom = sum(len(values) - 1 for values in several)
     return math.sqrt(sum(variance(values) * (len(values) - 1) for values in several) / freedom) if freedom else None
@@ -135,15 +135,15 @@ def embeddings(report: Figures) -> list[Block | None]:
         Table(
             ["", "moved", "of initial length", "isotropy before", "isotropy trained"],
             rows,
-            "Moved: mean euclidean distance of the frequent words from where they began. Isotropy: participation ratio "
-            "of the directions, 1 for a round cloud around zero.",
+            "Moved: mean euclidean distance of the frequent words from their initial vectors. Isotropy: participation "
+            "ratio of the directions, 1 for a round cloud around zero.",
         ),
     ]
     if alike:
         blocks += [
             Text(
-                "Runs with the same seed begin with the same embedding, and agree for that reason alone; what "
-                "agreement training brings is what seeds of one setting share beyond chance and beyond their beginning."
+                "Runs with the same seed begin with the same embedding and agree for that reason alone. Agreement that "
+                "comes from training is what seeds of one setting share beyond chance and beyond initialisation."
             ),
             Table(
                 [
@@ -157,7 +157,7 @@ def embeddings(report: Figures) -> list[Block | None]:
                 ],
                 alike,
                 f"Neighbours: share of each frequent word's {report.agreement[0].neighbours} nearest words "
-                "that both have. Rank correlation: Spearman's, of the cosine distances of random frequent pairs.",
+                "that both runs have. Rank correlation: Spearman's, of the cosine distances of random frequent pairs.",
             ),
         ]
     return blocks

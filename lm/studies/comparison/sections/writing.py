@@ -1,4 +1,4 @@
-"""What the models write: samples side by side, and figures of their quality."""
+"""Generated text: samples side by side, and figures of their quality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lm.studies.comparison.sentences import number
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
-"""Settings up to which the n-gram model's verdicts are put in words; of more, the table says them."""
+"""With at most so many settings there are sentences on n-gram nats; with more, only the table has them."""
 
 
 def writing(report: Figures) -> list[Block | None]:
@@ -57,25 +57,25 @@ def writing(report: Figures) -> list[Block | None]:
             [name, *(_lacking(row) if text is None else text for text in (row.greedy, row.random))]
             for name, row in shown
         ]
-        samples.append(Table(["", "greedy", "random"], lines, f"From “{prompt}” on", verbatim=True))
+        samples.append(Table(["", "greedy", "random"], lines, f"Continuations of “{prompt}”", verbatim=True))
     words, count = report.settings.sample_words, report.settings.sequences
     return [
         Heading("What do they write, greedily and at random?"),
         Text(
-            "One greedy and one random text show that they differ, not how. Here the same number of texts of each is "
-            "counted, beside real text of the same amount."
+            "One greedy and one random text can show that they differ, but not how. These figures are over the same "
+            "number of texts of each, with as much real text for comparison."
         ),
         Statements(said),
         Table(
             header,
             rows,
-            f"{count} texts of {words} words by each sampler, their first word drawn uniformly, from the same random "
-            "seed. distinct-n: different n-grams / all. n-gram nats: a word, under an interpolated trigram model of "
-            "the training text. In a loop: texts that end in the same words three times or more; how many words, and "
-            "how many others stand before the loop (medians).",
+            f"{count} texts of {words} words by each sampler, first words drawn uniformly, with the same random seed. "
+            "distinct-n: different n-grams / all n-grams. n-gram nats: per word, under an interpolated trigram model "
+            "of the training text. In a loop: texts that end in the same words three times or more; then the words of "
+            "the loop, and the words before it (medians).",
         ),
         *(drawing.quality(report, text) for text in texts(report)),
-        Heading("The same beginnings", 3),
+        Heading("Samples from the same prompts", 3),
         *samples,
     ]
 
