@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,18 @@ from scipy import stats
 from lm.data.vocabulary import Vocab
 from lm.studies.comparison import sentences, vectors
 from lm.studies.comparison.curves import LearningCurve, convergence, levels
-from lm.studies.comparison.differences import Difference, DistanceDifference, differences, of_distances, pick
+from lm.studies.comparison.differences import (
+    ALL_PAIRS,
+    Difference,
+    DistanceDifference,
+    _of_one_text,
+    differences,
+    of_distances,
+    pick,
+)
 from lm.studies.comparison.figures import Figures, RealText
 from lm.studies.comparison.group_figures import Perplexity, group_figures
-from lm.studies.comparison.groups import Group
+from lm.studies.comparison.groups import Group, grouped
 from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
@@ -396,3 +405,27 @@ def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:
     for row in of_distances(groups, rows(started=False), 0.95):
         assert row.changes is None
         assert row.over_seeds.low < 0 < row.over_seeds.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("models", "simulations"), [(2, 1000), (9, 200), (20, 200)])
+def test_equal_models_seldom_differ_beyond_chance(models: int, simulations: int) -> None:
+    """All comparisons together hold with 95%, the best group chosen on the same text included."""
+    names, rng, mistaken = [str(i) for i in range(models)], np.random.default_rng(0), 0
+    for _ in range(simulations):
+        text = rng.normal(6, 2, 1000)  # what is hard is hard for all
+        nats = {name: [text + rng.normal(0, 1, 1000)] for name in names}
+        best = min(names, key=lambda name: nats[name][0].mean())
+        pairs = list(combinations(names, 2)) if models <= ALL_PAIRS else [(best, n) for n in names if n != best]
+        rows = _of_one_text(pairs, nats, Settings(resamples=500))
+        mistaken += any(row.over_text.excludes(0) for row in rows)
+    assert mistaken / simulations <= 0.08
+
+
+def test_runs_in_different_precisions_are_no_seeds_of_one_setting(tmp_path: Path) -> None:
+    def run(seed: int, precision: str) -> Run:
+        config = {"seed": seed, "accelerator": {"precision": "auto"}, "trainer": {}}
+        return Run(tmp_path / f"{seed}", {"config": config, "precision": precision}, str(seed))
+
+    found = grouped([run(1, "32-true"), run(2, "bf16-mixed"), run(3, "32-true")])
+    assert [[one.seed for one in group.runs] for group in found] == [[1, 3], [2]]

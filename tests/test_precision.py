@@ -281,3 +281,33 @@ def test_off_a_gpu_nothing_is_taken_out_of_mixed_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16), full_precision(x, on="cuda") as (same,):
         assert same is x
         assert torch.is_autocast_enabled("cpu")
+
+
+class StepByStep(Forcing):
+    """Reads true words one by one: both precisions then read the same."""
+
+    def next_input(self, logits: Tensor, truth: Tensor, truth_share: float) -> Tensor:
+        return truth
+
+
+@pytest.mark.parametrize("steps", [35, 70, 140])
+@pytest.mark.parametrize("name", ["lstm", "awd", "mogrifier"])
+def test_in_bf16_gradients_of_many_steps_do_not_add_up_rounded(name: str, steps: int, bf16: None) -> None:
+    """A weight used at each step: its gradients are added up in fp32, however many steps there are."""
+    found = []
+    words = torch.randint(200, (4, steps + 1), generator=torch.Generator().manual_seed(1))
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        model = MODELS[name]().eval()
+        module = LanguageModule(model, StepByStep(feedback="argmax"), Adam(lr=0.001), updates_per_epoch=9, epochs=1)
+        module.state = model.initial_state(4)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            if name == "mogrifier":
+                hidden, _ = model(words[:, :-1], module.state)
+                loss = model.head.nll(hidden, words[:, 1:]).mean()
+            else:
+                window = Window(words[:, :-1], words[:, 1:], True)
+                loss = torch.stack([one for one, *_ in module._free_running(window)]).mean()
+        found.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.layers.parameters()))]))
+    exact, rounded = found
+    assert (exact - rounded).norm() <= 0.01 * exact.norm()

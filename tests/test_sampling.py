@@ -56,8 +56,13 @@ def test_min_p_by_hand() -> None:
 
 def test_the_repetition_penalty_lowers_only_words_in_the_text() -> None:
     seen = torch.tensor([[True, False, True, True], [False, False, False, False]])
-    lowered = Sampler(repetition_penalty=2.0).penalised(LOGITS, seen)
-    assert lowered.tolist() == [[1.0, 1.0, 0.0, -2.0], [0.0, 0.0, 3.0, 0.0]]
+    sampler = Sampler(repetition_penalty=2.0)
+    known = LOGITS.log_softmax(dim=-1)
+    expected = torch.where(seen, 2 * known, known)
+    torch.testing.assert_close(sampler.penalised(LOGITS, seen), expected)
+    # The same for a head that gives log-probabilities, or logits with any constant added.
+    torch.testing.assert_close(sampler.penalised(known, seen), expected)
+    torch.testing.assert_close(sampler.penalised(LOGITS + 7, seen), expected)
 
 
 def test_a_strong_penalty_makes_greedy_text_that_never_repeats(model: LSTMLanguageModel) -> None:

@@ -28,13 +28,13 @@ FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when a checkpoint's contents change, so that an older checkpoint is refused with a clear message."""
 
 PARTS = {"state_dict", "vocab", "config"}
 TO_RESUME = {"training", "optimizer_states", "lr_schedulers", "global_step", "tokens", "events"}
-COUNTERS = ("windows", "tokens", "updates", "epochs", "seconds")
-"""The amount of training since the start of the run."""
+COUNTERS = ("windows", "tokens", "updates", "epochs", "epoch_updates", "seconds")
+"""The amount of training since the start of the run; `epoch_updates` since the start of the epoch."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
 from lm.system.terminal import say
 
+LIMITS = ("max_epochs", "max_time", "limit_train_batches")
+"""Settings of the trainer that say how much training there is."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -93,6 +96,10 @@ def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
         return
     resume.refuse_spent_time(start.config["trainer"].get("max_time"), start.saved, start.file)
     say(f"resuming from {start.file} at window {start.saved['training']['windows']:,}")
-    epochs, before = (one["trainer"].get("max_epochs") for one in (start.config, start.saved["config"]))
-    if epochs != before:
-        say(f"trainer.max_epochs is now {epochs}, before {before}: learning rates that depend on it are computed again")
+    for limit in LIMITS:
+        now, before = (one["trainer"].get(limit) for one in (start.config, start.saved["config"]))
+        if now != before:
+            say(
+                f"trainer.{limit} is now {now}, before {before}: learning rates that depend on the training left are "
+                "computed again"
+            )

@@ -65,11 +65,15 @@ class Sampler(Bounded, group="sampler"):
         return draw(weights, generator)
 
     def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
-        """Logits [N, V], lowered by the repetition penalty for words `seen` [N, V] in the text."""
+        """Logits [N, V], lowered by the repetition penalty for words `seen` [N, V] in the text.
+
+        The penalty multiplies a word's log-probability, so it means the same for every head and does not depend on a
+        constant added to all logits. (Keskar et al. 2019 divide or multiply the logit itself.)
+        """
         if self.repetition_penalty == 1:
             return logits
-        lower = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
-        return torch.where(seen, lower, logits)
+        log_probabilities = logits.log_softmax(dim=-1)
+        return torch.where(seen, log_probabilities * self.repetition_penalty, log_probabilities)
 
     def distribution(self, logits: Tensor) -> Tensor:
         """Logits [N, V] -> sampling weights [N, V] in float32; excluded words have weight 0."""

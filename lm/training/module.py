@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from lm.config.schemas import Regularisation
 from lm.data.streams import Window
 from lm.evaluation import perplexity
 from lm.models.interfaces import LanguageModel, State, detach, reset_some
+from lm.models.kernels.full_precision import uncached
 from lm.runs.checkpoint import restore_counters, restore_training, save_training
 from lm.system.errors import UserError
 from lm.training.curves import write_by, write_point
@@ -22,6 +24,7 @@ from lm.training.forcing.forcing import Forcing
 from lm.training.optim.averages import WeightAverage
 from lm.training.optim.gradient_clipping import clip_gradients
 from lm.training.optim.optimisers import Optim, scaled_rates
+from lm.training.optim.schedules import Plan
 from lm.training.regularisation import penalty
 from lm.training.validation_loop import Validated
 
@@ -35,8 +38,8 @@ class LanguageModule(Validated):
         model: the model to train.
         forcing: what the model reads, and how often the weights are updated.
         optim: optimiser, learning-rate schedule, clipping, average of weights.
-        updates_per_epoch: used by learning-rate schedules, like `total_updates`.
-        total_updates: number of updates in the whole run.
+        updates_per_epoch: used by learning-rate schedules, like `epochs`.
+        epochs: number of epochs in the whole run.
         tbptt_windows: k detaches only before every k-th window and updates once per k windows, by their mean loss.
         base_length: scales an update's learning rate by its windows' mean length / `base_length` (None: no scaling).
         state_reset: probability that a stream's carried state is set to zero before a window.
@@ -49,7 +52,7 @@ class LanguageModule(Validated):
         forcing: Forcing,
         optim: Optim,
         updates_per_epoch: int,
-        total_updates: int,
+        epochs: int,
         tbptt_windows: int = 1,
         base_length: int | None = None,
         state_reset: float = 0.0,
@@ -61,8 +64,7 @@ class LanguageModule(Validated):
         self.forcing = forcing
         self.optim = optim
         self.average = WeightAverage(model, optim.average)
-        self.updates_per_epoch = updates_per_epoch
-        self.total_updates = total_updates
+        self.plan = Plan(updates_per_epoch, epochs)
         self.tbptt_windows = tbptt_windows
         self.base_length = base_length
         self.state_reset = state_reset
@@ -71,10 +73,12 @@ class LanguageModule(Validated):
         self.tokens = 0
         self.updates = 0
         self.epochs = 0
+        self.epoch_updates = 0  # since the start of the epoch
         self.seconds = 0.0  # of training since the start of the run, without validation and the time between starts
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
         self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
+        self._rate = optim.lr  # of the latest update
         self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
         self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
@@ -95,7 +99,9 @@ class LanguageModule(Validated):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optim.optimizer(self.model.parameters())
-        schedule = self.optim.schedule.attach(optimizer, self.updates_per_epoch, self.total_updates)
+        done = {"done": self.updates, "epochs_done": self.epochs, "in_epoch": self.epoch_updates}
+        self.plan = replace(self.plan, **done)  # a checkpoint has been read by now
+        schedule = self.optim.schedule.attach(optimizer, self.plan)
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
     # Checkpoints: all that Lightning does not save, so that a resumed run equals the uninterrupted one, bit for bit
@@ -116,6 +122,7 @@ class LanguageModule(Validated):
         if self._resumed is not None:
             restore_training(self, self._resumed, exact=self.trainer.precision == "32-true")
             self._resumed = None
+            self._set_rate()
         loader: Any = self.trainer.train_dataloader
         loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
         self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
@@ -124,7 +131,16 @@ class LanguageModule(Validated):
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader
         loader.rewind()
-        self.epochs = loader.epoch
+        self.epochs, self.epoch_updates = loader.epoch, 0
+
+    def _set_rate(self) -> None:
+        """The rate of the next update by the present plan: a checkpoint brings that of the plan it was made under."""
+        schedule: Any = self.lr_schedulers()
+        if isinstance(schedule, LambdaLR):
+            for group, base, factor in zip(
+                schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+            ):
+                group["lr"] = base * factor(schedule.last_epoch)
 
     def on_train_end(self) -> None:
         self.average.swap()
@@ -164,14 +180,10 @@ class LanguageModule(Validated):
 
     def _token_updates(self, window: Window) -> Tensor:
         losses = []
-        # Within a window, autocast would keep using the weights that it cast before the first update.
-        kind = self.device.type
-        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
-            for loss, *_ in self._free_running(window):
-                self._update(loss)
-                self.state = detach(self.state)
-                losses.append(loss.detach())
+        for loss, *_ in self._free_running(window):
+            self._update(loss)
+            self.state = detach(self.state)
+            losses.append(loss.detach())
         return torch.stack(losses).mean()
 
     def _free_running(self, window: Window) -> Any:
@@ -180,13 +192,14 @@ class LanguageModule(Validated):
         The next word to read is chosen before the caller updates the weights.
         """
         word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
-        for t in range(window.inputs.shape[1]):
-            raw, self.state = self.model.read_one(word, self.state)
-            hidden = self.model.output_dropout(raw)
-            logits = self.model.head.logits(hidden).float()  # B, V
-            if t + 1 < window.inputs.shape[1]:
-                word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
-            yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
+        with uncached(self.device.type):
+            for t in range(window.inputs.shape[1]):
+                raw, self.state = self.model.read_one(word, self.state)
+                hidden = self.model.output_dropout(raw)
+                logits = self.model.head.logits(hidden).float()  # B, V
+                if t + 1 < window.inputs.shape[1]:
+                    word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
+                yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
     def _update(self, loss: Tensor, share: float = 1.0) -> None:
         """One optimiser step in the order of the classic loop: zero, backward, clip, step; then the schedule.
@@ -201,12 +214,14 @@ class LanguageModule(Validated):
         if self.optim.clip > 0:
             clip_gradients(self.model.parameters(), self.optim.clip)
         with scaled_rates(optimizer, share):
+            self._rate = float(optimizer.param_groups[0]["lr"])
             optimizer.step()
         self.average.update()
         schedule: Any = self.lr_schedulers()
         if not isinstance(schedule, ReduceLROnPlateau):
             schedule.step()
         self.updates += 1
+        self.epoch_updates += 1
 
     def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
         """Keep the latest loss; write a point of the curves at windows 0, n, 2n, ..."""
@@ -221,9 +236,8 @@ class LanguageModule(Validated):
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         if due:
-            optimizer: Any = self.optimizers()
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
-            scalars["train/lr"] = float(optimizer.param_groups[0]["lr"])
+            scalars["train/lr"] = self._rate
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
             read = self.tokens + window.targets.numel()
             scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])

@@ -66,7 +66,7 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
         forcing,
         build(config["optim"], "optim"),
         updates_per_epoch=per_epoch,
-        total_updates=per_epoch * (trainer.max_epochs or 1),
+        epochs=trainer.max_epochs or 1,
         tbptt_windows=tbptt.windows,
         base_length=config["data"]["window"] if tbptt.random_length else None,
         state_reset=tbptt.reset,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout
 from lm.models.initial.drawn import open_forget_gate_, truncated_normal_
+from lm.models.kernels.full_precision import uncached
 from lm.models.kernels.linear import Repeated, linear
 from lm.system.bounds import DROPOUT, AtLeast, Count
 
@@ -74,9 +75,10 @@ class MogrifierLayer(RecurrentLayer):
         apart = not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
         rows, steps = x.shape[:2]
         maps = self._maps(linear_map if apart else lambda weight, bias: Repeated(weight, bias, steps, rows))
-        for one in x.unbind(1):  # gated inputs depend on the state, so no product can move out of the loop
-            memory = self._step(one, memory, *maps)
-            outputs.append(memory[0])
+        with uncached(x.device.type):
+            for one in x.unbind(1):  # gated inputs depend on the state, so no product can move out of the loop
+                memory = self._step(one, memory, *maps)
+                outputs.append(memory[0])
         return torch.stack(outputs, dim=1), memory
 
     def step(self, x: Tensor, memory: Memory) -> Memory:

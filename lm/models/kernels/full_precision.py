@@ -1,4 +1,4 @@
-"""Keeps parts of a model in fp32 in mixed precision."""
+"""Keeps parts of a model in fp32 in mixed precision, or casts a weight again at each use."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ def full_precision(*tensors: Tensor, on: str | None = None) -> Iterator[tuple[Te
             yield tuple(tensor.float() for tensor in tensors)
     else:
         yield tensors
+
+
+@contextmanager
+def uncached(device: str) -> Iterator[None]:
+    """Autocast as it is on this type of device, but without its cache of cast weights.
+
+    A weight that is used at each step of a window would have the gradients of all its uses added up in bf16 (1.6% off
+    after 35 steps, 4.5% after 140); and a weight that an update changes would be used as it was before.
+    """
+    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+    with torch.autocast(device, dtype, enabled, cache_enabled=False):
+        yield

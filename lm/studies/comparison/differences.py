@@ -72,7 +72,8 @@ def differences(
     """The difference in nats per token on the shared test text for each pair of groups: the second's minus the first's.
 
     The intervals of all pairs on one text hold together with the given confidence: over the text by Bonferroni's
-    rule, over seeds by Tukey's. Groups on other texts are not counted among them.
+    rule, over seeds by Tukey's. Groups on other texts are not counted among them. If only the pairs with the best
+    group are listed, all pairs still count, because the same text chose the best group.
     """
     nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
     by_text: dict[str | None, list[tuple[str, str]]] = {}
@@ -92,8 +93,8 @@ def _of_one_text(
     pairs: list[tuple[str, str]], nats: dict[str, list[NDArray[np.float64]]], settings: Settings
 ) -> list[Difference]:
     """The rows of `differences` for pairs of groups that read the same text."""
-    each = 1 - (1 - settings.confidence) / len(pairs)
     involved = list(dict.fromkeys(name for pair in pairs for name in pair))
+    each = 1 - (1 - settings.confidence) / math.comb(len(involved), 2)
     shared = min(len(values) for name in involved for values in nats[name])
     seeds = between_seeds([[float(v[:shared].mean()) for v in nats[name]] for name in involved], settings.confidence)
     found = []

@@ -37,7 +37,7 @@ def grouped(runs: list[Run]) -> list[Group]:
 
 def _settings(run: Run) -> str:
     config: dict[str, Any] = {key: value for key, value in run.config.items() if key not in BESIDE}
-    config["accelerator"] = config.get("accelerator", {}).get("precision")
+    config["accelerator"] = run.result.get("precision")  # as it was used: `auto` differs from machine to machine
     config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
     return json.dumps(config, sort_keys=True)
 

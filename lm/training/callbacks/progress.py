@@ -30,7 +30,7 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer: Any, module: Any) -> None:
         windows, epochs = int(trainer.num_training_batches), trainer.max_epochs or 0
         ahead = self._ahead(trainer, module)
-        updates = module.total_updates - module.updates
+        updates = module.plan.total - module.updates
         limit = _time_limit(trainer)
         say(
             f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
