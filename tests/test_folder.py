@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import TINY, Run, configure
 
@@ -127,3 +129,35 @@ def test_a_finished_job_of_a_sweep_is_left_to_be_compared(tmp_path: Path) -> Non
     torch.save({}, tmp_path / "checkpoints/last.ckpt")
     for typed in (None, "/elsewhere/last.ckpt"):  # a job that began from a file resumes from its own checkpoint
         assert RunFolder(tmp_path).starting_point(typed, in_sweep=True) == tmp_path / "checkpoints/last.ckpt"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "train.log")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["sampler.bad_words=[zzz]"],
+        ["callbacks.checkpoint.every_n_windows=-1"],
+        ["trainer.limit_train_batches=1.5"],
+        ["+callbacks.mine={_target_: test_folder.BreaksLate}"],
+        ["model.hidden_size=99"],
+        [],  # nothing is left to train
+    ],
+)
+def test_a_start_that_trains_nothing_leaves_a_finished_run_as_it_was(
+    train: Callable[..., Run], small: list[str], mistake: list[str]
+) -> None:
+    run = train(*small)
+    before = contents(run.dir)
+    settings = [f"checkpoint={run.dir}", *(["trainer.max_epochs=2"] if mistake else []), *mistake]
+    with contextlib.suppress(UserError, ZeroDivisionError):
+        train_in(configure("train", *settings), run.dir)
+    assert contents(run.dir) == before
+
+
+class BreaksLate(pl.Callback):
+    def on_fit_start(self, trainer: object, module: object) -> None:
+        raise ZeroDivisionError

@@ -79,9 +79,15 @@ def _run(asked: Asked, folder: RunFolder) -> float:
         check_rules(start.config, RunContext.names())
         say_start(start, asked, folder)
         with listening() as stop:
-            run = prepare(start, folder, stop)
-            begin()
-            fit(run, start, folder)
+            run = prepare(start, folder, stop, lambda: begin_training(start, folder, begin))
+            if not folder.holds_run:
+                begin()  # nothing to lose: a killed start is known from one that never was
+            fit(run, start)
+            if run.module.tokens_per_second is None and start.here:  # no window was trained on
+                if folder.finished:
+                    say(f"nothing is left to train: {folder.path} stays as it is; raise trainer.max_epochs")
+                    return score(folder.earlier)
+                begin_training(start, folder, begin)  # it was stopped before its test
             test(run, folder, result)
             measure_free_running(run, result)
             collect(run, result)
@@ -129,7 +135,7 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
     return f"{program('train')} {shlex.join(said)}"
 
 
-def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
+def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[[], None]) -> Run:
     """Build the device, the text, the model, and Lightning's part. Nothing in the run's folder changes."""
     config = start.config
     on = device(config["accelerator"]["accelerator"])  # first, so that its error comes before anything is built
@@ -149,7 +155,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest) -> Run:
     about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.checksums))
     swept, path = typed_overrides() if sweeping() else [], str(folder.path)
     context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
-    trainer = make_trainer(config, context, precision)
+    trainer = make_trainer(config, context, precision, begin)
     return Run(on, precision, corpus, model, context, trainer, make_module(config, corpus, model, trainer))
 
 
@@ -168,12 +174,16 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
     return model
 
 
-def fit(run: Run, start: Start, folder: RunFolder) -> None:
-    """Restore the run's folder to its state at the checkpoint, then train."""
+def begin_training(start: Start, folder: RunFolder, begin: Callable[[], None]) -> None:
+    """Restore the run's folder to its state at the checkpoint; from here on result.json belongs to this start."""
     if start.file is not None and not start.here:
         folder.bring_along(start.file)
     if start.here or folder.earlier:
         folder.cut_curves(start.saved["events"] if start.here else {})
+    begin()
+
+
+def fit(run: Run, start: Start) -> None:
     run.trainer.fit(run.module, datamodule=CorpusDataModule(run.corpus), ckpt_path=start.file, weights_only=True)
 
 

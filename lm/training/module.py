@@ -117,6 +117,7 @@ class LanguageModule(Validated):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint["training"]
         restore_counters(self, checkpoint)
+        self._start = (self.seconds, self.windows, self.tokens)
 
     def on_train_start(self) -> None:
         if self._resumed is not None:

@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,12 +23,18 @@ from lm.training.callbacks.profile import Profile
 from lm.training.callbacks.progress import Bar, Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
 from lm.training.callbacks.signal_handover import SignalHandover
+from lm.training.callbacks.start_of_training import StartOfTraining
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
 
 
-def make_trainer(config: dict[str, Any], context: RunContext, precision: str | int | None) -> pl.Trainer:
-    """The trainer with the configured callbacks and loggers. Raises UserError for settings that Lightning refuses."""
+def make_trainer(
+    config: dict[str, Any], context: RunContext, precision: str | int | None, begin: Callable[[], None]
+) -> pl.Trainer:
+    """The trainer with the configured callbacks and loggers; `begin` is called when training begins.
+
+    Raises UserError for settings that Lightning refuses.
+    """
     parts: dict[str, list[Any]] = {
         group: [
             build(node, f"{group}.{name}", vars(context)) for name, node in config[group].items() if node is not None
@@ -38,9 +45,9 @@ def make_trainer(config: dict[str, Any], context: RunContext, precision: str | i
     # A progress bar on a terminal; lines in a log file.
     watched = [callback for callback in parts["callbacks"] if isinstance(callback, Progress) and sys.stderr.isatty()]
     profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) else []
-    ours = [SignalHandover(context.stop, obeys=not saves), *parts["callbacks"], *profile, *map(Bar, watched)]
+    first = [StartOfTraining(begin), SignalHandover(context.stop, obeys=not saves)]
     available = {
-        "callbacks": ours,
+        "callbacks": [*first, *parts["callbacks"], *profile, *map(Bar, watched)],
         "logger": parts["logger"],
         "default_root_dir": context.run_dir,
         "enable_progress_bar": bool(watched),
