@@ -125,6 +125,8 @@ def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
         result.seconds = time.perf_counter() - started
         if began or not folder.holds_run:
             result.write(folder.path)
+        else:
+            folder.drop_new_curves()
 
 
 def resume_command(run_dir: Path, trusted: list[str]) -> str:

@@ -27,9 +27,11 @@ class RunFolder:
 
     path: Path
     earlier: dict[str, Any] = field(init=False)
+    earlier_curves: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "earlier", read_result(self.path))
+        object.__setattr__(self, "earlier_curves", frozenset(path.name for path in self.path.glob(EVENTS)))
 
     @cached_property
     def holds_checkpoints(self) -> bool:
@@ -107,4 +109,10 @@ class RunFolder:
             if path.name in sizes:
                 os.truncate(path, sizes[path.name])
             else:
+                path.unlink()
+
+    def drop_new_curves(self) -> None:
+        """Delete the event files of a start that did not train."""
+        for path in self.path.glob(EVENTS):
+            if path.name not in self.earlier_curves:
                 path.unlink()
