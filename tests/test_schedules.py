@@ -63,8 +63,8 @@ def test_a_run_resumed_with_fewer_windows_keeps_learning(
     capsys.readouterr()
     resumed = resume(run.dir, "checkpoint=last", "trainer.limit_train_batches=8", "trainer.max_epochs=8")
     said = capsys.readouterr().err
-    assert "trainer.limit_train_batches is 8, no longer 40" in said
-    assert "48 optimiser steps lie ahead" in said
+    assert "trainer.limit_train_batches is now 8, before 40" in said
+    assert "48 optimiser steps left" in said
     rates = [rate for step, rate in resumed.curve("train/lr").items() if step >= 80]
     assert len(rates) == 48
     assert all(rate > 0 for rate in rates)

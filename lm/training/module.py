@@ -69,33 +69,13 @@ class LanguageModule(Validated):
         self.base_length = base_length
         self.state_reset = state_reset
         self.regularisation = regularisation or Regularisation()
-        self.windows = 0  # windows trained on since the start of the run: the x-axis of every curve
-        self.tokens = 0
-        self.updates = 0
-        self.epochs = 0
-        self.epoch_updates = 0  # since the start of the epoch
-        self.seconds = 0.0  # of training since the start of the run, without validation and the time between starts
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
         self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
         self._rate = optim.lr  # of the latest update
         self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
-        self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
         self._resumed: dict[str, Any] | None = None  # from a checkpoint, until training resumes
-
-    @property
-    def windows_per_second(self) -> float | None:
-        """Training speed since this start of the run, without validation; None before the first window."""
-        return self._per_second(self.windows, self._start[1])
-
-    @property
-    def tokens_per_second(self) -> float | None:
-        """The same in tokens."""
-        return self._per_second(self.tokens, self._start[2])
-
-    def _per_second(self, now: int, before: int) -> float | None:
-        return (now - before) / (self.seconds - self._start[0]) if now > before else None
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optim.optimizer(self.model.parameters())
@@ -117,7 +97,7 @@ class LanguageModule(Validated):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._resumed = checkpoint["training"]
         restore_counters(self, checkpoint)
-        self._start = (self.seconds, self.windows, self.tokens)
+        self.note_start()
 
     def on_train_start(self) -> None:
         if self._resumed is not None:
@@ -127,7 +107,7 @@ class LanguageModule(Validated):
         loader: Any = self.trainer.train_dataloader
         loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
         self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
-        self._start = (self.seconds, self.windows, self.tokens)
+        self.note_start()
 
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import pytorch_lightning as pl
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lm.data.streams import Window
@@ -13,19 +12,16 @@ from lm.evaluation import Score
 from lm.models.interfaces import LanguageModel, State
 from lm.system.errors import UserError
 from lm.system.precision import exact
+from lm.training.counters import Counted
 from lm.training.curves import write_by, write_point
 from lm.training.optim.averages import WeightAverage
 
 
-class Validated(pl.LightningModule):
+class Validated(Counted):
     """Sums nats over one unbroken stream, with a separate state, and with averaged weights if there are any."""
 
     model: LanguageModel
     average: WeightAverage
-    windows: int
-    tokens: int
-    updates: int
-    seconds: float
 
     def __init__(self) -> None:
         super().__init__()
