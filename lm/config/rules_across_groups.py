@@ -78,7 +78,7 @@ def weights_come_from_one_place(config: Mapping[str, Any]) -> None:
     if config.get("weights_from") == "":  # not `???`, which would keep the null of conf/train.yaml
         raise UserError("weights_from is missing; name a checkpoint file or a run's folder: weights_from=PATH")
     if config.get("weights_from") and config["init"].get(TARGET) != RANDOM:
-        raise UserError("weights_from copies all weights, so init has nothing to set: choose init=random")
+        raise UserError("weights_from copies all weights, so leave init at its default: init=random")
 
 
 def trainer_is_one_that_is_supported(config: Mapping[str, Any]) -> None:

@@ -100,6 +100,6 @@ def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
         now, before = (one["trainer"].get(limit) for one in (start.config, start.saved["config"]))
         if now != before:
             say(
-                f"trainer.{limit} is now {now}, before {before}: learning rates that depend on the training left are "
+                f"trainer.{limit} was {before}, is now {now}: learning rates that depend on the training left are "
                 "computed again"
             )

@@ -33,9 +33,9 @@ class Progress(pl.Callback):
         updates = module.plan.total - module.updates
         limit = _time_limit(trainer)
         say(
-            f"training: {windows:,} windows an epoch, to the end of epoch {epochs}; "
+            f"training to the end of epoch {epochs} ({windows:,} windows each): "
             f"{ahead:,} windows and {updates:,} optimiser steps left"
-            + ("" if limit is None else f", or as many as {clock(limit)} allows (trainer.max_time)")
+            + ("" if limit is None else f", fewer if trainer.max_time ends training first, in {clock(limit)}")
         )
         self._said = time.monotonic()
         self._first = int(module.windows)
