@@ -121,5 +121,5 @@ def test_mistakes_get_a_sentence() -> None:
 
 
 def test_weights_from_another_run_leave_nothing_to_set(train: Callable[..., Run], text_file: Path) -> None:
-    with pytest.raises(UserError, match="choose init=random"):
+    with pytest.raises(UserError, match="init=random"):
         train("data=text", f"data.train={text_file}", "init=unigram", "weights_from=somewhere", *TINY)
