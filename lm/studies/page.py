@@ -1,4 +1,4 @@
-"""A document of a few kinds of blocks, as one self-contained HTML page and as Markdown."""
+"""Writes a document, made of a few kinds of blocks, as one self-contained HTML page and as Markdown."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Statements:
-    """Sentences that follow from figures."""
+    """A block of sentences that follow from measured numbers."""
 
     sentences: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the row. With `verbatim` the other columns show text as written, with its line breaks."""
+    """A table; its first column has the rows' names. With `verbatim` the remaining columns
+    show text as written, with its line breaks."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -41,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG. `name` is its file's name in the Markdown's folder; `alt` describes the picture."""
+    """A PNG picture. `name` is the file's name in the Markdown's folder; `alt` describes the picture."""
 
     name: str
     content: bytes
@@ -49,7 +50,7 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Pixels on the page, from the PNG's header; the letters are then as large as the text's."""
+        """Width on the page in pixels, from the PNG's header; at this width its letters are as large as the text's."""
         return round(int.from_bytes(self.content[16:20], "big") * 0.69)
 
 
@@ -77,13 +78,13 @@ def write(folder: Path, title: str, blocks: Sequence[Block]) -> Path:
 
 
 def html(title: str, blocks: Sequence[Block]) -> str:
-    """The page. It contains its pictures and loads nothing else."""
+    """The HTML page of the blocks. The page contains its pictures and loads no other file."""
     named = [(type(block).__name__, block) for block in blocks]
     return PAGE.get_template("page.html.jinja").render(title=title, blocks=named)
 
 
 def markdown(title: str, blocks: Sequence[Block]) -> str:
-    """The same as Markdown; pictures are separate files (see `Picture.name`)."""
+    """The document of the blocks as Markdown; pictures are separate files (see `Picture.name`)."""
     return "\n\n".join([f"# {_plain(title)}", *map(_markdown, blocks)]) + "\n"
 
 
@@ -104,7 +105,7 @@ def _markdown(block: Block) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape text for Markdown: `<unk>` must not be read as a tag, nor a bar as the end of a cell."""
+    """Escape text for Markdown, so that `<unk>` is not read as a tag and `|` not as the end of a table cell."""
     for sign in "\\`*_[]|":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("<", "&lt;").replace(">", "&gt;").replace("\n", "<br>")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Okabe & Ito (2008) without yellow, which is too pale for lines on white."""
+"""The colours of Okabe & Ito (2008) without yellow, which is too pale for lines on white."""
 
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -35,11 +35,14 @@ STYLE: dict[str, Any] = {
 
 
 styled = rc_context(cast(Any, STYLE))
-"""Decorates a function that draws: its figures have this style; Matplotlib's global settings do not change."""
+"""Decorator for functions that draw: it applies the style of this project only inside the function."""
 
 
 def figure(rows: int = 1, columns: int = 1, width: float = 9.0, height: float = 4.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches and its axes in reading order; call it in a `styled` function."""
+    """Make a figure of `width` x `height` inches; returns it and its axes in reading order.
+
+    Call this function inside a `styled` function.
+    """
     made = Figure(figsize=(width, height), layout="constrained")
     return made, list(made.subplots(rows, columns, squeeze=False).flat)
 
@@ -51,14 +54,14 @@ def line(index: int) -> dict[str, Any]:
 
 
 def legend(drawn: Figure, axes: Axes, columns: int = 2) -> None:
-    """One legend for the whole figure with the labels of `axes`; below the figure, so that it covers no line."""
+    """Add one legend for the whole figure, with the labels of `axes`, below the figure, where it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 @styled
 def image(drawn: Figure, kind: str = "png") -> bytes:
-    """A figure as the content of a `png` or `svg` file."""
+    """Render a figure; returns the content of a `png` or `svg` file."""
     target = BytesIO()
     # No date in the file: equal figures must give equal files.
     drawn.savefig(target, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else None)
@@ -66,6 +69,6 @@ def image(drawn: Figure, kind: str = "png") -> bytes:
 
 
 def data_uri(content: bytes, kind: str = "png") -> str:
-    """An image's content as a data URI for use inside a page."""
+    """Encode an image file's content as a data URI, for use inside an HTML page."""
     media = {"png": "image/png", "svg": "image/svg+xml"}[kind]
     return f"data:{media};base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""Training and sampling on one card, against the plain loop on it: seconds, tokens/s, share of the card's peak."""
+"""Compare training and sampling with the plain loop, all on one GPU: seconds, tokens/s, share of the GPU's peak."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ MODELS = {
 SEQUENCES = (1, 64, 1024)
 FORMS = {"milliseconds_a_window": ".3f", "tokens_per_second": ",.0f", "seconds_an_epoch": ".1f", "share_of_peak": ".1%"}
 EPOCH_TOKENS = 929_589
-"""Tokens of the Penn Treebank's training text."""
+"""Number of tokens in the training text of the Penn Treebank."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much is measured.
+    """How much the benchmark on one GPU measures.
 
     Args:
         models: the sizes of each model, by name.
-        sequences: numbers of sequences sampled side by side.
-        rounds: how often each rival is timed.
-        windows: windows of training a round.
-        words: words of sampling a round.
-        side: rows and columns of the matrices that measure the card's peak.
+        sequences: batch sizes of sampling: numbers of sequences that are generated at once.
+        rounds: how often each implementation is timed.
+        windows: training windows per round.
+        words: sampled words per round.
+        side: number of rows, and of columns, of the matrices that measure the GPU's peak.
     """
 
     models: Mapping[str, Sizes]
@@ -58,7 +58,7 @@ DRY = Load({name: replace(TINY, num_layers=sizes.num_layers) for name, sizes in 
 
 
 def card(device: torch.device, load: Load, scratch: Path) -> dict[str, Any]:
-    """Measure everything on `device`: seconds are medians over rounds; ratios above 1: faster than the plain loop."""
+    """Measure all on `device`. Seconds are medians over rounds; a ratio above 1 is faster than the plain loop."""
     bf16 = best_precision(device.type)
     peaks = {"fp32": peak(torch.float32, device, load.side), "bf16": peak(torch.bfloat16, device, load.side)}
     rows = []
@@ -84,7 +84,7 @@ def card(device: torch.device, load: Load, scratch: Path) -> dict[str, Any]:
 
 
 def training(sizes: Sizes, load: Load, bf16: str, device: torch.device, scratch: Path) -> dict[str, Timing]:
-    """Seconds per window of the exercise's loop, and of train.py's path in both precisions."""
+    """Seconds per window of the exercise's training loop, and of training by train.py in fp32 and in `bf16`."""
     rivals: dict[str, Callable[[], object]] = {
         "plain": PlainRival(sizes, load.windows, device=device.type),
         "train": LightningRival(sizes, load.windows, bf16, scratch / "bf16", device=device.type),
@@ -94,7 +94,7 @@ def training(sizes: Sizes, load: Load, bf16: str, device: torch.device, scratch:
 
 
 def row(name: str, sizes: Sizes, found: Mapping[str, Timing], peaks: Mapping[str, float]) -> dict[str, Any]:
-    """A model's figures. The share of the peak counts only matrix products."""
+    """One model's results. The share of the GPU's peak counts only the operations of matrix products."""
     tokens = sizes.batch_size * sizes.window
     windows = max(1, (EPOCH_TOKENS // sizes.batch_size - 1) // sizes.window)
     figures: dict[str, Any] = {"model": name, "vs_plain": ratio(found["plain"], found["train"])}
@@ -110,7 +110,7 @@ def row(name: str, sizes: Sizes, found: Mapping[str, Timing], peaks: Mapping[str
 
 
 def sampling(sizes: Sizes, load: Load, device: torch.device) -> dict[str, Timing]:
-    """Seconds per word of the exercise's loop, and of ours for each number of sequences side by side."""
+    """Seconds per word of the exercise's sampling loop, and of this project's sampling for each batch size."""
     plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers).to(device)
     model = sizes.model().to(device)
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
@@ -127,7 +127,7 @@ def sampling(sizes: Sizes, load: Load, device: torch.device) -> dict[str, Timing
 
 @torch.no_grad()
 def peak(dtype: torch.dtype, device: torch.device, side: int) -> float:
-    """Floating-point operations per second of one large matrix product."""
+    """Measured floating-point operations per second of one large matrix product."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     shortest = float("inf")
     for _ in range(6):
@@ -140,7 +140,7 @@ def peak(dtype: torch.dtype, device: torch.device, side: int) -> float:
 
 
 def card_table(result: Mapping[str, Any]) -> str:
-    """The figures as a text table."""
+    """Format the results of the GPU benchmark as a text table."""
     peaks = ", ".join(f"{name} {value:.1f}" for name, value in result["peak_tflops"].items())
     rows = [("", "", "ms a window", "tokens/s", "s an epoch", "of peak", "vs plain")]
     for model in result["models"]:

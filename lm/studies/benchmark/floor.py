@@ -1,4 +1,4 @@
-"""The floor: the time of a training step's matrix products alone."""
+"""The floor: the time that the matrix products alone of a training step take."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lm.system.memory import keep_freed_memory
 
 
 class FloorRival:
-    """Only the matrix products of the step. Each is done in the faster of two ways: into preallocated memory, or as
-    the model's own linear maps."""
+    """Computes only the matrix products of a training step. Each product is done in the faster of two ways: into
+    preallocated memory, or as the model's own linear maps do."""
 
     def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
         b, t, h, v = sizes.batch_size, sizes.window, sizes.hidden_size, sizes.vocab_size
@@ -54,6 +54,6 @@ class FloorRival:
 
 @torch.no_grad()
 def shortest(work: Callable[[], object], calls: int = 5) -> float:
-    """Seconds of the fastest of several calls, after one uncounted call."""
+    """Call `work` several times, after one uncounted call; returns the seconds of the fastest call."""
     work()
     return min(seconds(work) for _ in range(calls))

@@ -1,4 +1,4 @@
-"""How time and memory grow with the model, the window, the vocabulary, the stream and the text."""
+"""Measures how time and memory grow with the sizes of the model, the window, the vocabulary and the text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CALLS = 3  # per training rival
 
 
 def growth(sizes: Sizes, precision: str, scratch: Path) -> list[dict[str, Any]]:
-    """A row for each size, then for each length of text: seconds per window, tokens per second, peak memory."""
+    """One row per size, then one per text length: seconds per window, tokens per second, peak memory."""
     rows = []
     for what, one, windows in variants(sizes):
         print(f"growth: {what} ...", file=sys.stderr)
@@ -44,7 +44,7 @@ def row_of(what: str, seconds: list[float], tokens: int, held: int) -> dict[str,
 
 
 def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
-    """Name, sizes and number of windows; each variant changes one thing."""
+    """Yield the name, sizes and number of windows of each variant; each variant changes one thing."""
     yield "the baseline", sizes, WINDOWS
     yield "2 x 650", replace(sizes, embedding_size=650, hidden_size=650, num_layers=2), WINDOWS
     yield "3 x 1150", replace(sizes, embedding_size=400, hidden_size=1150, num_layers=3), WINDOWS
@@ -59,7 +59,7 @@ def variants(sizes: Sizes) -> Iterator[tuple[str, Sizes, int]]:
 
 
 class ReadingRival:
-    """Reads a text of the Penn Treebank's length, repeated `times` times. Calls return seconds."""
+    """Reads a text of the Penn Treebank's length, repeated `times` times. A call returns the seconds that it took."""
 
     def __init__(self, times: int, scratch: Path) -> None:
         folder = scratch / f"text{times}"
@@ -77,7 +77,7 @@ class ReadingRival:
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a text table."""
+    """Format the rows of `growth` as a text table."""
     cells = [("how it grows", "seconds", "lowest", "highest", "tokens/s", "memory")]
     for row in rows:
         middle, low, high = (f"{seconds:.3f}" for seconds in (row["seconds"], *row["range"]))

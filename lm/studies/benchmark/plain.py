@@ -1,4 +1,4 @@
-"""The rivals: the classic exercise's loops, as plain as they are taught. They use nothing of this project."""
+"""The plain loops of the classic exercise, written as they are taught. They use no code of this project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class PlainModel(nn.Module):
-    """Embedding, LSTM, and a linear layer at every position."""
+    """The exercise's model: an embedding, an LSTM, and a linear layer at every position."""
 
     def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, num_layers: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def plain_sampling(model: PlainModel, words: int) -> list[int]:
 
 
 def plain_reading(path: Path) -> Tensor:
-    """The exercise's reader, word by word: one pass for the dictionary, one for the ids."""
+    """The exercise's reader of a text file: one pass over the words makes the dictionary, a second one the ids."""
     index: dict[str, int] = {}
     words: list[str] = []
     tokens = 0

@@ -1,4 +1,4 @@
-"""Rivals in separate processes, so that none changes the memory, threads or allocator of another."""
+"""Runs each implementation in its own process, so that none changes the memory, threads or allocator of another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system import memory
 
 
 class Apart:
-    """A rival made by `make(*arguments)` in a fresh process. A call runs it there and returns its result.
+    """A callable made by `make(*arguments)` in a fresh process. A call runs it in that process and returns its result.
 
     Raises RuntimeError if the process has ended.
     """
@@ -28,7 +28,7 @@ class Apart:
         return float(self._ask("work"))
 
     def peak_memory(self) -> int:
-        """The most bytes that the process has held so far."""
+        """The peak memory of the process so far, in bytes."""
         return int(self._ask("memory"))
 
     def _ask(self, what: str) -> Any:

@@ -1,4 +1,4 @@
-"""The sections of the benchmark, one function each: which rivals are compared."""
+"""The sections of the benchmark: each function times the implementations of one task."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN_WINDOWS = 1  # one window has 30 updates
 
 
 def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: Path) -> dict[str, Timing]:
-    """Seconds per window with teacher forcing and one update per window."""
+    """Seconds per training window of each implementation, with teacher forcing and one update per window."""
     with ExitStack() as stack:
         rivals = {
             "plain": stack.enter_context(Apart(PlainRival, sizes, windows)),
@@ -45,7 +45,7 @@ def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: P
 
 
 def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
-    """Seconds per window, free running, with one update per token."""
+    """Seconds per training window of each implementation; the model reads its own words, with one update per token."""
     forcing = Forcing(feedback="argmax", update="token")
     with ExitStack() as stack:
         ours = Apart(LightningRival, sizes, TOKEN_WINDOWS, "32-true", scratch / "tokens", forcing)
@@ -57,7 +57,7 @@ def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
-    """Seconds per word: the exercise's loop, ours with 8-bit weights, and ours in exact fp32."""
+    """Seconds per sampled word: the exercise's loop, and this project's with 8-bit weights and in exact fp32."""
     plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
     exact, rounded = sizes.model(), sizes.model()
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
@@ -81,7 +81,7 @@ def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
 
 
 def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
-    """Seconds for a training text of the Penn Treebank's size: the exercise's reader, ours, and ours from its cache."""
+    """Seconds to read a text of the Penn Treebank's size: by the exercise's reader, and ours without or with cache."""
     train, rest = scratch / "train.txt", scratch / "rest.txt"
     train.write_text(zipf_text(TEXT_TOKENS))
     rest.write_text("a few words\n")
@@ -98,7 +98,7 @@ def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def startup(rounds: int) -> dict[str, Timing]:
-    """Seconds of whole processes: `--help`, the imports of sampling and of training, and Lightning's import alone."""
+    """Seconds of processes that only start: `--help`, the imports of sampling and of training, Lightning's import."""
 
     def process(*arguments: str) -> Callable[[], object]:
         return lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)

@@ -16,16 +16,16 @@ from lm.system.bounds import AtLeast, Bounded, Count
 
 @dataclass(frozen=True)
 class Sizes(Bounded, group="sizes"):
-    """The sizes of what is trained; the defaults are those of the classic exercise.
+    """The sizes of the trained model and its windows; the defaults are those of the classic exercise.
 
     Args:
-        batch_size: parallel streams.
+        batch_size: number of parallel streams.
         window: tokens of each stream in a window.
         embedding_size: size of the word vectors.
-        hidden_size: units of each LSTM layer.
-        num_layers: LSTM layers.
-        vocab_size: words; at least 3: `<eos>`, `<unk>` and one other.
-        cutoffs: of an adaptive softmax; empty for a plain softmax.
+        hidden_size: number of units in each LSTM layer.
+        num_layers: number of LSTM layers.
+        vocab_size: number of words; at least 3: `<eos>`, `<unk>` and one ordinary word.
+        cutoffs: the cutoffs of an adaptive softmax; empty for a plain softmax.
     """
 
     batch_size: Count = 20
@@ -38,7 +38,7 @@ class Sizes(Bounded, group="sizes"):
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of a window's matrix products, forward and backward, with a full softmax."""
+        """Floating-point operations of one window's matrix products, forward and backward, with a full softmax."""
         layers = [self.embedding_size, *[self.hidden_size] * (self.num_layers - 1)]
         weights = sum(4 * self.hidden_size * (into + self.hidden_size) for into in layers)
         weights += self.hidden_size * self.vocab_size
@@ -50,6 +50,6 @@ class Sizes(Bounded, group="sizes"):
         return LSTMLanguageModel(*sizes, head=head)
 
     def windows(self, count: int) -> Windows:
-        """Random text with word frequencies by Zipf's law."""
+        """`count` windows of random text; the word frequencies follow Zipf's law."""
         ids = zipf_ids(self.batch_size * (self.window * count + 1), self.vocab_size)
         return Windows(ids, self.batch_size, self.window)

@@ -13,7 +13,7 @@ from lm.training.optim.optimisers import Adam
 
 
 class BareStep:
-    """One update for the mean loss of several windows; the state is detached before the first one.
+    """Makes one update from the mean loss of several windows; the state is detached before the first window.
 
     `bf16` selects mixed precision.
     """
@@ -23,7 +23,7 @@ class BareStep:
         self.optimizer = self.optim.optimizer(model.parameters())
 
     def update(self, windows: Iterable[Window], state: State) -> State:
-        """Train on `windows`, [B, T] each, starting from `state`; returns the state after them."""
+        """Train on `windows` of shape [B, T] each, starting from `state`; returns the state after the last window."""
         state, losses = detach(state), []
         with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
             for window in windows:

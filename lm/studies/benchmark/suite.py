@@ -33,12 +33,15 @@ RATIOS = {
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
 }
-"""Slow rival, fast rival and goal on two cores with bf16 instructions (without them `train` is fp32)."""
+"""For each ratio: the slow timing, the fast timing, and the goal on two cores with bf16 instructions.
+
+On a CPU without these instructions `train` runs in fp32.
+"""
 
 
 @bounded("")
 def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections (None: all). Medians are in seconds; a larger ratio is faster. Raises UserError."""
+    """Measure the named sections (None: all). Medians are in seconds; a larger ratio is faster. May raise UserError."""
     sections = list(SECTIONS) if sections is None else sections
     if unknown := [name for name in sections if name not in SECTIONS]:
         raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))
@@ -78,7 +81,7 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
 
 
 def table(result: dict[str, Any]) -> str:
-    """The figures as a text table."""
+    """Format the benchmark's results as a text table."""
     lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
     if result["medians"]:
         times = {name: (seconds, *result["ranges"][name]) for name, seconds in result["medians"].items()}

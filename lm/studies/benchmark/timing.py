@@ -1,4 +1,4 @@
-"""Rivals are measured in turn, so that noise of the machine affects all of them alike."""
+"""Times several implementations in turn, so that noise of the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds for one unit of work, one figure per round."""
+    """Seconds for one unit of work, one number per round."""
 
     rounds: tuple[float, ...]
 
@@ -21,27 +21,27 @@ class Timing:
         return median(self.rounds)
 
     def per(self, units: int) -> Timing:
-        """The timing of one of `units` equal parts of the work."""
+        """Divide the seconds by `units`: the timing of one of `units` equal parts of the work."""
         return Timing(tuple(seconds / units for seconds in self.rounds))
 
 
 def wait(device: str) -> None:
-    """Wait until a card has finished its queued work; a CPU needs no wait."""
+    """Wait until a GPU has finished its queued work; return at once for a CPU."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The seconds that one call takes."""
+    """Call `work` once; returns the seconds that the call took."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Timing]:
-    """Time each rival once per round for `rounds` rounds, after one uncounted round.
+    """Time each function once per round for `rounds` rounds, after one uncounted round.
 
-    A rival that returns a float has timed itself, in seconds; otherwise the whole call is timed.
+    If a function returns a float, this is taken as its seconds; otherwise the whole call is timed.
     """
     rounds_of: dict[str, list[float]] = {name: [] for name in rivals}
     for k in range(rounds + 1):
@@ -55,7 +55,7 @@ def interleaved(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict
 
 
 def ratio(slow: Timing, fast: Timing) -> float:
-    """How many times as fast the second is (above 1: faster): the median of the ratios of all rounds.
+    """How many times faster `fast` is than `slow`: the median over rounds of slow seconds / fast seconds.
 
     Both times of a round were measured seconds apart, so a machine that is slow for a while slows both.
     """

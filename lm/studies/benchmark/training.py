@@ -1,4 +1,4 @@
-"""One training step as rivals: the plain loop, and this project with and without Lightning."""
+"""Training steps to compare: the plain loop, and this project's with and without Lightning."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ LOG_EVERY = 100  # windows between two points of the curves, as in a run
 
 
 class PlainRival:
-    """The exercise's loops. Calls return seconds per window.
+    """The training loops of the classic exercise. A call returns seconds per window.
 
     Args:
-        sizes: of the model and its windows.
-        count: counted windows per call.
+        sizes: the sizes of the model and its windows.
+        count: number of timed windows per call.
         update: one update per `window` or per `token`.
         device: the device's name in torch.
     """
@@ -63,7 +63,7 @@ class PlainRival:
 
 
 class StepRival:
-    """This project's model, optimiser and clipping in a bare loop."""
+    """Training with this project's model, optimiser and clipping in a bare loop, without Lightning."""
 
     def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
         keep_freed_memory()
@@ -79,16 +79,16 @@ class StepRival:
 
 
 class LightningRival:
-    """The path of `train.py`, with progress, curves and checkpoints; calls return seconds per window.
+    """Trains as `train.py` does, with progress bar, curves and checkpoints; a call returns seconds per window.
 
     The time of writing a checkpoint or a curve's point is spread evenly over all windows.
 
     Args:
-        sizes: of the model and its windows.
-        count: counted windows per call.
-        precision: Lightning's name of it.
-        folder: where curves and checkpoints go.
-        forcing: teacher forcing where it is None.
+        sizes: the sizes of the model and its windows.
+        count: number of timed windows per call.
+        precision: the precision, as Lightning names it.
+        folder: the folder for curves and checkpoints.
+        forcing: the way of feeding words back; None means teacher forcing.
         device: the device's name in torch.
     """
 
@@ -143,7 +143,7 @@ class _Data(pl.LightningDataModule):
 
 
 class _Clock(pl.Callback):
-    """Seconds from the start of the first counted window to the end of the last. Must be the last callback."""
+    """Measures seconds from the start of the first timed window to the end of the last. Must be the last callback."""
 
     def __init__(self, device: str) -> None:
         self.device, self.start = device, 0.0
@@ -167,7 +167,7 @@ def quiet() -> None:
 
 
 def timed_windows(windows: list[Any], step: Callable[[Any], None], device: str = "cpu") -> float:
-    """Seconds per window; the first `WARM_UP` windows are not counted."""
+    """Call `step` on each window; returns seconds per window, without the first `WARM_UP` windows."""
     for window in windows[:WARM_UP]:
         step(window)
     wait(device)

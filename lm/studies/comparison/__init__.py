@@ -1,1 +1,1 @@
-"""Comparison of runs: reads their folders, measures their checkpoints, and writes a report."""
+"""Compares training runs: reads their folders, measures their checkpoints, and writes a report."""

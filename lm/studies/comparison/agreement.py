@@ -1,4 +1,4 @@
-"""How alike the embeddings of two runs are."""
+"""Measures how similar the embeddings of two runs are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lm.studies.comparison.texts import vocab_key
 
 @dataclass(frozen=True)
 class RunsAgreement:
-    """How alike two runs' embeddings are, over so many frequent `words`."""
+    """How similar the embeddings of two runs are, measured over a number of frequent words (`words`)."""
 
     runs: tuple[str, str]
     same_group: bool
@@ -28,7 +28,7 @@ class RunsAgreement:
 def agreement(
     groups: list[Group], known: dict[str, Known], refused: list[Refused], settings: Settings
 ) -> list[RunsAgreement]:
-    """Compare two seeds within each group, and the first runs of each pair of groups."""
+    """Compare the embeddings of two seeds within each group, and of the first runs of each pair of groups."""
     pairs = [(group.runs[0], group.runs[1]) for group in groups if len(group.runs) > 1]
     pairs += [(a.runs[0], b.runs[0]) for a, b in pairs_of(groups)]
     found = []

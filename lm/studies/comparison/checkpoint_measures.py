@@ -1,4 +1,4 @@
-"""What the comparison measures on a run's best checkpoint: nats of the test text, samples, embeddings."""
+"""Measurements on a run's best checkpoint: nats per token of the test text, samples, embeddings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WORDS = ("army", "taxpayer")
 
 @dataclass(frozen=True)
 class Continuation:
-    """A prompt and its continuation by each sampler; None where the vocabulary lacks some of its words."""
+    """A prompt and its continuation by each sampler; None if the vocabulary lacks a word of the prompt."""
 
     prompt: str
     greedy: str | None
@@ -40,9 +40,9 @@ class Continuation:
 
 
 def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArray[np.float64]:
-    """Nats of the first `tokens` predictions of the test text: [tokens].
+    """The losses in nats [tokens] of the first `tokens` predictions on the test text.
 
-    The file `kept` caches them for the next report; it is valid for the same checkpoint and type of device.
+    The file `kept` caches the losses for the next report; it is valid for the same checkpoint and type of device.
     """
     stat, device = trained.path.stat(), device_of(trained.model).type
     sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens} {device}"
@@ -62,7 +62,7 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArr
 
 
 def initial_embedding(folder: Path) -> Tensor | None:
-    """The run's embedding before training; None where the run did not keep it. UserError for a damaged file."""
+    """The run's embedding before training; None if the run did not save it. Raises UserError for a damaged file."""
     file = folder / INITIAL
     try:
         found: Tensor = torch.load(file, map_location="cpu", weights_only=True)["embedding"].float()
@@ -74,7 +74,7 @@ def initial_embedding(folder: Path) -> Tensor | None:
 
 
 def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) -> list[Continuation]:
-    """Each prompt continued by each sampler. Each prompt has its own random seed, the same for every run."""
+    """Continue each prompt by each sampler. Each prompt has its own random seed, the same for every run."""
     vocab, rows = trained.vocab, []
     for number, prompt in enumerate(prompts):
         words = vocab.split(prompt)
@@ -92,7 +92,7 @@ def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) 
 
 
 def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> SampleQuality:
-    """Figures of `sequences` texts of `sample_words` words by each sampler; first words are drawn uniformly."""
+    """Quality of `sequences` texts of `sample_words` words by each sampler; each initial word is drawn uniformly."""
     found = []
     for sampler in _samplers(settings.sample_words, settings.sequences):
         generator = torch.Generator().manual_seed(settings.seed)
@@ -103,7 +103,7 @@ def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> S
 
 
 def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampler, Sampler]:
-    """The greedy sampler and the random one."""
+    """Make the greedy sampler and the random sampler."""
     greedy, random = (
         Sampler(do_sample=drawn, max_new_tokens=max_new_tokens, num_return_sequences=num_return_sequences)
         for drawn in (False, True)
@@ -112,13 +112,13 @@ def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampl
 
 
 def real_quality(text: Text, settings: Settings) -> Quality | None:
-    """The same figures for as many words of the test text; None where it is too short."""
+    """Quality of real text, cut from the test text in pieces as long as the samples; None if the text is too short."""
     rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
     return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
 
 
 def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tuple[str, str], tuple[int, int]]:
-    """The pairs to measure and their ids: of the given words, else army and taxpayer, else two frequent long words.
+    """The pairs to measure, with ids: all pairs of `words`; by default army and taxpayer, or two frequent long words.
 
     Raises UserError for a given word that the vocabulary lacks.
     """
@@ -134,7 +134,7 @@ def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tu
 
 
 def embeddings(trained: Trained, initial: Tensor | None, text: Text, settings: Settings) -> vectors.Embeddings:
-    """The figures of the run's embedding. Raises UserError for words that the vocabulary lacks."""
+    """Measure the run's embedding. Raises UserError for words that the vocabulary lacks."""
     pairs = word_pairs(trained.vocab, text, settings.words)
     return vectors.measure(word_vectors(trained), initial, pairs, text.frequent(settings.frequent), text.counts)
 

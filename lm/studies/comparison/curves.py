@@ -15,12 +15,12 @@ from lm.studies.comparison.reading import Run
 Axis = Literal["tokens", "updates", "seconds"]
 AXES: tuple[Axis, ...] = ("tokens", "updates", "seconds")
 POINTS = 120
-"""Maximum number of points in a drawn curve; each is the mean of an equal share of the logged windows."""
+"""Maximum number of points in a drawn curve; each point is the mean of an equal share of the logged windows."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """A figure during training: `values` [P] and the tokens, updates and seconds of training up to each."""
+    """A quantity during training: its `values` [P], and the tokens, updates and seconds of training until each."""
 
     tokens: list[float]
     updates: list[float]
@@ -28,13 +28,13 @@ class LearningCurve:
     values: list[float]  # nats a token in training, perplexity in validation
 
     def over(self, axis: Axis) -> list[float] | None:
-        """The positions of the values on an axis."""
+        """The positions of the values on `axis` (tokens, updates or seconds); None if they are not known."""
         return {"tokens": self.tokens, "updates": self.updates, "seconds": self.seconds}[axis]
 
 
 @dataclass(frozen=True)
 class Reached:
-    """When validation was first at or below a perplexity; None where it never was, or where nothing was logged."""
+    """When validation perplexity first reached a given value; None if it never did, or if nothing was logged."""
 
     perplexity: float
     tokens: float | None = None
@@ -46,12 +46,12 @@ class Reached:
 
 
 def training(run: Run) -> LearningCurve | None:
-    """Training loss in nats per token, with at most `POINTS` points; None without events."""
+    """The curve of training loss in nats per token, with at most `POINTS` points; None if the run logged none."""
     return _curve(run, "train/loss", "train/seconds", "by_tokens/train_loss", "by_updates/train_loss", POINTS)
 
 
 def validation(run: Run) -> LearningCurve | None:
-    """Validation perplexity with all points; otherwise as `training`."""
+    """The curve of validation perplexity, with all points; None if the run logged none."""
     tags = ("valid/perplexity", "valid/seconds", "by_tokens/valid_perplexity", "by_updates/valid_perplexity")
     return _curve(run, *tags, None)
 
@@ -78,8 +78,8 @@ def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, point
 
 
 def levels(best: Sequence[float], given: Sequence[float] | None = None) -> list[float]:
-    """The perplexities to reach, in descending order: `given`, or three of the runs' `best` ones, rounded up to two
-    digits: the highest (which every run reached), the middle and the lowest, without duplicates."""
+    """The perplexities to reach, in descending order: `given`, or else three of the runs' best perplexities (`best`):
+    the highest (which every run reached), the middle and the lowest, rounded up to two digits, without duplicates."""
     if given:
         return sorted({float(value) for value in given}, reverse=True)
     found = sorted(value for value in best if math.isfinite(value))
@@ -94,7 +94,7 @@ def _rounded_up(value: float) -> float:
 
 
 def convergence(curve: LearningCurve | None, wanted: Sequence[float]) -> list[Reached]:
-    """Tokens, updates and seconds at the first validation at or below each perplexity."""
+    """For each perplexity in `wanted`: tokens, updates and seconds when validation was first at or below it."""
     found = []
     for level in wanted:
         at = next((i for i, value in enumerate(curve.values) if value <= level), None) if curve else None

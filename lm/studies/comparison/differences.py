@@ -1,4 +1,4 @@
-"""Whether groups of runs differ by more than chance."""
+"""Tests whether groups of runs differ by more than chance."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lm.studies.comparison.vectors import KINDS, Kind, PairDistance
 
 FIGURE = "the difference on the test text"
 ALL_PAIRS = 8
-"""With at most so many groups every pair is compared; with more, each group is compared with the best."""
+"""Largest number of groups of which every pair is compared; if there are more, each is compared with the best."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Nats per token of the second group minus the first group's, on the same `tokens` of the test text."""
+    """Nats per token of the second group minus those of the first group, on the same `tokens` of the test text."""
 
     groups: tuple[str, str]
     nats: float
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class DistanceDifference:
-    """The distance of two words in the second group minus that in the first."""
+    """The distance between two words in the second group minus their distance in the first group."""
 
     words: tuple[str, str]
     kind: Kind
@@ -60,7 +60,7 @@ def pairs_of(groups: list[Group]) -> list[tuple[Group, Group]]:
 
 
 def _mean_test(group: Group) -> float:
-    """Mean test perplexity over seeds; infinite for a group without one."""
+    """Mean test perplexity of a group over its seeds; infinite if no run of the group has a test perplexity."""
     found = [run.result["test"].get("perplexity") for run in group.runs]
     known = [value for value in found if value is not None]
     return float(np.mean(known)) if known else math.inf
@@ -69,11 +69,11 @@ def _mean_test(group: Group) -> float:
 def differences(
     groups: list[Group], known: dict[str, Known], refused: list[Refused], settings: Settings
 ) -> list[Difference]:
-    """The difference in nats per token on the shared test text for each pair of groups: the second's minus the first's.
+    """For each pair of groups: nats per token of the second minus those of the first, on their shared test text.
 
     The intervals of all pairs on one text hold together with the given confidence: over the text by Bonferroni's
-    rule, over seeds by Tukey's. Groups on other texts are not counted among them. If only the pairs with the best
-    group are listed, all pairs still count, because the same text chose the best group.
+    rule, over seeds by Tukey's. Pairs of groups on a different text are not counted among them. If only the pairs with
+    the best group are listed, all pairs still count, because the same text chose the best group.
     """
     nats = {g.name: [n for n in (known[run.name].nats for run in g.runs) if n is not None] for g in groups}
     by_text: dict[str | None, list[tuple[str, str]]] = {}
@@ -92,7 +92,7 @@ def differences(
 def _of_one_text(
     pairs: list[tuple[str, str]], nats: dict[str, list[NDArray[np.float64]]], settings: Settings
 ) -> list[Difference]:
-    """The rows of `differences` for pairs of groups that read the same text."""
+    """For pairs of groups that read the same text: the differences in nats per token, with intervals."""
     involved = list(dict.fromkeys(name for pair in pairs for name in pair))
     each = 1 - (1 - settings.confidence) / math.comb(len(involved), 2)
     shared = min(len(values) for name in involved for values in nats[name])
@@ -119,7 +119,7 @@ def _of_one_text(
 
 
 def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval:
-    """The interval of the difference j minus i, negated where only i minus j is in `intervals`."""
+    """The interval of the difference j minus i; if `intervals` has only i minus j, this interval negated."""
     if (i, j) in intervals:
         return intervals[i, j]
     mean, low, high, over = intervals[j, i]
@@ -127,12 +127,12 @@ def pick(intervals: dict[tuple[int, int], Interval], i: int, j: int) -> Interval
 
 
 def _shown(text: Interval, seeds: Interval) -> bool:
-    """Whether a difference is more than chance: over the text, and over seeds where there are several."""
+    """Whether a difference is more than chance: over the text, and also over seeds if there are several."""
     return text.excludes(0) and (seeds.low is None or seeds.excludes(0))
 
 
 def different_text(ones: list[Known]) -> str | None:
-    """Why figures on a text cannot be compared between these runs; None if they can."""
+    """The reason why results on the test text cannot be compared between these runs; None if they can."""
     vocabs = {vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}
     if len(vocabs) > 1:
         sizes = " and ".join(f"{size:,}" for size in vocabs.values())
@@ -145,12 +145,12 @@ def different_text(ones: list[Known]) -> str | None:
 
 
 def of_distances(groups: list[Group], rows: Sequence[RunFigures], confidence: float) -> list[DistanceDifference]:
-    """How the distances of the chosen words differ between two groups: the second's minus the first's.
+    """For each pair of groups: the distances of the chosen words in the second minus those in the first.
 
-    The intervals are over seeds. They are of the change by training, which removes the scatter of the initial
-    distances (of the distances themselves where a run did not keep its initial embedding). They hold together with the
-    given confidence: Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances grow with the
-    vectors' size and are compared only between equal sizes.
+    The intervals are over seeds. The change of a distance by training is compared, which removes the scatter of the
+    initial distances; if a run did not save its initial embedding, the distance itself is. All intervals hold together
+    with the given confidence: Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances
+    grow with the vectors' size and are compared only between equal sizes.
     """
     measured = {row.name: row.embeddings for row in rows if row.embeddings}
     families: dict[tuple[tuple[str, str], Kind, int], dict[str, list[PairDistance]]] = {}

@@ -1,4 +1,4 @@
-"""From the figures to the page: one section for each question of the classic exercise."""
+"""Makes the comparison's page from its numbers: one section for each question of the classic exercise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.studies.page import Block, Heading, Statements, Table, Text
 
 
 def document(report: Figures) -> tuple[str, list[Block]]:
-    """The title and the blocks of the page."""
+    """The title and the blocks of the comparison's page."""
     groups = report.groups
     names = [group.name for group in groups]
     title = "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 130 else f"{len(names)} settings")

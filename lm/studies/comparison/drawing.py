@@ -20,13 +20,13 @@ from lm.studies.plots import PALETTE, figure, image, legend, line, styled
 AXES: dict[Axis, str] = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
 GREY = "#888888"
 Which = Literal["training", "validation"]
-"""Which of a run's curves."""
+"""Which of a run's two curves is drawn."""
 
 
 @styled
 def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
-    """`training` loss or `validation` perplexity over tokens, updates and seconds, for the runs on one text; each group
-    has a colour."""
+    """Draw `training` loss or `validation` perplexity over tokens, updates and seconds, for the runs on one text. Each
+    group of runs has a colour."""
     drawable = [(run, curve) for run in report.runs if (curve := _curve(run, which)) and run.text == text]
     if not drawable:
         return None
@@ -66,7 +66,7 @@ def _curve(run: RunFigures, which: Which) -> LearningCurve | None:
 
 @styled
 def differences(report: Figures) -> Picture | None:
-    """Each pair's difference in nats per token on the test text, with intervals over the text and over seeds."""
+    """Draw each pair of groups' difference in nats per token on the test text, with intervals over text and seeds."""
     rows = [row for row in report.differences if row.over_text.low is not None]
     if not rows:
         return None
@@ -97,7 +97,7 @@ def differences(report: Figures) -> Picture | None:
 
 @styled
 def quality(report: Figures, text: str | None) -> Picture | None:
-    """Variety against likeness to the training text: one point per run and sampler, and one for real text."""
+    """Plot variety against similarity to the training text: a point per run and sampler, and one for real text."""
     judged = [(run, run.quality) for run in report.runs if run.text == text and run.quality]
     judged = [(run, written) for run, written in judged if written.greedy.ngram_nats is not None]
     if not judged:
@@ -127,7 +127,7 @@ def quality(report: Figures, text: str | None) -> Picture | None:
 
 @styled
 def distances(report: Figures, at: int) -> Picture | None:
-    """The distances of pair number `at` in every run, before and after training, and the range of frequent pairs.
+    """Draw the distances of word pair number `at` in every run, before and after training, and frequent pairs' range.
 
     Where runs have different pairs, each label names its run's pair.
     """
@@ -177,13 +177,13 @@ def _log_scale(panel: Axes, values: list[float]) -> None:
 
 
 def _file(name: str, report: Figures, text: str | None) -> str:
-    """The picture's file name; with several texts it has the text's number."""
+    """The picture's file name; if the report has several training texts, the name contains the text's number."""
     several = texts(report)
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 
 
 def _short(value: float, _: object = None) -> str:
-    """1200000 as 1.2M."""
+    """Write a large number in short form: 1200000 as 1.2M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             size = 1e3 if letter == "k" else size

@@ -1,4 +1,4 @@
-"""All figures of a comparison: the content of report.json, from which the page is made."""
+"""All numbers of a comparison: the content of report.json, from which the page is made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lm.system.terminal import say
 
 @dataclass(frozen=True)
 class RealText:
-    """The quality of these runs' test text, to compare with their samples; None where the text is too short."""
+    """The quality of the runs' test text, to compare with their samples; None if the text is too short."""
 
     runs: list[str]
     quality: Quality | None = field(metadata=IN_PLACE)
@@ -37,7 +37,7 @@ class RealText:
 
 @dataclass(frozen=True)
 class Figures:
-    """A comparison; every field is a key of report.json."""
+    """All results of a comparison; every field is a key of report.json."""
 
     settings: Settings
     perplexities: list[float]  # to reach, in validation
@@ -53,7 +53,7 @@ class Figures:
 
 
 def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Settings) -> Figures:
-    """Measure and compare the runs. Per-token nats of the test text are cached below `out`."""
+    """Measure and compare the runs. The losses of all test tokens are cached in the folder `out`."""
     refused: list[Refused] = []
     groups = grouped(runs)
     known = {run.name: Known(run) for run in runs}

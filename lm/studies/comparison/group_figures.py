@@ -1,4 +1,4 @@
-"""The figures of one group in a report: means over its runs, with intervals."""
+"""The numbers of one group of runs in a report: means over the runs, with intervals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lm.studies.comparison.statistics import over_seeds
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Perplexity of the mean of the runs' nats a token, and its interval over seeds (None for one seed)."""
+    """The exponential of the runs' mean nats per token, and its interval over seeds (None for one seed)."""
 
     mean: float
     low: float | None
@@ -26,7 +26,7 @@ class Perplexity:
 
 @dataclass(frozen=True)
 class GroupReached:
-    """`reached` of `of` runs reached the perplexity; means over these runs, None where not known."""
+    """How many runs (`reached`, of `of` runs) reached a perplexity, and means over them (None if not known)."""
 
     perplexity: float
     reached: int
@@ -41,7 +41,7 @@ class GroupReached:
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """A group: perplexities (None where not measured), speed and cost of its training."""
+    """A group of runs: its perplexities (None if not measured), and the speed and cost of its training."""
 
     name: str
     runs: list[str]
@@ -57,7 +57,7 @@ class GroupFigures:
 
 
 def group_figures(group: Group, rows: Sequence[RunFigures], confidence: float) -> GroupFigures:
-    """The figures of a group, whose runs are among `rows`."""
+    """Compute the numbers of a group; `rows` holds the numbers of all runs of the report."""
     own = [row for row in rows if row.name in {run.name for run in group.runs}]
     valid, test = [row.valid for row in own], [row.test for row in own]
     speeds = [row.tokens_per_second for row in own if row.tokens_per_second]
@@ -81,7 +81,7 @@ def _free_running(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity | None:
-    """From scores of result.json; None where none was measured."""
+    """The perplexity of a group from its runs' scores in result.json; None if no score was measured."""
     known = [score for score in scores if score.get("nats") and score.get("tokens")]
     if not known:
         return None
@@ -92,7 +92,7 @@ def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity |
 
 
 def _reached(rows: Sequence[Reached]) -> GroupReached:
-    """For one perplexity; `rows` has one row for each run."""
+    """Summarise when the runs of a group reached one perplexity; `rows` has one row for each run."""
     reached = [row for row in rows if row.tokens is not None]
 
     def mean(axis: Axis) -> float | None:

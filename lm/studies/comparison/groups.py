@@ -9,20 +9,20 @@ from typing import Any
 from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
-"""Parts of a configuration that do not change the trained model, and the seed."""
+"""Parts of a configuration that may differ within a group: the seed, and what does not change the trained model."""
 LONGEST_NAME = 48
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one setting with different seeds."""
+    """A group: runs with the same settings and different seeds."""
 
     name: str
     runs: tuple[Run, ...]
 
 
 def grouped(runs: list[Run]) -> list[Group]:
-    """Runs grouped by settings, in order of appearance. A seed occurs once per group: a repeated run is no new seed."""
+    """Group the runs by settings, in order of appearance. A group has each seed once; repeats form new groups."""
     groups: list[list[Run]] = []
     for run in runs:
         fitting = (g for g in groups if _settings(g[0]) == _settings(run) and run.seed not in {r.seed for r in g})
@@ -43,7 +43,7 @@ def _settings(run: Run) -> str:
 
 
 def _names(groups: list[list[Run]]) -> list[str]:
-    """Names from the overrides that not all groups share, as short as possible; else the folders' names."""
+    """Short names of groups, from the overrides that differ between groups; without them, the folders' names."""
     typed = [[o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
     own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
     # `forcing=teacher forcing.update=token` is too long for sentences; use `teacher token` where such names all differ.
@@ -54,6 +54,9 @@ def _names(groups: list[list[Run]]) -> list[str]:
 
 
 def _value(override: str) -> str:
-    """`forcing.update=token` becomes `token`; numbers, booleans and lists keep the key's last part: `lr=0.1`."""
+    """Shorten an override: `forcing.update=token` becomes `token`, but `model.lr=0.1` becomes `lr=0.1`.
+
+    Numbers, booleans and lists keep the last part of the key.
+    """
     key, _, value = override.partition("=")
     return value if value[:1].isalpha() and value not in ("true", "false", "null") else f"{key.split('.')[-1]}={value}"

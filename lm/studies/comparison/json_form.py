@@ -1,4 +1,4 @@
-"""The form of figures in report.json: dataclasses and named tuples as objects, paths as text."""
+"""Converts results to the form of report.json: dataclasses and named tuples become objects, paths become text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 LEFT_OUT: Mapping[str, bool] = {"left out": True}
-"""A field's metadata: a None value is left out instead of written as null."""
+"""Metadata for a dataclass field: in JSON a None value is left out instead of written as null."""
 IN_PLACE: Mapping[str, bool] = {"left out": True, "in place": True}
-"""A field's metadata: the keys of its value are added to the parent object, without a key of its own."""
+"""Metadata for a dataclass field: in JSON the keys of its value are added to the parent object."""
 
 
 def json_form(value: object) -> object:
-    """Figures as dictionaries, lists, text and numbers."""
+    """Convert results to dictionaries, lists, text and numbers, which JSON can hold."""
     if is_dataclass(value) and not isinstance(value, type):
         found: dict[str, object] = {}
         for field in fields(value):

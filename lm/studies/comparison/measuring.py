@@ -1,4 +1,4 @@
-"""The measurements on every run, and the reasons for those that are not possible."""
+"""Makes the measurements on every run, and notes the reason for each measurement that is not possible."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from lm.studies.comparison.vectors import Embeddings
 from lm.system.errors import UserError
 
 TOLERANCE = 0.02
-"""Largest difference in nats per token that another device or precision may cause in the same model."""
+"""Largest difference in nats per token that a change of device or precision may cause in the same model."""
 Found = TypeVar("Found")
 
 
 @dataclass
 class Known:
-    """What is known about a run; held until all runs are measured."""
+    """All that is known about a run: kept in memory until all runs are measured."""
 
     run: Run
     vocab: Vocab | None = None
@@ -54,7 +54,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Refused:
-    """A figure that is not available for these runs or groups, and why."""
+    """A result that is not available for some runs or groups, and the reason."""
 
     figure: str
     runs: list[str]
@@ -62,7 +62,7 @@ class Refused:
 
 
 class Refusal:
-    """Runs a measurement. If it raises UserError, notes figure, runs and reason, and returns None."""
+    """Calls a measurement. If it raises UserError, notes the result's name, the runs and the reason; returns None."""
 
     def __init__(self, refused: list[Refused], *runs: str) -> None:
         self.refused, self.runs = refused, list(runs)
@@ -79,7 +79,7 @@ class Refusal:
 
 
 def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> list[str]:
-    """Find each run's vocabulary and text; returns the prompts for all runs."""
+    """Load the vocabulary and text of each run; returns the prompts that all runs continue."""
     library, known = Library(), list(known)
     for one in known:
         with_reason = Refusal(refused, one.run.name)

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 
 class _Counts(NamedTuple):
-    """Counts [n] of keys [n], keys in ascending order."""
+    """A table of keys [n], in ascending order, and how often each key occurs, [n]."""
 
     keys: NDArray[np.int64]
     counts: NDArray[np.int64]
 
     def of(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The counts of keys [m]; 0 for those never seen."""
+        """How often each of the given keys [m] occurs; 0 for a key that was never seen."""
         at = np.searchsorted(self.keys, keys).clip(max=len(self.keys) - 1)
         return np.where(self.keys[at] == keys, self.counts[at], 0)
 
 
 class TrigramModel:
-    """An interpolated trigram with Witten-Bell smoothing (Witten & Bell 1991).
+    """An interpolated trigram model with Witten-Bell smoothing (Witten & Bell 1991).
 
     With c(h) the number of words read after a history h, and T(h) the number of different ones,
     p(w | h) = (c(hw) + T(h) p(w | h')) / (c(h) + T(h)), where h' is h without its first word; the unigram is
@@ -29,7 +29,7 @@ class TrigramModel:
     """
 
     def __init__(self, ids: NDArray[np.integer], vocab_size: int) -> None:
-        """Ids [N] of the training text, N > 2."""
+        """Count the n-grams of a training text, given as word ids [N] with N > 2."""
         self.vocab_size = vocab_size
         self._words, self._followers = [], []
         for order in (1, 2, 3):
@@ -44,14 +44,14 @@ class TrigramModel:
             )
 
     def _keys(self, ids: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-        """One number for each n-gram of ids [N]: [N - order + 1]."""
+        """Encode each n-gram of ids [N] as one number; n is `order`, and the result has shape [N - order + 1]."""
         keys = np.zeros(len(ids) - order + 1, dtype=np.int64)
         for i in range(order):
             keys = keys * self.vocab_size + ids[i : len(ids) - order + 1 + i]
         return keys
 
     def nats(self, ids: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Ids [N] -> nats of each word from the third on, given the two before it: [N - 2]."""
+        """Nats [N - 2] of the words with ids [N], from the third word on, each given the two words before it."""
         known = ids.astype(np.int64)
         probability = np.full(len(ids) - 2, 1 / self.vocab_size)
         for order, words, (seen, kinds) in zip((1, 2, 3), self._words, self._followers, strict=True):

@@ -1,4 +1,4 @@
-"""The quality of generated text: its variety, its loops, its share of `<unk>`."""
+"""Measures the quality of generated text: variety, endless loops, share of `<unk>`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lm.studies.comparison.ngram import TrigramModel
 Sampler = Literal["greedy", "random"]
 SAMPLERS: tuple[Sampler, ...] = ("greedy", "random")
 ROUNDS = 3
-"""A text ends in a loop if its last words occur at least so many times in a row."""
+"""Minimum number of times that the last words of a text must occur in a row to count as a loop."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Figures of `sequences` texts, `words` words in total."""
+    """Measures of the quality of `sequences` texts with `words` words in total."""
 
     sequences: int
     words: int
@@ -34,7 +34,7 @@ class Quality:
 
     @property
     def distinct(self) -> tuple[float, float, float]:
-        """For single words, pairs and triples."""
+        """The shares of different n-grams among all n-grams, for single words, pairs and triples."""
         return self.distinct_1, self.distinct_2, self.distinct_3
 
 
@@ -50,14 +50,14 @@ class SampleQuality:
 
 
 class Loop(NamedTuple):
-    """From word `begins` (counted from 0) to its end, the text repeats its last `period` words."""
+    """A loop at the end of a text: from word `begins` (counted from 0) on, it repeats its last `period` words."""
 
     begins: int
     period: int
 
 
 def distinct(rows: Sequence[Sequence[int]], order: int) -> float:
-    """Different n-grams / all n-grams, over all sequences together (Li et al. 2016). Decreases with more text."""
+    """Number of different n-grams / number of all n-grams in all sequences (Li et al. 2016). Falls with more text."""
     found = [tuple(row[i : i + order]) for row in rows for i in range(len(row) - order + 1)]
     return len(set(found)) / len(found) if found else float("nan")
 
@@ -75,7 +75,7 @@ def loop(row: Sequence[int]) -> Loop | None:
 
 
 def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> Quality:
-    """Figures of word ids [N, T]. Nats per word are under `judge`, given each sequence's first two words."""
+    """Quality of texts with word ids [N, T]. The model `judge` gives nats per word, from the third word on."""
     texts = rows.tolist()
     loops = [found for found in map(loop, texts) if found]
     nats = float(np.mean([judge.nats(row).mean() for row in rows])) if judge else None
@@ -94,7 +94,7 @@ def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> 
 
 
 def pieces(ids: NDArray[np.integer], sequences: int, words: int) -> NDArray[np.int64]:
-    """Up to `sequences` pieces of `words` words of real text, spread evenly over ids [N]."""
+    """Cut up to `sequences` pieces of `words` words from a real text with ids [N], evenly spread over the text."""
     count = min(sequences, len(ids) // words)
     starts = np.linspace(0, max(0, len(ids) - words), count).astype(int)
     return np.array([ids[start : start + words] for start in starts], dtype=np.int64).reshape(count, words)

@@ -1,4 +1,4 @@
-"""Reads run folders into runs with their results and curves. Measures nothing."""
+"""Reads the results and curves of runs from their folders. Measures nothing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from lm.system.errors import UserError
 
 
 class LeftOut(NamedTuple):
-    """A run that cannot be compared, and why."""
+    """A run that cannot be compared, and the reason."""
 
     folder: str
     reason: str
 
 
 class Curve(NamedTuple):
-    """A TensorBoard tag: x-axis [n] and values [n], in float64."""
+    """The curve of one TensorBoard tag: x-axis [n] and values [n], in float64."""
 
     steps: NDArray[np.float64]
     values: NDArray[np.float64]
@@ -35,7 +35,7 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, its result.json, its curves by tag."""
+    """A finished run: its folder, the content of its result.json, and its curves by TensorBoard tag."""
 
     folder: Path
     result: dict[str, Any]
@@ -73,7 +73,7 @@ def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """All scalars of a run's events, each step once; empty without events."""
+    """Read all scalars from a run's TensorBoard events, each step once; empty if there are no events."""
     if not any(folder.glob(EVENTS)):
         return {}
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # otherwise it writes a line per file into a sweep's log
@@ -86,7 +86,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 
 def _jobs(folder: Path) -> list[Path]:
-    """A run's folder itself, or the jobs in a sweep's folder."""
+    """The run folders in `folder`: the folder itself for a run, or the folders of all jobs for a sweep."""
     if not folder.is_dir():
         raise UserError(f"runs: {folder} {'is a file' if folder.exists() else 'does not exist'}; name a run's folder")
     if _is_run(folder):
@@ -102,7 +102,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _flaw(result: dict[str, Any]) -> str | None:
-    """Why a run cannot be compared; None if it can."""
+    """The reason why a run with this result.json cannot be compared; None if it can."""
     if not result:
         return f"{RESULT} is missing or cannot be read: the run was cut short before it wrote anything"
     if result.get("status") != "completed":
@@ -112,7 +112,7 @@ def _flaw(result: dict[str, Any]) -> str | None:
 
 
 def _names(runs: list[Run]) -> list[str]:
-    """The shortest ends of the folders that distinguish the runs; a number after a folder that is given again."""
+    """Name each run by the shortest end of its path that is unique; a folder that is given again gets a number."""
     folders = list(dict.fromkeys(run.folder for run in runs))
     for depth in range(1, max(len(folder.parts) for folder in folders) + 1):
         short = {folder: "/".join(folder.parts[-depth:]) for folder in folders}

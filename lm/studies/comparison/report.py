@@ -1,4 +1,4 @@
-"""The report of `scripts/compare.py` and of a sweep's end: reads runs, writes report.html, report.md, report.json."""
+"""Compares runs and writes report.html, .md and .json, for `scripts/compare.py` and at the end of a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.terminal import say
 
 
 def report(folders: Sequence[str], out: str | Path, settings: Settings) -> Path:
-    """Write the report of the runs in `folders` into `out`; returns the page's path. Raises UserError."""
+    """Compare the runs in `folders` and write the report into `out`; returns the page's path. May raise UserError."""
     runs, left_out = read_runs(folders)
     for job in left_out:
         say(f"left out: {job.folder}: {job.reason}")

@@ -1,4 +1,4 @@
-"""The figures of one run in a report."""
+"""The numbers of one run in a report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lm.studies.comparison.vectors import Embeddings
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a run's figures; None for a file that is missing or unusable."""
+    """The files with a run's results; None for a file that is missing or unusable."""
 
     result: Path
     events: list[Path]
@@ -29,7 +29,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Forcing:
-    """How a run was trained: what it read, and when its weights changed (see lm/training/forcing)."""
+    """How a run was trained: what words the model read, and when its weights changed (see lm/training/forcing)."""
 
     feedback: str | None
     update: str | None
@@ -37,7 +37,7 @@ class Forcing:
 
 @dataclass(frozen=True)
 class Curves:
-    """Learning curves; None without events."""
+    """The learning curves of a run; None if it has no TensorBoard events."""
 
     training: LearningCurve | None
     validation: LearningCurve | None
@@ -45,7 +45,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class RunFigures:
-    """A run: figures from its folder, and figures measured on its checkpoint (None where not available)."""
+    """A run's numbers: from its folder, and measured on its checkpoint (None if not available)."""
 
     name: str
     label: str  # its name on the page
@@ -88,7 +88,7 @@ def _figure(part: dict[str, Any], name: str) -> float | None:
 
 
 def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Refused]) -> RunFigures:
-    """The figures of a measured run of `group`; `wanted` are the perplexities to reach."""
+    """Collect the numbers of a measured run of `group`; `wanted` holds the perplexities to reach."""
     run, result = one.run, one.run.result
     valid = curves.validation(run)
     refusal = Refusal(refused, run.name)
@@ -126,8 +126,8 @@ def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Ref
 
 
 def _label(run: Run, group: Group) -> str:
-    """A run's name on the page: its setting, with the seed where there are several; its folder's name if the setting
-    is named after a folder."""
+    """A run's name on the page: the name of its group, with the seed if the group has several seeds. If the group is
+    named after a folder, the run's name is that of the run's own folder."""
     if group.name == run.name or group.name.startswith(f"{group.runs[0].name} and "):
         return run.name
     return group.name if len(group.runs) == 1 else f"{group.name}, seed {run.seed}"

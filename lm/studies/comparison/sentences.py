@@ -1,4 +1,7 @@
-"""Sentences on figures: what follows from them and what does not. Only `order` says which of two is smaller."""
+"""Writes sentences on results: what follows from the numbers, and what does not.
+
+Only the function `order` says which of two numbers is smaller.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from lm.studies.comparison.vectors import Spread
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure with so many significant digits and thousands separators; a dash for None, inf and nan."""
+    """Format a number with `digits` significant digits and thousands separators; a dash for None, inf and nan."""
     if value is None or not math.isfinite(value):
         return "-"
     if abs(value) < 1e-4:
@@ -27,7 +30,7 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
 
 
 def estimate(figure: Perplexity | None, digits: int = 4) -> str:
-    """A mean with its interval if it has one."""
+    """Format a mean perplexity, with its interval if there is one."""
     if not figure:
         return "-"
     text = number(figure.mean, digits)
@@ -35,7 +38,7 @@ def estimate(figure: Perplexity | None, digits: int = 4) -> str:
 
 
 def apart(a: Perplexity, b: Perplexity) -> str:
-    """Whether the intervals of two estimates overlap."""
+    """Say whether the intervals of two perplexities overlap."""
     if a.low is None or a.high is None or b.low is None or b.high is None:
         return "single runs: chance is not ruled out"
     overlap = a.low <= b.high and b.low <= a.high
@@ -43,14 +46,14 @@ def apart(a: Perplexity, b: Perplexity) -> str:
 
 
 def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
-    """`A (x) is smaller than B (y)`, or that both are equal in the digits shown."""
+    """Say `A (x) is smaller than B (y)`, or that both are equal in the shown digits."""
     if number(x, digits) == number(y, digits):
         return f"{a} and {b} are equal in the digits shown ({number(x, digits)})"
     return f"{a} ({number(x, digits)}) is {'smaller' if x < y else 'larger'} than {b} ({number(y, digits)})"
 
 
 def difference(row: Difference) -> str:
-    """The difference of two groups' nats on the shared test text."""
+    """Say how two groups differ in nats per token on their shared test text."""
     (a, b), text, seeds = row.groups, row.over_text, row.over_seeds
     size = abs(row.nats)
     if row.nats == 0:
@@ -84,12 +87,15 @@ def _covers(part: Interval) -> bool:
 
 
 def side(value: float, before: Spread) -> str:
-    """Whether a distance is below, within or above the middle 95% of frequent pairs before training."""
+    """Say whether a distance is below, within or above the middle 95% of frequent pairs before training."""
     return "below" if value < before.low else "above" if value > before.high else "within"
 
 
 def places(words: str, kind: str, rows: Sequence[tuple[str, float, Spread]]) -> str:
-    """In which runs a pair's distance is outside the untrained range; rows of (run, distance, untrained range)."""
+    """Say in which runs a word pair's distance is outside the range before training.
+
+    `rows` holds (run, distance, range before training).
+    """
     sides = [(name, value, side(value, before)) for name, value, before in rows]
     inside = [name for name, _, where in sides if where == "within"]
     outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
@@ -107,7 +113,7 @@ def _all(count: int) -> str:
 
 
 def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
-    """How far training moved a distance, against the spread over seeds before training."""
+    """Say how far training changed a distance, compared with the spread over seeds before training."""
     start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
     if by_seed is None:
         return f"{start}; with one seed there is no spread to compare it with."
@@ -116,7 +122,7 @@ def change(words: str, kind: str, by_training: float, by_seed: float | None) -> 
 
 
 def distances(row: DistanceDifference) -> str:
-    """How a pair's distance differs between two groups."""
+    """Say how the distance of a word pair differs between two groups of runs."""
     (a, b), (x, y), seeds = row.groups, row.means, row.over_seeds
     start = f"{' - '.join(row.words)}: the {row.kind} distance with {order(a, x, f'that with {b}', y)}."
     if seeds.low is None:
@@ -129,13 +135,13 @@ def distances(row: DistanceDifference) -> str:
 
 
 def tally(what: str, shown: int, judged: int, single: int) -> str:
-    """How many comparisons show a difference, and how many cannot because one side has a single seed."""
+    """Say how many comparisons show a difference, and how many cannot because one side has a single seed."""
     rest = f"; {single} more have a single seed on one side" if single else ""
     return f"{what}: a difference larger than that of seeds in {shown} of {judged} comparisons of settings{rest}."
 
 
 def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
-    """How much worse the last epoch is than the best."""
+    """Say how much worse the last epoch is than the best epoch."""
     if best_epoch >= epochs:
         return f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)})."
     worse = 100 * (last / best - 1)
@@ -146,7 +152,7 @@ def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: in
 
 
 def reached(level: float, groups: Sequence[GroupFigures]) -> str:
-    """When each group reached the validation perplexity `level`, one of those asked for."""
+    """Say when each group reached the validation perplexity `level`."""
     parts = []
     for group in groups:
         row = next(row for row in group.convergence if row.perplexity == level)
@@ -160,7 +166,7 @@ def reached(level: float, groups: Sequence[GroupFigures]) -> str:
 
 
 def loops(name: str, greedy: Quality, random: Quality) -> str:
-    """Whether greedy and random text end in loops."""
+    """Say whether greedy and random samples end in loops."""
     if greedy.loops:
         how = (
             f"{greedy.loops} of {greedy.sequences} texts end in a loop (medians: its length in words "
@@ -176,7 +182,7 @@ def loops(name: str, greedy: Quality, random: Quality) -> str:
 
 
 def judged(name: str, written: float, real: float) -> str:
-    """Nats per word of generated text under the n-gram model, against those of real text."""
+    """Compare the n-gram model's nats per word of generated text (`written`) with those of real text (`real`)."""
     text = order("nats a word under the n-gram model", written, "for real test text", real, 3)
     if written >= real:
         return f"{name}: {text}. Its phrases are less like the training text's than those of real text are."

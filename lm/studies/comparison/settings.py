@@ -9,6 +9,6 @@ from lm.config.schemas import Comparison
 
 @dataclass
 class Settings(Comparison):
-    """See `lm.config.schemas.Comparison`; `device` is the device's name in torch."""
+    """The settings of a comparison (see `lm.config.schemas.Comparison`); `device` is the device's name in torch."""
 
     device: str = "cpu"

@@ -1,4 +1,4 @@
-"""Intervals of a figure over seeds, and over the text that it was measured on."""
+"""Confidence intervals of a measured number: over seeds, and over the text used for the measurement."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 SEGMENT = 200
-"""Maximum tokens of a segment: long enough that the state hardly links neighbouring segments."""
+"""Maximum number of tokens in a segment: at this length the state hardly links neighbouring segments."""
 FEWEST_SEGMENTS = 20
 FEWEST_BEYOND = 10
-"""Minimum number of resamples beyond each end of an interval: with fewer the end is unreliable."""
+"""Minimum number of resamples beyond each end of an interval: with fewer, the ends are unreliable."""
 
 
 class Interval(NamedTuple):
@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Mean and Student's t interval; no interval for one value."""
+    """The mean of the values, with Student's t interval; no interval for one value."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, None, None, len(values))
@@ -42,10 +42,10 @@ def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def between_seeds(groups: Sequence[Sequence[float]], confidence: float = 0.95) -> dict[tuple[int, int], Interval]:
-    """mean(b) - mean(a) for each pair (a, b) of groups, with Tukey's intervals, which hold for all pairs together.
+    """For each pair (a, b) of groups: mean(b) - mean(a), with Tukey's interval; the intervals hold all together.
 
-    The spread of seeds is assumed to be equal in all groups and is pooled, because three seeds say little about it.
-    (Tukey 1949, Kramer 1956.) No interval for a group with one value, or with a value that is not finite.
+    The spread of seeds is assumed to be equal in all groups and is pooled, because three seeds say little about
+    the spread (Tukey 1949, Kramer 1956). No interval for a group with one value, or with a value that is not finite.
     """
     several = [i for i, values in enumerate(groups) if len(values) > 1 and np.isfinite(values).all()]
     known: dict[tuple[int, int], tuple[float, float]] = {}
@@ -63,17 +63,17 @@ def between_seeds(groups: Sequence[Sequence[float]], confidence: float = 0.95) -
 
 
 def segment_length(tokens: int) -> int:
-    """Tokens of a segment: `SEGMENT`, or fewer if the text would give fewer than 50 segments."""
+    """Number of tokens in a segment: `SEGMENT`, or fewer if the text would give fewer than 50 segments."""
     return max(1, min(SEGMENT, tokens // 50))
 
 
 def paired_bootstrap(
     a: np.ndarray, b: np.ndarray, confidence: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> Interval:
-    """mean(b - a) over the tokens [n] of one text, with the percentile interval over resampled segments of it.
+    """mean(b - a) over the tokens [n] of one text, with the percentile interval over resampled segments.
 
     Each resample has the same segments for both models, so hard and easy segments cause no difference (Koehn 2004).
-    At least `resamples` are drawn; a high confidence needs more. No interval if the text gives fewer than
+    At least `resamples` resamples are drawn, and more for a high confidence. No interval if the text gives fewer than
     `FEWEST_SEGMENTS` segments.
     """
     difference = b.astype(np.float64) - a
@@ -93,9 +93,9 @@ def paired_bootstrap(
 
 @lru_cache(maxsize=1)
 def _drawn(segments: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each segment is drawn, [resamples, segments]: n draws with replacement are multinomial.
+    """Draw how often each segment occurs in each resample, [resamples, segments], from a multinomial distribution.
 
-    Cached: the next pair of runs on the same text uses the same draws.
+    The draws are cached: the next pair of runs on the same text uses them again.
     """
     rng, shares, block = np.random.default_rng(seed), np.full(segments, 1 / segments), 100_000
     drawn = np.empty((resamples, segments), np.float32)

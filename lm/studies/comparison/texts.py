@@ -1,4 +1,4 @@
-"""The training texts of runs; runs with the same text share one reading of it."""
+"""Loads the texts that runs were trained on; a text that several runs share is read once."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class Text:
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
-        """How often each word occurs in the training text: [V]."""
+        """How often each word of the vocabulary occurs in the training text, [V]."""
         return np.bincount(self.ids["train"], minlength=len(self.vocab))
 
     def frequent(self, count: int) -> NDArray[np.int64]:
-        """The ids of at most `count` most frequent words that occur, without `<eos>` and `<unk>`."""
+        """Ids of up to `count` words that are most frequent in the training text, without `<eos>` and `<unk>`."""
         order = np.argsort(-self.counts, kind="stable")
         words = [i for i in order.tolist() if i not in (self.vocab.eos, self.vocab.unk) and self.counts[i] > 0]
         return np.array(words[:count])
 
     def prompts(self, vocabs: list[Vocab], count: int = 3) -> list[str]:
-        """Beginnings of sentences, spread evenly over the test text, with words that are in all `vocabs`."""
+        """Up to `count` sentence beginnings, spread evenly over the test text, with words that are in all `vocabs`."""
         tokens = PROMPT_TOKENS[self.vocab.unit]
         ids = self.ids["test"]
         starts = np.flatnonzero(ids[: -tokens - 1] == self.vocab.eos) + 1
@@ -64,18 +64,18 @@ class Text:
 
 
 def vocab_key(vocab: Vocab) -> str:
-    """Equal for equal vocabularies."""
+    """A key of a vocabulary: equal vocabularies have equal keys."""
     return hashlib.sha256(json.dumps([vocab.unit, *vocab.words]).encode()).hexdigest()
 
 
 class Library:
-    """Texts by their data configuration."""
+    """Loaded texts, by their data configuration, so that each text is read once."""
 
     def __init__(self) -> None:
         self._texts: dict[str, Text] = {}
 
     def text(self, trained: Trained) -> Text:
-        """The text that a checkpoint was trained on. Raises UserError if it is missing or has changed."""
+        """The text that a checkpoint was trained on. Raises UserError if the text is missing or has changed."""
         key = json.dumps(trained.config["data"], sort_keys=True)
         if key not in self._texts or self._texts[key].vocab != trained.vocab:
             data = corpus(trained)

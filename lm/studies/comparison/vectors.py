@@ -1,4 +1,4 @@
-"""Figures of embeddings, compared with those before training and with those of other runs."""
+"""Measures embeddings, and compares them with the embeddings before training and with those of different runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lm.studies.comparison.json_form import LEFT_OUT
 
 PAIRS = 5000
 Kind = Literal["euclidean", "cosine"]
-"""Kinds of distance."""
+"""The kinds of distance between two word vectors."""
 KINDS: tuple[Kind, ...] = ("euclidean", "cosine")
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean, and the range that holds the middle 95%."""
+    """The mean of many distances, and the range of their middle 95%."""
 
     mean: float
     low: float
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Spreads:
-    """The spread of many pairs' distances, after and before training."""
+    """The spread of the distances of many word pairs, after and before training."""
 
     trained: Spread
     initial: Spread | None = field(metadata=LEFT_OUT)  # None where the run did not keep it
@@ -40,7 +40,7 @@ class Spreads:
 
 @dataclass(frozen=True)
 class FrequentPairs:
-    """Distances of random pairs of frequent words, by kind."""
+    """The spread of the distances between random pairs of frequent words, for each kind of distance."""
 
     euclidean: Spreads
     cosine: Spreads
@@ -51,7 +51,7 @@ class FrequentPairs:
 
 @dataclass(frozen=True)
 class PairDistance:
-    """One pair's distance of one kind, after and before training."""
+    """The distance between two words, of one kind (Euclidean or cosine), after and before training."""
 
     trained: float
     initial: float | None = field(metadata=LEFT_OUT)
@@ -60,7 +60,7 @@ class PairDistance:
 
 @dataclass(frozen=True)
 class Pair:
-    """The figures of two words."""
+    """A pair of words, and the measurements on their vectors."""
 
     words: tuple[str, str]
     euclidean: PairDistance
@@ -73,7 +73,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Isotropy:
-    """See `isotropy`; after and before training."""
+    """How evenly vectors use their directions (see the function `isotropy`), after and before training."""
 
     trained: float
     initial: float | None = field(metadata=LEFT_OUT)
@@ -81,7 +81,10 @@ class Isotropy:
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far words moved from initialisation: the mean distance, and its share of their mean initial length."""
+    """How far word vectors moved from their initial values: the mean distance, also as a share of the mean length.
+
+    The mean length is that of the initial vectors.
+    """
 
     mean: float
     relative: float
@@ -89,7 +92,7 @@ class Displacement:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The figures of one run's embedding of `size` dimensions."""
+    """The measurements on one run's embedding, which has `size` dimensions."""
 
     size: int
     isotropy: Isotropy
@@ -100,7 +103,7 @@ class Embeddings:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How similarly two embeddings order their words; see `agreement`."""
+    """How similarly two embeddings order their words (see the function `agreement`)."""
 
     neighbours: float
     rank_correlation: float
@@ -138,7 +141,7 @@ def spread(values: NDArray[np.float64]) -> Spread:
 
 
 def displacement(embedding: Tensor, initial: Tensor, words: NDArray[np.int64]) -> Displacement:
-    """The displacement of words, ids [K]."""
+    """How far the vectors of the words with ids [K] moved, from `initial` [V, E] to `embedding` [V, E]."""
     at = torch.from_numpy(words.astype(np.int64))
     moved = torch.linalg.vector_norm((embedding[at] - initial[at]).double(), dim=1).mean()
     return Displacement(float(moved), float(moved / torch.linalg.vector_norm(initial[at].double(), dim=1).mean()))
@@ -151,12 +154,12 @@ def measure(
     frequent: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> Embeddings:
-    """The figures of one run's embedding.
+    """Measure one run's embedding.
 
     Args:
-        embedding: [V, E], after training.
-        initial: [V, E], before training; None where the run did not keep it.
-        pairs: pairs of words and their ids.
+        embedding: the embedding [V, E] after training.
+        initial: the embedding [V, E] before training; None if the run did not save it.
+        pairs: the pairs of words to measure, with their ids.
         frequent: ids [K] of the most frequent words.
         counts: how often each word occurs in the training text, [V].
     """
@@ -193,8 +196,8 @@ def _of_kind(both: Distance, kind: Kind) -> float:
 def agreement(a: Tensor, b: Tensor, frequent: NDArray[np.int64], neighbours: int = 10) -> Agreement:
     """How similarly two embeddings [V, E] of one vocabulary order the words with ids `frequent` [K].
 
-    `neighbours`: the mean share of each word's nearest words, by cosine, that both have. `rank_correlation`:
-    Spearman's, of the cosine distances of the same random pairs.
+    In the result, `neighbours` is the mean share of a word's nearest words (by cosine) that are the same in both
+    embeddings. `rank_correlation` is Spearman's correlation of the cosine distances of the same random pairs.
     """
     at = torch.from_numpy(frequent.astype(np.int64))
     near = [_nearest(vectors[at], neighbours) for vectors in (a, b)]

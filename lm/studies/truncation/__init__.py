@@ -1,1 +1,1 @@
-"""What detaching the state buys: the error without it, memory and time against it, how far gradients reach, drawn."""
+"""The study of detaching the state: the error without detach, memory, time, and how far gradients reach."""

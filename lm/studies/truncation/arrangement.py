@@ -1,4 +1,4 @@
-"""The layout of a recorded graph's picture: windows side by side, each with rows of boxes."""
+"""Computes the layout of an autograd graph's picture: windows side by side, each with rows of boxes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TITLE, LABEL, NOTE = 13, 11, 9.5
 PAD, GAP, ROW_GAP, MARGIN, BETWEEN = 0.09, 0.17, 0.4, 0.17, 0.44
 FILLS = {"loss": "#fde3c8", "h": "#dcebf7", "c": "#dcebf7"}
 CUT = 10**6
-"""The box of a detached state has this number plus its window's; operations are numbered from 0."""
+"""The number of a detached state's box is this constant plus the window's number; operations count from 0."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """The text and position of a box, with the note of weights below it."""
+    """A box: its text and position, and the note below the box with the names of weights."""
 
     label: str
     note: str = ""
@@ -46,7 +46,7 @@ class Card:
 
 @dataclass
 class Arrangement:
-    """Cards by number, the frames of the windows (left, right), lines of points, and the size of it all."""
+    """A layout: the boxes by number, the windows' frames (left, right), the lines as points, and the total size."""
 
     cards: dict[int, Card] = field(default_factory=dict)
     frames: list[Point] = field(default_factory=list)
@@ -98,7 +98,7 @@ def arrange(graph: Graph) -> Arrangement:
 
 
 def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
-    """The cards of one window and their rows. A detached state is a card too."""
+    """The boxes of one window, and their rows. A detached state has a box too."""
     drawn, cards, sides = nx.DiGraph(), {}, {}
     for i, node in graph.nodes.items():
         if node.window == window:
@@ -119,7 +119,7 @@ def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
 
 
 def _port(made: Arrangement, placed: Layers, at: int, other: int) -> Point:
-    """Where the edge between two cards meets the first; edges on one side are placed side by side, in order."""
+    """The point where the edge between boxes `at` and `other` meets box `at`; edges on one side are side by side."""
     card, down = made.cards[at], placed.row[other] > placed.row[at]
 
     def towards(edge: tuple[int, int]) -> float:
@@ -134,7 +134,7 @@ def _port(made: Arrangement, placed: Layers, at: int, other: int) -> Point:
 
 
 def _crossing(graph: Graph, made: Arrangement) -> list[list[Point]]:
-    """The edges between windows: left from the reader, up between the frames, left below the state, up to it."""
+    """The lines between windows: each leads left from the reading box, up between frames, then to the state."""
     found = []
     for window in range(2, WINDOWS + 1):
         edges = [(a, b) for a, b in graph.crossing if graph.nodes[a].window == window]

@@ -1,4 +1,4 @@
-"""The picture of a recorded graph: time to the right, operations from the loss down, with weights in notes below."""
+"""Draws an autograd graph: time runs to the right, operations run down from the loss, weights are in notes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GREEN, GREY = "#e3f1ea", "#555555"
 
 @styled
 def picture(graph: Graph) -> bytes:
-    """The picture as a PNG."""
+    """Draw the graph; returns the picture as the content of a PNG file."""
     shown = arrange(graph.without_reshapes())
     made, (axes,) = figure(width=shown.width, height=shown.height)
     axes.set_axis_off()
@@ -39,7 +39,7 @@ def picture(graph: Graph) -> bytes:
 
 
 def _curve(points: Sequence[Point]) -> Path:
-    """A curve through the points, vertical at each."""
+    """A curve through the points that is vertical at each point."""
     vertices, codes = [points[0]], [Path.MOVETO]
     for (x, y), (to_x, to_y) in pairwise(points):
         vertices += [(x, (y + to_y) / 2), (to_x, (y + to_y) / 2), (to_x, to_y)]

@@ -1,4 +1,4 @@
-"""Compares training's gradient with the detach to the truncated gradient by its definition."""
+"""Compares training's gradient, with detached states, to the truncated gradient computed from its definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lm.models.interfaces import LanguageModel, detach
 
 
 class Equality(NamedTuple):
-    """The largest relative difference of the two gradients, and what truncation drops of the last window's gradient."""
+    """The largest relative difference of two gradients, and how much of the last one truncation drops."""
 
     largest_difference: float
     dropped: float  # norm of (full - truncated) / norm of full
@@ -22,7 +22,10 @@ class Equality(NamedTuple):
 
 
 def compare_gradients(model: LanguageModel, windows: Sequence[Window]) -> Equality:
-    """Compare gradients of each window's mean loss, in float64, without dropout. The model is not changed."""
+    """Compare two computations of the truncated gradient of each window's mean loss, in float64, without dropout.
+
+    One detaches the state, the other follows the definition. The model is not changed.
+    """
     model = copy.deepcopy(model).double().eval()
     detached, truncated = with_detach(model, windows), by_definition(model, windows)
     differences = [
@@ -39,7 +42,7 @@ def compare_gradients(model: LanguageModel, windows: Sequence[Window]) -> Equali
 
 
 def with_detach(model: LanguageModel, windows: Sequence[Window]) -> list[list[Tensor]]:
-    """As in training, the state is detached before each window. Returns a list of gradients for each window's loss."""
+    """Compute gradients as in training, with the state detached before each window: a list per window's loss."""
     state, found = model.initial_state(len(windows[0].inputs)), []
     for window in windows:
         hidden, state = model(window.inputs, detach(state))
@@ -49,7 +52,7 @@ def with_detach(model: LanguageModel, windows: Sequence[Window]) -> list[list[Te
 
 
 def by_definition(model: LanguageModel, windows: Sequence[Window]) -> list[list[Tensor]]:
-    """Nothing is detached, but each window is read by its own copy of the weights.
+    """Compute the truncated gradient without detach: each window is read by a separate copy of the weights.
 
     The gradient by a window's copy counts only the effect of the weights within that window; effects through earlier
     windows go to the copies of those windows. This is the definition of truncation.

@@ -13,7 +13,7 @@ WINDOWS = 3
 
 
 class Attempt(NamedTuple):
-    """A loop without detach: the change, the window (from 1) whose backward pass failed, and the error's text."""
+    """A loop without detach: what was changed, the window (from 1) whose backward pass failed, the error's text."""
 
     changed: str
     failed_at: int | None
@@ -21,7 +21,7 @@ class Attempt(NamedTuple):
 
 
 def attempts() -> list[Attempt]:
-    """The loop without detach; the same with `retain_graph=True`, as the error proposes; the same without updates."""
+    """Run the loop without detach in three ways: plainly, with `retain_graph=True`, and then also without updates."""
     return [
         _attempt("with its detach deleted, and nothing else changed", retain_graph=False, update=True),
         _attempt(

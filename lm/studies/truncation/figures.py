@@ -1,4 +1,4 @@
-"""All measurements, as plain containers: the content of report.json and the source of the sentences."""
+"""Containers for all measurements of the study: the content of report.json, from which sentences are made."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Point:
     """Training with several windows between two updates.
 
     Args:
-        windows: windows between two updates.
-        length: tokens of a window.
+        windows: number of windows between two updates.
+        length: number of tokens in a window.
         bytes: peak memory above the idle model and its optimiser.
-        seconds: per update, median over processes.
-        low: the lowest of the processes.
-        high: the highest of the processes.
+        seconds: seconds per update, the median over processes.
+        low: the lowest seconds per update of all processes.
+        high: the highest seconds per update of all processes.
     """
 
     windows: int
@@ -34,18 +34,18 @@ class Point:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a stream between two updates; gradients can reach so far."""
+        """Tokens of a stream between two updates; gradients can reach back at most this far."""
         return self.windows * self.length
 
     @property
     def per_window(self) -> float:
-        """Seconds per window."""
+        """Training time per window in seconds."""
         return self.seconds / self.windows
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Peak bytes for a stream of so many windows, with a detach before each."""
+    """Peak memory in bytes for a stream of `windows` windows, with a detach before each window."""
 
     windows: int
     bytes: int
@@ -53,7 +53,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An autograd graph of three windows: its size, and the windows that the last loss's gradient reaches."""
+    """An autograd graph of three windows: its size, and the windows that the gradient of the last loss reaches."""
 
     operations: int
     edges: int
@@ -63,7 +63,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """How far gradients reach in a model, and the truncated gradient computed in two ways."""
+    """How far gradients reach in a model, and whether two ways to compute the truncated gradient agree."""
 
     reach: Reach
     gradients: Equality
@@ -71,7 +71,7 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """`by_windows` varies tbptt.windows and `by_length` the window's length, in a model of `sizes`.
+    """All measurements. `by_windows` varies tbptt.windows, `by_length` the window's length, in a model of `sizes`.
 
     `window` is the window length for which the reach is reported.
     """
@@ -90,7 +90,7 @@ class Figures:
 
     @property
     def bytes_per_window(self) -> float:
-        """The slope of peak memory over tbptt.windows, by least squares."""
+        """Bytes of peak memory for each more window in tbptt.windows: the slope by least squares."""
         return float(np.polyfit([p.windows for p in self.by_windows], [p.bytes for p in self.by_windows], 1)[0])
 
     def as_dict(self) -> dict[str, object]:

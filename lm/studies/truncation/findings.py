@@ -1,4 +1,4 @@
-"""Sentences that follow from the figures; the figures decide every comparison in them."""
+"""Writes sentences that follow from the measurements; the numbers decide every comparison in the sentences."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from lm.studies.truncation.figures import Figures, Point
 from lm.studies.truncation.reach import Reach
 
 EPOCH = 1549
-"""Windows in an epoch of the classic exercise."""
+"""Number of windows in an epoch of the classic exercise."""
 
 SHARE = 0.01
-"""Gradients count as vanished where their mean norm is at most this share of the norm at k = 0."""
+"""Gradients count as vanished if their mean norm, k steps back, is at most this share of the norm at k = 0."""
 
 
 def sentences(found: Figures) -> list[str]:
-    """The findings; each idea has one or two sentences."""
+    """The findings of the study, as one or two sentences for each idea."""
     said = [_errors(found), _memory(found), _streams(found)]
     if found.by_length:
         said.append(_same_reach(found))
@@ -26,7 +26,7 @@ def sentences(found: Figures) -> list[str]:
 
 
 def not_shown(found: Figures) -> list[str]:
-    """What the published answers to the classic exercise say about detach without evidence, and what is found here."""
+    """Claims without evidence on detach in published answers to the classic exercise, and what this study finds."""
     first, last = found.by_windows[0], found.by_windows[-1]
     failed = found.attempts[0].failed_at
     ran = f"it fails at window {failed}" if failed else "it runs with this version of torch"
@@ -52,7 +52,7 @@ def not_shown(found: Figures) -> list[str]:
 
 
 def versus(value: float, other: float) -> str:
-    """`value` against `other`, in words to put before `other`: '13 times', 'only 40% of', 'about the same as'."""
+    """Compare `value` with `other` in words, such as '13 times', 'only 40% of' or 'about the same as'."""
     ratio = value / other
     if abs(ratio - 1) < 0.03:
         return "about the same as"
@@ -60,7 +60,7 @@ def versus(value: float, other: float) -> str:
 
 
 def figure(value: float) -> str:
-    """Three significant digits, or all digits before the point."""
+    """Format a number with three significant digits, or with all digits before the decimal point if there are more."""
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
@@ -73,12 +73,12 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent; in scientific notation if it is below 1e-4."""
+    """Format a share in per cent; in scientific notation if the share is below 1e-4."""
     return f"{figure(100 * share)}%" if share >= 1e-4 or share == 0 else f"{share:.1e}"
 
 
 def difference(value: float) -> str:
-    """A largest relative difference; `none` if it is zero."""
+    """Format a relative difference; `none` if the difference is zero."""
     return f"{value:.1e}" if value else "none, bit for bit"
 
 
@@ -154,7 +154,7 @@ def _time(found: Figures) -> str:
 
 
 def _pace(first: Point, last: Point) -> str:
-    """Says faster or slower only if the ranges over processes do not overlap."""
+    """Compare the speed of two ways of training: faster or slower only if the ranges over processes do not overlap."""
     if first.low / first.windows <= last.high / last.windows and last.low / last.windows <= first.high / first.windows:
         return "no difference beyond the variation between processes"
     share = last.per_window / first.per_window

@@ -1,4 +1,4 @@
-"""The autograd graph of a few small windows, recorded from their losses, with and without detach."""
+"""Records the autograd graph of a few small windows from their losses, with and without detach."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WINDOWS = 3
 TOKENS = 2
 
 RESHAPES = ("View", "Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Stack", "Unbind")
-"""Operations that change only the shape: torch records them, the drawing leaves them out."""
+"""Names of operations that only change a tensor's shape: torch records them, but the drawing leaves them out."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operation: its name, the window that made it (from 1), the weights it reads, and what it makes."""
+    """An operation: its name, the window that made it (from 1), the weights it reads, and the value it makes."""
 
     operation: str
     window: int
@@ -34,7 +34,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes by number, and edges (from, to) in the direction of gradients: from a loss to its inputs."""
+    """A graph: nodes by number, and edges (from, to) in the direction of gradients, from a loss to its inputs."""
 
     nodes: dict[int, Node]
     edges: list[tuple[int, int]]
@@ -45,16 +45,16 @@ class Graph:
         return [(a, b) for a, b in self.edges if self.nodes[a].window != self.nodes[b].window]
 
     def reached_windows(self, start: int) -> set[int]:
-        """The windows that the gradient from a node reaches."""
+        """The windows that the gradient from node number `start` reaches."""
         seen = nx.descendants(nx.DiGraph([(start, start), *self.edges]), start)
         return {self.nodes[i].window for i in {start, *seen}}
 
     def find(self, makes: str, window: int) -> int:
-        """The node that makes a window's `loss`, `h` or `c`."""
+        """The number of the node that makes the value `makes` (`loss`, `h` or `c`) of a window."""
         return next(i for i, node in self.nodes.items() if node.makes == makes and node.window == window)
 
     def without_reshapes(self) -> Graph:
-        """The same graph without reshapes; the weights of a reshape go to the operations that read it."""
+        """A copy of the graph without reshapes; weights of a reshape move to the operations that read its result."""
         nodes, edges = dict(self.nodes), list(self.edges)
         for i in [i for i, node in nodes.items() if node.only_reshapes]:
             readers, read = [a for a, b in edges if b == i], [b for a, b in edges if a == i]
@@ -66,7 +66,7 @@ class Graph:
 
 
 def record(detached: bool) -> Graph:
-    """The graph that torch records for the losses and states of three windows of two tokens."""
+    """Record the autograd graph of the losses and states of three windows, each of two tokens."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = LSTMLanguageModel(vocab_size=7, embedding_size=2, hidden_size=3)

@@ -16,7 +16,7 @@ SWEEPS = 12
 
 @dataclass(frozen=True)
 class Layers:
-    """The row of each box, from 0 at the top, and its middle; `bends`: where an edge crosses the rows in between."""
+    """Each box's row, from 0 at the top, and its middle; `bends` says where an edge crosses the rows in between."""
 
     row: dict[int, int]
     middle: dict[int, float]
@@ -24,11 +24,11 @@ class Layers:
 
 
 def layers(graph: nx.DiGraph, widths: Mapping[int, float], sides: Mapping[int, int], gap: float) -> Layers:
-    """Place the boxes of a graph.
+    """Place the boxes of a graph in rows.
 
     Args:
         graph: the boxes and their edges.
-        widths: of the boxes.
+        widths: the widths of the boxes.
         sides: -1 keeps a box left of the others in its row, 1 right of them.
         gap: minimum distance between neighbours.
     """

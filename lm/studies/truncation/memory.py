@@ -25,31 +25,37 @@ from lm.system.errors import UserError
 from lm.system.memory import peak, reset_peak, resident
 
 EXACT = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}
-"""With it glibc takes each tensor from the system and returns it, so the peak counts live tensors, not the free heap.
+"""Environment variable that makes glibc return each tensor's memory to the system as soon as the tensor is freed.
 
-It costs page faults, so timed measurements run without it.
+The peak then counts live tensors, not free heap. This costs page faults, so timed measurements run without it.
 """
 
 
 class Measurement(NamedTuple):
-    """Peak bytes above those of the idle model and its optimiser, and median seconds per update."""
+    """Peak bytes above the memory of the idle model and its optimiser, and median seconds per update."""
 
     bytes: int
     seconds: float
 
 
 def peak_bytes(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> int:
-    """Peak of `updates` updates over k windows each, above the idle model and its optimiser. UserError on failure."""
+    """Peak bytes of `updates` updates of `tbptt_windows` windows each, above the idle model and its optimiser.
+
+    Raises UserError on failure.
+    """
     return _apart(sizes, tbptt_windows, updates, device, EXACT).bytes
 
 
 def seconds_per_update(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> float:
-    """Median of `updates` updates over k windows each, without the first. Raises UserError on failure."""
+    """Median seconds of `updates` updates of `tbptt_windows` windows each, without the first update.
+
+    Raises UserError on failure.
+    """
     return _apart(sizes, tbptt_windows, updates, device, {}).seconds
 
 
 def _apart(sizes: Sizes, tbptt_windows: int, updates: int, device: str, settings: dict[str, str]) -> Measurement:
-    """`measure` in a fresh process."""
+    """Call `measure` in a fresh process; `settings` are environment variables of the process."""
     request = {"sizes": asdict(sizes), "tbptt_windows": tbptt_windows, "updates": updates, "device": device}
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -70,9 +76,10 @@ def _apart(sizes: Sizes, tbptt_windows: int, updates: int, device: str, settings
 
 
 def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> Measurement:
-    """Train for `updates` updates over k windows each, as LanguageModule does, and measure memory and time.
+    """Train for `updates` updates of `tbptt_windows` windows each, as LanguageModule does; measures memory and time.
 
-    The first update is not timed if there are others. Bytes are resident memory on a CPU, the allocator's on a GPU.
+    The first update is not timed if there are others. Bytes are resident memory on a CPU, and those of
+    torch's allocator on a GPU.
     """
     model = sizes.model().to(device)
     training = BareStep(model, device)
@@ -92,7 +99,7 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
 
 
 class _Memory:
-    """Peak bytes since its construction, above those in use then."""
+    """Measures peak bytes since this object was made, above the bytes in use at that time."""
 
     def __init__(self, device: str) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""Plots of the measurements."""
+"""Plots the measurements of the study of detaching the state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lm.studies.truncation.figures import Figures, Point
 
 @styled
 def memory(found: Figures) -> bytes:
-    """Peak memory over the tokens between two updates, and over the length of a stream with detach: a PNG."""
+    """Plot peak memory over the tokens between two updates, and over the length of a stream with detach: a PNG."""
     drawn, (left, right) = figure(columns=2, width=10, height=4.2)
     for i, (label, points) in enumerate(_series(found)):
         left.plot([p.tokens for p in points], [p.bytes / 1e6 for p in points], label=label, **line(i))
@@ -30,7 +30,7 @@ def memory(found: Figures) -> bytes:
 
 @styled
 def seconds(found: Figures) -> bytes:
-    """Seconds per update and per thousand tokens of a stream, over the tokens between two updates: a PNG."""
+    """Plot seconds per update and per thousand tokens of a stream, over the tokens between two updates: a PNG."""
     drawn, (left, right) = figure(columns=2, width=10, height=4.2)
     for i, (label, points) in enumerate(_series(found)):
         for axes, scale in ((left, [1.0 for _ in points]), (right, [1000 / p.tokens for p in points])):
@@ -50,7 +50,7 @@ def seconds(found: Figures) -> bytes:
 
 @styled
 def reach(found: Figures) -> bytes:
-    """Norms of d loss(t) / d state(t - k) over k, on a logarithmic scale, with the band from 10% to 90%: a PNG."""
+    """Plot norms of d loss(t) / d state(t - k) over k, on a log scale, with the 10% to 90% band: a PNG."""
     drawn, (axes,) = figure(width=10, height=4.6)
     for i, (name, model) in enumerate(found.models.items()):
         steps, look = range(len(model.reach.mean)), {**line(i), "marker": ""}

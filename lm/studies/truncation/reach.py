@@ -1,4 +1,4 @@
-"""How far gradients reach: the norm of d loss(t) / d state(t - k) for k = 0, 1, 2, ..."""
+"""How far gradients reach: the norm of d loss(t) / d state(t - k) for all k from 0 on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Reach(NamedTuple):
         return self.mean[min(k, len(self.mean) - 1)] / self.mean[0]
 
     def share_cut(self, window: int) -> float:
-        """The share of the summed norms that a detach before every `window` tokens drops, averaged over its tokens.
+        """The share of the summed norms dropped by a detach before every `window` tokens, averaged over these tokens.
 
         The loss at a window's i-th token, counted from 1, reaches i states: k = 0 .. i - 1.
         """
@@ -39,7 +39,7 @@ class Reach(NamedTuple):
 
 
 def reach(model: LanguageModel, streams: np.ndarray, steps: int, places: int) -> Reach:
-    """The `Reach` of `gradient_norms` on ids [B, N], for their first `places` pieces of `steps` + 1 tokens."""
+    """Measure how far gradients reach, on ids [B, N] cut into `places` pieces of `steps` + 1 tokens from the start."""
     norms = gradient_norms(model, streams, steps, places)
     low, high = torch.quantile(norms, torch.tensor([0.1, 0.9], dtype=norms.dtype), dim=0)
     return Reach(norms.mean(dim=0).tolist(), low.tolist(), high.tolist())

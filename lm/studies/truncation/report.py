@@ -1,4 +1,4 @@
-"""The figures as text tables, and as the blocks of a report."""
+"""Presents the measurements as text tables, and as the blocks of a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLE = "What does detaching the state change?"
 
 
 def points_table(found: Figures) -> Table:
-    """A row for each way of training: windows, tokens, memory, time."""
+    """A table with a row for each way of training: windows, tokens, memory, time."""
     points = dict.fromkeys(found.by_windows + found.by_length)
     return Table(
         ("tbptt.windows", "window", "tokens", "peak memory", "an update", "a window", "lowest", "highest"),
@@ -28,7 +28,7 @@ def points_table(found: Figures) -> Table:
 
 
 def reach_table(found: Figures) -> Table:
-    """For each model, the norm as a share of the norm at k = 0."""
+    """A table of each model's gradient norms k steps back, as shares of the norm at k = 0."""
     followed = len(next(iter(found.models.values())).reach.mean) - 1
     steps = [k for k in (1, 2, 5, 10, 20, 30, 60, 120, 240, 480) if k <= followed]
     rows = [
@@ -45,7 +45,7 @@ def stream_table(found: Figures) -> Table:
 
 
 def text(found: Figures) -> str:
-    """The text for standard output."""
+    """All results as text for standard output."""
     tables = [points_table(found), stream_table(found), reach_table(found)]
     said = [f"- {sentence}" for sentence in sentences(found)]
     unshown = [f"- {sentence}" for sentence in not_shown(found)]
@@ -60,7 +60,7 @@ def text(found: Figures) -> str:
 
 
 def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
-    """The blocks of the report. `graphs` holds the drawings by name."""
+    """The blocks of the report. `graphs` holds the drawings of autograd graphs by name."""
     return [
         Text(
             "Truncated back-propagation through time carries the state from window to window and detaches it before "

@@ -35,7 +35,7 @@ WINDOWS = 3  # whose gradients are computed in two ways
 
 
 def study(settings: dict[str, Any]) -> None:
-    """Measure, print, and write report.html, report.md and report.json into `out`; settings as in conf/tbptt.yaml."""
+    """Measure, print the results, and write report.html, .md and .json into `out`; settings as in conf/tbptt.yaml."""
     check(settings)
     sizes: Sizes = build(settings["sizes"], "sizes")
     on = _device(settings["accelerator"]["accelerator"])
@@ -70,7 +70,7 @@ def study(settings: dict[str, Any]) -> None:
 
 
 def check(settings: dict[str, Any]) -> None:
-    """Raises UserError for settings with nothing to compare; their bounds are in the schema of conf/."""
+    """Raise UserError if the settings leave nothing to compare; the schema of conf/ checks their bounds."""
     for name in ("windows", "lengths", "streams"):
         values = settings[name] = sorted(set(settings[name]))
         if name != "lengths" and len(values) < 2:
@@ -78,7 +78,7 @@ def check(settings: dict[str, Any]) -> None:
 
 
 def measure(settings: dict[str, Any], sizes: Sizes, on: str) -> tuple[dict[tuple[int, int], Point], list[Stream]]:
-    """Memory and time of each (windows, length), and memory over streams; each measurement is a process."""
+    """Measure memory and time for each (windows, length), and memory for streams, each in a separate process."""
     wanted = dict.fromkeys([*((k, sizes.window) for k in settings["windows"]), *((1, n) for n in settings["lengths"])])
     rounds, updates, streams = settings["rounds"], settings["updates"], settings["streams"]
     total = len(wanted) * (1 + rounds) + len(streams)
@@ -109,7 +109,7 @@ def _ways(k: int, length: int) -> str:
 
 
 def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageModel], Windows]:
-    """The models whose gradients are followed, and their text; both come from the checkpoint if there is one."""
+    """The models whose gradients are measured, and their text; both come from the checkpoint if one is given."""
     trained = None if settings["checkpoint"] is None else load(settings["checkpoint"], settings["trust"])
     window = sizes.window if trained is None else int(trained.config["data"].get("window", sizes.window))
     needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * window) + 1  # tokens a stream

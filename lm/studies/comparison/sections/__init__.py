@@ -1,1 +1,1 @@
-"""The sections of the page: each turns report.json's figures into blocks."""
+"""The sections of the comparison's page: each turns numbers of report.json into blocks of the page."""

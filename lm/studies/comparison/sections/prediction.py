@@ -1,4 +1,4 @@
-"""Perplexity, convergence, and whether the differences are more than chance."""
+"""The sections on perplexity, on convergence, and on whether differences are more than chance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.studies.page import Block, Heading, Statements, Table, Text
 
 CURVES: tuple[Which, ...] = ("training", "validation")
 TOLD = 6
-"""With at most so many comparisons each gets a sentence; with more, only those that show a difference."""
+"""Largest number of comparisons that all get a sentence; if there are more, only those with a difference do."""
 
 
 def prediction(report: Figures) -> list[Block | None]:
@@ -108,7 +108,7 @@ def _learning(report: Figures) -> list[str]:
 
 
 def _both_changed(groups: Sequence[GroupFigures]) -> str | None:
-    """A warning about comparisons that change both what is fed back and the number of updates."""
+    """A warning about comparisons that change both the words fed back and the number of updates; None if none do."""
     found = []
     for i, a in enumerate(groups):
         for b in groups[i + 1 :]:

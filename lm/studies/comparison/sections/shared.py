@@ -1,4 +1,4 @@
-"""Functions that several sections use."""
+"""Functions that several sections of the page use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lm.studies.comparison.run_figures import RunFigures
 
 
 def firsts(runs: Sequence[RunFigures]) -> list[RunFigures]:
-    """The first run of each setting."""
+    """The first run of each group of runs with the same settings."""
     return list({run.group: run for run in reversed(runs)}.values())[::-1]
 
 

@@ -1,4 +1,4 @@
-"""The answers in short; the later sections give the details."""
+"""The page's first section: short answers to the exercise's questions. Later sections give the details."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _circles(report: Figures) -> list[str]:
 
 
 def _chance(report: Figures) -> list[str]:
-    """How many of the trained distances are outside the range of untrained ones."""
+    """Say how many word distances after training are outside the range of distances before training."""
     found = [
         side(pair.by(kind).trained, before)
         for run in report.runs

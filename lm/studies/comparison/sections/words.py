@@ -1,4 +1,4 @@
-"""Distances between words, and what training did to the embeddings."""
+"""The section on distances between words, and on how training changed the embeddings."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def distances(report: Figures) -> list[Block | None]:
 
 
 def _measured(report: Figures) -> list[tuple[RunFigures, Embeddings]]:
-    """The runs whose embeddings were measured."""
+    """The runs whose embeddings were measured, each with the measurements."""
     return [(run, run.embeddings) for run in report.runs if run.embeddings]
 
 
 def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
-    """Sentences on distances between settings: all comparisons, or if there are many, those that show a difference."""
+    """Say how word distances differ between groups: all comparisons, or only those with a difference if many."""
     if len(rows) <= TOLD:
         return [sentences.distances(row) for row in rows]
     judged = [row for row in rows if row.over_seeds.low is not None]
@@ -77,7 +77,7 @@ def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
 
 
 def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
-    """For each pair and kind, a sentence on the distances' position and one on how far training moved them."""
+    """For each word pair and kind of distance: where the distances are, and how far training changed them."""
     said = []
     for pair in dict.fromkeys(pair.words for _, own in runs for pair in own.pairs):
         for kind in KINDS:
@@ -101,7 +101,7 @@ def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
 
 
 def _spread(groups: list[list[float]]) -> float | None:
-    """The pooled standard deviation within groups, because settings may have different initial means."""
+    """The standard deviation within groups, pooled over groups, whose means may differ; None if not known."""
     several = [values for values in groups if len(values) > 1]
     freedom = sum(len(values) - 1 for values in several)
     return math.sqrt(sum(variance(values) * (len(values) - 1) for values in several) / freedom) if freedom else None

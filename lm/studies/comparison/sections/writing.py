@@ -1,4 +1,4 @@
-"""Generated text: samples side by side, and figures of their quality."""
+"""The section on generated text: samples side by side, and measures of their quality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lm.studies.comparison.sentences import number
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
-"""With at most so many settings there are sentences on n-gram nats; with more, only the table has them."""
+"""Largest number of groups for which sentences tell the n-gram nats; if there are more, only the table does."""
 
 
 def writing(report: Figures) -> list[Block | None]:
