@@ -1,6 +1,6 @@
 """Recurrent language models: text -> vocabulary -> streams -> model -> nats -> perplexity.
 
-In a notebook `lm.load(PATH)` returns a trained model and `lm.train([...])` trains one.
+In a notebook, `lm.load(PATH)` returns a trained model and `lm.train([...])` trains one.
 """
 
 from __future__ import annotations

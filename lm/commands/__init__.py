@@ -1,1 +1,1 @@
-"""The commands, one file each."""
+"""The commands of this project, such as train and evaluate: one file for each."""

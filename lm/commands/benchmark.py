@@ -1,4 +1,4 @@
-"""`benchmark.py`: speed compared with the plain loop and with bare matrix products, or on a GPU."""
+"""`benchmark.py`: measures speed, compared with a plain loop and with bare matrix products, or on a GPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lm.system.files import writable, write_json
 
 
 def benchmark(cfg: DictConfig) -> None:
-    """Measure, print a table, and write the figures as JSON to `out`, if given."""
+    """Measure speed, print a table, and write the measured numbers as JSON to the file `out`, if given."""
     settings = checked(cfg)
     out, sizes = settings.pop("out"), build(settings.pop("sizes"), "sizes")
     file = writable(out, "out") if out else None  # checked before the work is done

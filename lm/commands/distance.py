@@ -1,4 +1,4 @@
-"""`distance.py`: distances between words, and their nearest neighbours."""
+"""`distance.py`: prints distances between words, and each word's nearest neighbours."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lm.system.files import writable, write_json
 
 
 def distance(cfg: DictConfig) -> None:
-    """Euclidean and cosine distance of each pair of words, and nearest neighbours.
+    """Print Euclidean and cosine distance of each pair of words, and each word's nearest neighbours.
 
-    Distances are compared with those of random pairs before and after training.
+    Each distance is compared with the distances of random pairs of words, before and after training.
     """
     trained = load_trained(cfg)
     words = _words(cfg)
@@ -44,14 +44,17 @@ def distance(cfg: DictConfig) -> None:
 
 
 def _off(deviations: float) -> str:
-    """How unusual a distance is among random pairs, by standard deviations from their mean."""
+    """Say how unusual a distance is, from its `deviations`: standard deviations from the mean of random pairs."""
     if abs(deviations) < 2:
         return "not unusual"
     return f"{abs(deviations):.1f} standard deviations {'above' if deviations > 0 else 'below'}"
 
 
 def _words(cfg: DictConfig) -> list[str]:
-    """The words of the command line, or of a file (white space between them; `-` is standard input)."""
+    """The words from the command line, or from a file with white space between words (`-`: standard input).
+
+    Raises UserError for fewer than two different words.
+    """
     if cfg.words_file is not None and not OmegaConf.is_missing(cfg, "words"):
         raise UserError("words and words_file are both given; choose one")
     if OmegaConf.is_missing(cfg, "words"):

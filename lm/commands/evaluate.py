@@ -1,4 +1,4 @@
-"""`evaluate.py`: nats, tokens and perplexity of a text under a trained model."""
+"""`evaluate.py`: computes nats, tokens and perplexity of a text under a trained model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lm.system.files import whole, writable, write_json
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Nats, tokens and perplexity of a split of the checkpoint's own corpus, or of a given text."""
+    """Print nats, tokens and perplexity of a given text, or of a split of the corpus that the model was trained on."""
     asked_precision(cfg, "auto", "32-true")
     trained = load_trained(cfg)
     node = {"evaluator": plain_node(cfg.evaluator)}
@@ -56,7 +56,10 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
-    """The ids of a split, the first `tokens` of them (None: all). Raises UserError for an unknown split."""
+    """The word ids of a split. Except for "train", only the first `tokens` ids are returned (None: all).
+
+    Raises UserError for an unknown split.
+    """
     if split not in SPLITS:
         raise UserError(unknown_option("split", split, SPLITS, "split"))
     ids: np.ndarray = corpus(trained).ids[split]
@@ -64,7 +67,7 @@ def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
 
 
 def _sentence(vocab: Vocab, text: str) -> np.ndarray:
-    """`<eos>` and the text's ids, so that the first word is scored too. A newline is `<eos>`."""
+    """The word ids of a text, after an `<eos>`, so that the first word is scored too. A newline becomes `<eos>`."""
     unknown = dict.fromkeys(word for word in vocab.split(text) if word not in vocab)
     if unknown:
         print(f"out of vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
@@ -75,7 +78,7 @@ def _sentence(vocab: Vocab, text: str) -> np.ndarray:
 
 
 def _visible(word: str) -> str:
-    """Escape tabs and line ends, which would break a table of one word per line."""
+    """Escape tabs and line ends in a word, because they would break a table with one word per line."""
     return word.translate({ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"})
 
 

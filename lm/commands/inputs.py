@@ -1,4 +1,4 @@
-"""Inputs of the scripts: a checkpoint, a precision, words and texts from the command line or a file."""
+"""Reads the inputs of the commands: a checkpoint, a precision, words and texts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plain_node(node: DictConfig) -> dict[str, Any]:
 
 
 def load_trained(cfg: DictConfig) -> Trained:
-    """The model of `checkpoint`, on its device. Raises UserError, also for other invalid settings."""
+    """Load the model from the setting `checkpoint`, onto its device. Raises UserError for any invalid setting."""
     checked(cfg)
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
@@ -38,7 +38,7 @@ def load_trained(cfg: DictConfig) -> Trained:
 
 
 def asked_precision(cfg: DictConfig, *known: str) -> str:
-    """The value of `accelerator.precision`; `auto` is exact fp32 here. Raises UserError for a value not in `known`."""
+    """The setting `accelerator.precision` (`auto` means fp32). Raises UserError for a value that is not in `known`."""
     precision = str(cfg.accelerator.precision)
     if precision not in known:
         raise UserError(f"accelerator.precision={precision}: choose one of {', '.join(known)}")
@@ -62,7 +62,10 @@ def _near(word: str, vocab: Vocab) -> str:
 
 
 def asked_text(given: str | None, file: str | None, name: str) -> str | None:
-    """Text from the command line, a file, or standard input (`-`)."""
+    """The text given on the command line, or read from a file or standard input (`-`); None if none is given.
+
+    Raises UserError if both are given, or the text cannot be read.
+    """
     if given is not None and file is not None:
         raise UserError(f"{name} and {name}_file are both given; choose one")
     if file is None:

@@ -30,9 +30,10 @@ class Trained:
 
 
 def train(overrides: Sequence[str] = ()) -> Trained:
-    """Train as `python train.py` does with the same settings: `lm.train(["+experiment=quickstart", "seed=1"])`.
+    """Train a model, as `train.py` does, for example with `lm.train(["+experiment=quickstart", "seed=1"])`.
 
-    The run's folder is `hydra.run.dir=DIR`, or else a new one below runs/. Raises UserError with one sentence.
+    The setting `hydra.run.dir=DIR` chooses the run's folder; without it, a new folder below runs/ is made. Raises
+    UserError with a message of one sentence.
     """
     register()
     try:
@@ -53,7 +54,7 @@ def train(overrides: Sequence[str] = ()) -> Trained:
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """Inside the context, write messages to a file too, as Hydra does for a command."""
+    """Inside the context, messages are also written to a file, as Hydra does for a command."""
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
     logging.getLogger().addHandler(handler)

@@ -1,4 +1,4 @@
-"""The end of a sweep: a table of all jobs, best first, and a report, from the files that the jobs wrote."""
+"""At the end of a sweep, prints a table of all jobs, best first, and writes a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.terminal import aligned
 
 
 class SweepTable(Callback):
-    """Hydra's hook after the last job of `--multirun`; `report`: whether to write the report of compare.py too."""
+    """After the last job of a sweep (`--multirun`), prints a table; with `report`, also writes compare.py's report."""
 
     def __init__(self, report: bool = True) -> None:
         self.report = report
@@ -34,7 +34,7 @@ class SweepTable(Callback):
 
 
 def _report(folder: Path, trusted: list[str]) -> str:
-    """Write the report in the sweep's folder. Returns its path, or a sentence why there is none."""
+    """Write the report in the sweep's folder. Returns the report's path, or a sentence that says why it is missing."""
     from lm.studies.comparison.report import report  # here, because its imports take a second
     from lm.studies.comparison.settings import Settings
 
@@ -48,7 +48,7 @@ def _report(folder: Path, trusted: list[str]) -> str:
 
 
 def table(folder: Path) -> str:
-    """A table of the jobs in a sweep's folder: settings, perplexities, time; failed jobs last, with the reason."""
+    """A table of the jobs in a sweep's folder: perplexities, time, settings; failed jobs last, each with its error."""
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
     jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
     typed = [result.get("overrides") or [] for _, result in jobs]

@@ -9,5 +9,8 @@ from lm.studies.truncation.suite import study
 
 
 def tbptt(cfg: DictConfig) -> None:
-    """Measure, print, and write the report. Raises UserError if the settings leave nothing to measure."""
+    """Measure what detaching the state changes, print the results, and write a report.
+
+    Raises UserError if the settings leave nothing to measure.
+    """
     study(checked(cfg))

@@ -1,4 +1,4 @@
-"""`train.py`: from settings to a finished run. `_run` lists the steps; their functions follow."""
+"""`train.py`: trains a model, from settings to a finished run. The function `_run` lists the steps."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Run:
 
 
 def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | None = None) -> float:
-    """Train, validate each epoch, test the best checkpoint, sample; write all to `run_dir` (None: Hydra's folder).
+    """Train, validate each epoch, test the best checkpoint, and sample; write all to `run_dir` (None: Hydra's folder).
 
     Returns the best validation perplexity, for sweepers. result.json is written at the start, so that a killed run can
     be recognised; an error before training leaves an earlier run's result.json unchanged. A finished job of a sweep is
-    skipped. `overrides`: settings as typed (None: from Hydra). Raises UserError, also if another process uses the
-    folder.
+    skipped. `overrides`: settings as typed (None: taken from Hydra). Raises UserError for wrong settings, or if
+    another process uses the folder.
     """
     quiet_libraries()
     path = (run_dir or output_folder()).resolve()
@@ -98,9 +98,9 @@ def _run(asked: Asked, folder: RunFolder) -> float:
 
 @contextmanager
 def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
-    """Write to result.json how the block ends. Yields a function to call when training begins.
+    """Write to result.json how the code inside the context ends: completed or failed, and why.
 
-    Before that call, an earlier run's result.json is not changed.
+    Yields a function to call when training begins. Until this call, result.json of an earlier run is not changed.
     """
     started, began = time.perf_counter(), False
 
@@ -130,7 +130,7 @@ def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
 
 
 def resume_command(run_dir: Path, trusted: list[str]) -> str:
-    """The command that resumes a stopped run; `trusted` are its parts from outside conf/."""
+    """The command line that resumes a stopped run. `trusted` are the run's classes and functions from outside conf/."""
     if sweeping():
         return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
     said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
@@ -138,7 +138,7 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
 
 
 def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[[], None]) -> Run:
-    """Build the device, the text, the model, and Lightning's part. Nothing in the run's folder changes."""
+    """Choose the device; build the corpus, the model and Lightning's parts. Nothing in the run's folder changes."""
     config = start.config
     on = device(config["accelerator"]["accelerator"])  # first, so that its error comes before anything is built
     precision, line = training_precision(
@@ -162,7 +162,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
 
 
 def make_model(start: Start, corpus: Corpus) -> LanguageModel:
-    """The model with weights of a checkpoint, of another run, or new ones. Raises UserError if they do not fit."""
+    """The model with a checkpoint's weights, another run's, or new ones. Raises UserError if weights do not fit."""
     config, ids = start.config, corpus.ids["train"]
     model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
     model.head.prepare(torch.from_numpy(np.bincount(ids, minlength=len(corpus.vocab))))
@@ -177,7 +177,7 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
 
 
 def begin_training(start: Start, folder: RunFolder, begin: Callable[[], None]) -> None:
-    """Restore the run's folder to its state at the checkpoint; from here on result.json belongs to this start."""
+    """Restore the run's folder to its state at the checkpoint, and call `begin`, which writes a new result.json."""
     if start.file is not None and not start.here:
         folder.bring_along(start.file)
     if start.here or folder.earlier:

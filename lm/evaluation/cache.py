@@ -1,4 +1,4 @@
-"""The neural cache: recent words become more probable when the hidden state resembles the one before them."""
+"""The neural cache: a recent word becomes more probable if the hidden vector before it resembles the current one."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from lm.system.terminal import bar
 
 THETAS = [0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]
 WEIGHTS = [0.0, 0.01, 0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
-"""The values that `theta=auto` and `weight=auto` try."""
+"""The values that `theta=auto` (`THETAS`) and `weight=auto` (`WEIGHTS`) try."""
 
 
 @dataclass(frozen=True)
 class Cache(Evaluator):
-    """p = (1 - weight) p_model + weight p_cache (Grave et al. 2017; their lambda is `weight`).
+    """The neural cache (Grave et al. 2017): p = (1 - weight) p_model + weight p_cache; `weight` is the paper's lambda.
 
-    p_cache gives each of the last `window` words, read after the hidden vector h_i, a probability proportional to
-    exp(theta h_t h_i). The first word of a text has an empty cache: its probability is the model's alone.
+    The cache holds the last `window` words. p_cache gives each of them a probability proportional to
+    exp(theta h_t h_i), with h_i the hidden vector before the cached word and h_t the current one. At the first word of
+    a text the cache is empty, and p = p_model.
 
     Args:
-        weight: share of the cache. `auto` finds it on the validation text, with fixed model weights.
-        theta: how much similarity counts; 0 weighs all cached words equally. `auto` as for `weight`.
+        weight: share of p_cache in p. `auto` finds the best value on the validation text, with fixed model weights.
+        theta: how much similarity counts; 0 weighs all cached words equally. `auto` works as for `weight`.
         window: number of cached words.
         reader: evaluator that reads the text: static, or dynamic to combine both methods.
     """
@@ -64,7 +65,7 @@ class Cache(Evaluator):
             yield Scored(reading.words, mixture(reading.nats, found, number(self.weight)).cpu())
 
     def resolved(self, model: LanguageModel) -> Self:
-        """The same evaluator with numbers for `auto`: first the temperature, then weight and theta together."""
+        """A copy with numbers instead of `auto`: first the temperature is found, then weight and theta together."""
         ready = super().resolved(model)
         ready = replace(ready, reader=replace(ready.reader, temperature=ready.temperature))
         if AUTO not in (ready.weight, ready.theta):
@@ -85,7 +86,11 @@ class Cache(Evaluator):
 
 
 def mixture(nats: Tensor, log_cache: Tensor, weight: float) -> Tensor:
-    """-log((1 - weight) exp(-nats) + weight exp(log_cache)), all [n]; with weight 0 exactly the nats, bit for bit."""
+    """Nats [n] of words under model and cache together: -log((1 - weight) exp(-nats) + weight exp(log_cache)).
+
+    `nats` [n] are the model's, `log_cache` [n] the cache's log-probabilities. With weight 0 the result equals `nats`
+    bit for bit.
+    """
     log_weight = math.log(weight) if weight > 0 else -math.inf
     log_rest = math.log1p(-weight) if weight < 1 else -math.inf
     return -torch.logaddexp(log_rest - nats, log_weight + log_cache)
@@ -99,9 +104,9 @@ class _Memory(NamedTuple):
 
 
 def recalled(readings: Iterator[Reading], thetas: list[float], window: int) -> Iterator[tuple[Reading, list[Tensor]]]:
-    """Each reading with the log-probability [n] of its words under the cache before them, for each theta.
+    """Yield each reading, and for each theta the log-probability [n] of its words under the cache of earlier words.
 
-    While the cache is empty, it is the model's own log-probability.
+    While the cache is empty, the model's own log-probability is given instead.
     """
     memory: _Memory | None = None
     for reading in readings:
@@ -121,8 +126,8 @@ def _log_probabilities(
 ) -> list[Tensor]:
     """Log-probability [n] of each word under the cache, for each theta; nan where the cache is empty.
 
-    The query of row t is key `before` + t. It sees the `window` keys before it but not itself, because its own value
-    is the word to predict.
+    The query of row t is key number `before` + t. The query is compared with the `window` keys before that key. The key
+    itself is left out, because its value is the word to predict.
     """
     at = torch.arange(before, before + len(words), device=keys.device).unsqueeze(1)  # n, 1
     key = torch.arange(len(keys), device=keys.device)  # m + n

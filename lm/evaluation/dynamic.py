@@ -29,18 +29,19 @@ class Dynamic(Reader):
 
         w <- w + pull (w_trained - w) - rate gradient
 
-    The gradient is that of the window's mean nats. With `rule="rms"`, rate = lr / (rms + epsilon) and
-    pull = min(1, decay rms / mean rms): rms is a weight's root mean square gradient over the training text, mean rms
-    the mean over the parameters' means. With `rule="sgd"`, rate = lr and pull = decay. Dropout is off.
+    `gradient` is the gradient of the window's mean nats. With `rule="rms"`, rate = lr / (rms + epsilon) and
+    pull = min(1, decay rms / mean rms). rms is the root mean square of a weight's gradient over the training text.
+    mean rms is the mean over all parameter tensors of each tensor's mean rms. With `rule="sgd"`, rate = lr and
+    pull = decay. Dropout is off.
 
     Args:
         window: tokens scored before each update.
-        lr: learning rate. With 0 nothing is updated or collected: this is the standard evaluation.
+        lr: learning rate. 0 updates no weights, so it is the standard evaluation.
         decay: strength of the pull towards the trained weights.
-        epsilon: added to rms in the rate.
-        rule: "rms" or "sgd".
-        streams: parallel streams in which the training text is read for rms.
-        statistics_windows: number of windows of the training text to read for rms (null: all).
+        epsilon: added to rms in the formula of the rate.
+        rule: "rms" or "sgd": how rate and pull are computed.
+        streams: number of parallel streams in which the training text is read, to compute rms.
+        statistics_windows: number of windows of the training text that are read to compute rms (null: all).
     """
 
     window: Count = 5
@@ -76,7 +77,7 @@ class Dynamic(Reader):
     def _learn(
         self, model: LanguageModel, weights: Weights, window: Window, state: State | None
     ) -> tuple[Reading, tuple[Tensor, ...], State]:
-        """One window [B, T]: its reading with the current weights, the gradients of its mean nats, the new state."""
+        """Read one window [B, T]. Returns its words with nats, the gradients of its mean nats, and the new state."""
         device = device_of(model)
         with _differentiable():
             state = state or model.initial_state(len(window.inputs))
@@ -87,7 +88,7 @@ class Dynamic(Reader):
         return Reading(window.targets, nats.detach(), hidden.detach()), gradients, detach(state)
 
     def _rates_and_pulls(self, model: LanguageModel, weights: Weights) -> tuple[list[Tensor], list[Tensor]]:
-        """For each weight: its learning rate, and the share of the way back to its trained value."""
+        """The learning rate of each weight, and the fraction by which an update moves it back to its trained value."""
         if self.rule == "sgd":
             rate, pull = (weights[0].new_tensor(value) for value in (self.lr, self.decay))
             return [rate] * len(weights), [pull] * len(weights)
@@ -118,6 +119,6 @@ class Dynamic(Reader):
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Enable gradients in evaluation mode. cuDNN's LSTM has them in training mode only, so cuDNN is off."""
+    """Enable gradients in evaluation mode. cuDNN is off: its LSTM computes gradients in training mode only."""
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         yield

@@ -21,17 +21,17 @@ from lm.system.precision import exact
 from lm.system.terminal import bar
 
 Corpus = Callable[[str], np.ndarray]
-"""The ids of a split ("train", "valid", "test") of the text that a model was trained on."""
+"""A function: name of a split ("train", "valid" or "test") -> the word ids [N] of that split of a model's corpus."""
 
 AUTO: Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator(Bounded, ABC, group="evaluator"):
-    """A method to score a text. Its fields are the keys of its file in conf/evaluator/.
+    """A method to score a text. The fields of a subclass are the settings in its file in conf/evaluator/.
 
     Args:
-        temperature: divides the logits. `auto` finds the best value on the validation text, with fixed weights.
+        temperature: divides the logits. `auto` finds the best number on the validation text, with fixed weights.
         corpus: returns the ids of a split. Needed only for `auto` and for statistics of the training text.
     """
 
@@ -47,13 +47,16 @@ class Evaluator(Bounded, ABC, group="evaluator"):
 
     @abstractmethod
     def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
-        """Ids [N] -> the words scored and their nats, part by part; no word's nats depend on a later word.
+        """Score the ids [N] of a text, and yield words and nats part by part. No word's nats depend on a later word.
 
         Called by `scoring`, with the model in evaluation mode and every `auto` replaced by a number.
         """
 
     def resolved(self, model: LanguageModel) -> Self:
-        """The same evaluator with a number for every `auto`, found on the validation text. Raises UserError."""
+        """A copy of the evaluator in which a number, found on the validation text, replaces every `auto`.
+
+        Raises UserError if a setting is `auto` and the validation text is missing.
+        """
         if self.temperature != AUTO:
             return self
         ids = self.split("valid", "evaluator.temperature=auto", "or give a number")
@@ -62,14 +65,20 @@ class Evaluator(Bounded, ABC, group="evaluator"):
 
     @contextmanager
     def scoring(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Iterator[Scored]]:
-        """The parts of a text [N]. On exit, also after an error, the model has its earlier weights and modes again."""
+        """Score a text [N] inside the context, which gives an iterator over the scored parts.
+
+        On exit, also after an error, the model's earlier weights and modes (training or evaluation) are restored.
+        """
         evaluator = self.resolved(model)
         with unchanged(model, weights=self.changes_weights), exact(device_of(model).type):
             model.eval()
             yield evaluator.parts(model, ids)
 
     def split(self, split: str, purpose: str, remedy: str) -> np.ndarray:
-        """Ids of a split other than the one scored. Raises UserError with purpose and remedy if it is missing."""
+        """The word ids of a split of the model's corpus, for an evaluator that needs more than the scored text.
+
+        Raises UserError if the split is missing; the message contains `purpose` and `remedy`.
+        """
         if self.corpus is None:
             raise UserError(f"{purpose} reads the {split} split of the model's corpus: give `corpus`, {remedy}")
         try:
@@ -79,18 +88,18 @@ class Evaluator(Bounded, ABC, group="evaluator"):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields as plain values, for reports."""
+        """The evaluator's settings as plain values, for reports."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "corpus"}
         nested = {key: value for key, value in values.items() if isinstance(value, Evaluator)}
         return values | {key: {"evaluator": value.name, **value.settings} for key, value in nested.items()}
 
 
 class Reader(Evaluator):
-    """An evaluator that reads the true words and gives its hidden vectors, so that others can build on it."""
+    """An evaluator that reads the true words. It also yields hidden vectors, which other evaluators can use."""
 
     @abstractmethod
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
-        """Ids [N] -> ids[1:], their nats and the hidden vectors that predict them, in reading order."""
+        """Read ids [N] of a text; yield ids[1:] in order, with their nats and the hidden vectors that predict them."""
 
     def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
         for words, nats, _ in self.read(model, ids):
@@ -98,10 +107,10 @@ class Reader(Evaluator):
 
 
 def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int]) -> tuple[Score, Scored]:
-    """Score a text [N] except its first word, which is given: the total, and the nats of each word.
+    """Score a text [N]: returns the total, and the nats of each word. The first word is given, so it has no score.
 
-    `Vocab.sentence` puts a sentence's end before the first word, so that all of a text is scored. Raises UserError for
-    a text of fewer than two ids.
+    To score all words of a text, use `Vocab.sentence`, which puts the end of a sentence before the first word. Raises
+    UserError for a text of fewer than two ids.
     """
     ids, score, read = np.asarray(ids), Score(), 0
     if len(ids) < 2:
@@ -123,7 +132,7 @@ def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Seque
 
 
 def number(value: float | Literal["auto"]) -> float:
-    """A setting of an evaluator that was `resolved`. Raises UserError for `auto`."""
+    """Return `value` if it is a number. Raises UserError if it is `auto`, which `Evaluator.resolved` must replace."""
     if value == AUTO:
         raise UserError("auto must be replaced by a number first: see Evaluator.scoring and Evaluator.resolved")
     return value

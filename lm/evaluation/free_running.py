@@ -22,12 +22,12 @@ from lm.system.bounds import Count
 class FreeRunning(Evaluator):
     """Free running: the model reads its own most probable words, after the true first word of each window.
 
-    Measures how far the model drifts without teacher forcing, as in the classic exercise. The state is carried from
-    window to window. Parts come window by window, and within a window stream by stream.
+    It measures how much worse the model predicts without teacher forcing, as in the classic exercise. The state is
+    carried from window to window. Words are scored window by window, and within a window stream by stream.
 
     Args:
-        window: tokens from one true word to the next; the perplexity depends on it.
-        streams: streams read in parallel for speed; fewer for a short text.
+        window: tokens between two true words that the model reads; the perplexity depends on this number.
+        streams: number of streams read in parallel, for speed; a short text is read in fewer streams.
         limit: number of windows to read (null: all).
     """
 
@@ -38,7 +38,7 @@ class FreeRunning(Evaluator):
     name: ClassVar[str] = "free_running"
 
     def windows(self, ids: np.ndarray) -> Windows:
-        """The windows in which this evaluator reads ids [N]."""
+        """Cut the ids [N] of a text into the windows that free running reads."""
         streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
         return Windows(ids, streams, self.window, keep_last=True)
 

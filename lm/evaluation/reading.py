@@ -1,4 +1,4 @@
-"""A model reads a text as one unbroken stream: the words and their nats."""
+"""How a model reads a text as one unbroken stream, and gives each word its nats."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lm.models.interfaces import Head, LanguageModel
 
 
 class Scored(NamedTuple):
-    """A part of a text as an evaluator scored it: word ids [n] and the nats of each, float32 [n]."""
+    """A scored part of a text: word ids [n], and the nats of each word, float32 [n]."""
 
     words: Tensor
     nats: Tensor
 
 
 class Reading(NamedTuple):
-    """A part of a text as a model read it: word ids [n], nats [n], and the hidden vector before each word [n, H]."""
+    """A part of a text that a model read: word ids [n], nats [n], and hidden vectors [n, H] that predict the words."""
 
     words: Tensor
     nats: Tensor
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
 @contextmanager
 def unchanged(model: nn.Module, weights: bool = False) -> Iterator[None]:
-    """Restore the model's modes on exit, also after an error; with `weights`, its parameters too."""
+    """On exit, also after an error, restore all modes (training or evaluation); with `weights`, also the weights."""
     modes = [(module, module.training) for module in model.modules()]
     saved = [(weight, weight.detach().clone()) for weight in model.parameters()] if weights else []
     try:
@@ -46,7 +46,7 @@ def unchanged(model: nn.Module, weights: bool = False) -> Iterator[None]:
 
 
 def token_nats(head: Head, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """Nats of each target, with logits divided by `temperature`: hidden [..., H], targets [...] -> float32 [...]."""
+    """Nats of each target word, float32 [...], from hidden vectors [..., H]; logits are divided by `temperature`."""
     if temperature == 1:
         return head.nll(hidden, targets)
     logits = head.logits(hidden).flatten(0, -2).float() / temperature
@@ -60,7 +60,7 @@ def device_of(model: nn.Module) -> torch.device:
 def read_stream(
     model: LanguageModel, ids: np.ndarray, window: int = EVAL_WINDOW, temperature: float = 1.0
 ) -> Iterator[Reading]:
-    """Read ids [N] as one stream from a zero state with fixed weights: ids[1:] in order, `window` of them at a time."""
+    """Read ids [N] as one stream from a zero state, with fixed weights. Yields ids[1:] in parts of `window` words."""
     device, state = device_of(model), None
     for piece in one_stream(ids, window):
         with torch.inference_mode():  # not around the yield: the mode would leak into the caller

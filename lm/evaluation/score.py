@@ -1,4 +1,4 @@
-"""Nats, tokens and the perplexity computed from them."""
+"""The score of a text: nats, number of tokens, and the perplexity computed from these two."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass
 class Score:
-    """The sum of nats over a text, in float64, and the number of tokens."""
+    """The score of a text: the sum of its words' nats, in float64, and its number of tokens."""
 
     nats: float = 0.0
     tokens: int = 0
 
     def __iadd__(self, nats: Tensor) -> Score:
-        """Add the nats of more tokens, in any shape."""
+        """Add more tokens to the score; `nats` holds the nats of each token, in any shape."""
         self.nats += float(nats.detach().cpu().double().sum())
         self.tokens += nats.numel()
         return self
@@ -27,7 +27,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp(nats / tokens) over the whole text; inf if that does not fit a float."""
+        """exp(nats / tokens) over the whole text; inf if the result is too large for a float."""
         return perplexity(self.nats_per_token)
 
     def as_dict(self) -> dict[str, float]:
@@ -35,5 +35,5 @@ class Score:
 
 
 def perplexity(nats_per_token: float) -> float:
-    """exp(nats per token); inf if that does not fit a float."""
+    """Perplexity, exp(nats per token); inf if the result is too large for a float."""
     return math.inf if nats_per_token > 700 else math.exp(nats_per_token)

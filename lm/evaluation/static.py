@@ -1,4 +1,4 @@
-"""The standard evaluation."""
+"""The standard evaluation: fixed weights, and one unbroken stream."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lm.system.bounds import Count
 
 @dataclass(frozen=True)
 class Static(Reader):
-    """Fixed weights, one unbroken stream from a zero state, the first token given.
+    """The standard evaluation: fixed weights, one unbroken stream from a zero state. The first token is not scored.
 
-    `window` tokens are read at a time; the perplexity does not depend on it.
+    `window` tokens are read at a time; the perplexity does not depend on `window`.
     """
 
     window: Count = EVAL_WINDOW

@@ -1,4 +1,4 @@
-"""The softmax temperature with the lowest nats on a text."""
+"""Search for the softmax temperature that gives the lowest nats on a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lm.models.interfaces import LanguageModel
 from lm.system.terminal import bar, say
 
 TEMPERATURES = [0.02 * k for k in range(40, 66)]
-"""The values tried. Against overfitting, Melis et al. (2020) multiply logits by 0.8 to 1 (temperatures 1.25 to 1)."""
+"""Softmax temperatures that `best_temperature` tries.
+
+Against overfitting, Melis et al. (2020) multiply logits by 0.8 to 1 (temperatures 1.25 to 1).
+"""
 
 
 def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:

@@ -10,27 +10,27 @@ from torch import Tensor
 
 
 class Distance(NamedTuple):
-    """Distances of two vectors: |a - b|, and 1 - cos(a, b), from 0 (same direction) to 2 (opposite)."""
+    """Distances between vectors a and b: |a - b|, and 1 - cos(a, b), from 0 (same direction) to 2 (opposite)."""
 
     euclidean: float
     cosine: float
 
 
 def distance(a: Tensor, b: Tensor) -> Distance:
-    """Two vectors [E] -> their distances, in float64."""
+    """The Euclidean and the cosine distance between two vectors [E], computed in float64."""
     a, b = a.detach().double(), b.detach().double()
     return Distance(float(torch.linalg.vector_norm(a - b)), float(1 - F.cosine_similarity(a, b, dim=0)))
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation of both distances over pairs of words."""
+    """(Mean, standard deviation) of the Euclidean and of the cosine distance over many pairs of words."""
 
     euclidean: tuple[float, float]
     cosine: tuple[float, float]
 
 
 def spread(embedding: Tensor, pairs: int = 2000) -> Spread:
-    """An embedding [V, E] -> the spread of its distances over random pairs of different words, with a fixed seed."""
+    """Mean and standard deviation of distances in an embedding [V, E], over random pairs of words (fixed seed)."""
     generator = torch.Generator().manual_seed(0)
     first = torch.randint(len(embedding), (pairs,), generator=generator)
     offset = torch.randint(1, len(embedding), (pairs,), generator=generator)
@@ -40,7 +40,7 @@ def spread(embedding: Tensor, pairs: int = 2000) -> Spread:
 
 
 def neighbours(embedding: Tensor, word: int, count: int = 5) -> list[tuple[int, float]]:
-    """The `count` words nearest to `word` by cosine distance in embedding [V, E], without `word`: (id, distance)."""
+    """The `count` other words nearest to `word` in an embedding [V, E]: pairs (id, cosine distance), nearest first."""
     unit = F.normalize(embedding.double(), dim=1)
     cosine = 1 - unit @ unit[word]
     cosine[word] = torch.inf

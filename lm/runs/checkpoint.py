@@ -29,17 +29,17 @@ BEST = "best.ckpt"
 LAST = "last.ckpt"
 
 FORMAT = 3
-"""Raise it when a checkpoint's contents change, so that an older checkpoint is refused with a clear message."""
+"""Version of a checkpoint's contents. Increase this number when they change: older checkpoints are then refused."""
 
 PARTS = {"state_dict", "vocab", "config"}
 TO_RESUME = {"training", "optimizer_states", "lr_schedulers", "global_step", "tokens", "events"}
 COUNTERS = ("windows", "tokens", "updates", "epochs", "epoch_updates", "seconds")
-"""The amount of training since the start of the run; `epoch_updates` since the start of the epoch."""
+"""Names of counters of training since the start of the run (`epoch_updates`: since the start of the epoch)."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """Saved with the weights, so that a checkpoint can be used without its run's folder."""
+    """Facts about a run that are saved with its weights, so that a checkpoint can be used without the run's folder."""
 
     vocab: Vocab
     config: dict[str, Any]
@@ -47,7 +47,10 @@ class Description:
     provenance: dict[str, Any]
 
     def put_into(self, checkpoint: dict[str, Any], events: dict[str, int]) -> None:
-        """`events`: size in bytes of each event file. Resuming from this checkpoint cuts the files to these sizes."""
+        """Add the facts to a checkpoint, and `events`, the size in bytes of each event file.
+
+        A run that resumes from this checkpoint cuts the event files to these sizes.
+        """
         checkpoint.update(
             format=FORMAT,
             config=self.config,
@@ -84,7 +87,7 @@ class Training(Protocol):
 
 
 def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
-    """Save all that a resumed run needs to equal the uninterrupted one, bit for bit."""
+    """Put into the checkpoint all that a resumed run needs to equal an uninterrupted run, bit for bit."""
     if module.average.average:  # a checkpoint's weights are the average; the trained weights are in the average's state
         with module.average.in_place():
             checkpoint["state_dict"] = {name: part.clone() for name, part in module.state_dict().items()}
@@ -99,14 +102,14 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
 
 
 def restore_counters(module: Training, checkpoint: dict[str, Any]) -> None:
-    """Restore the counters and the best validation, needed as soon as a checkpoint is read."""
+    """Restore the counters and the best validation score, which are needed as soon as a checkpoint is read."""
     saved = checkpoint["training"]
     for name in (*COUNTERS, "best_epoch", "best_score"):
         setattr(module, name, saved[name])
 
 
 def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> None:
-    """Restore the rest when training begins and the model is on its device. `exact`: training is in fp32."""
+    """Restore carried state, weight average and RNG, once the model is on its device. `exact`: training is in fp32."""
     like = module.model.embedding.weight
     # In mixed precision a state keeps the type that it was saved in; fp32 kernels accept fp32 only.
     kind = like.dtype if exact else None
@@ -116,7 +119,10 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
 
 
 def find(path: str | Path, prefer: str = BEST) -> Path:
-    """The checkpoint file of `path`, a file or a run's folder (then the one named `prefer`). Raises UserError."""
+    """The checkpoint file at `path`, which is a file or a run's folder (there `prefer` is looked for before others).
+
+    Raises UserError if no checkpoint is found.
+    """
     path = Path(str(path)).expanduser()
     if path.is_file():
         return path
@@ -132,7 +138,7 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A checkpoint's contents, on the CPU.
+    """Read a checkpoint's contents; tensors are on the CPU.
 
     Raises UserError for a file that is damaged or not a checkpoint of this project, OSError if it cannot be read.
     """
@@ -154,7 +160,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def refuse_other_formats(content: dict[str, Any], path: Path) -> None:
-    """Raise UserError for a checkpoint of this project in the format of another version."""
+    """Raise UserError if `content` is a checkpoint of this project in another version's format."""
     if content.keys() >= PARTS and content.get("format") != FORMAT:
         made = content.get("provenance", {}).get("recurrent-lm", "0.1")
         raise UserError(
@@ -164,7 +170,7 @@ def refuse_other_formats(content: dict[str, Any], path: Path) -> None:
 
 
 def read_to_resume(path: Path) -> dict[str, Any]:
-    """`read` for resuming. Raises UserError also if the checkpoint holds only the model."""
+    """Read a checkpoint to resume from it. Raises UserError as `read` does, and if the training state is missing."""
     content = read(path)
     if lacking := sorted(TO_RESUME - content.keys()):
         raise UserError(
@@ -199,7 +205,7 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """torch's RNG state on the CPU and on the run's GPUs."""
+    """The state of torch's random number generators on the CPU and on the run's GPUs."""
     cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
     apple = {"mps_rng": torch.mps.get_rng_state()} if device.type == "mps" else {}
     return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards], **apple}

@@ -1,4 +1,4 @@
-"""Provenance of a run's figures: versions, machine, data."""
+"""Where a run's results come from: software versions, machine, data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any
 
 
 def commit(folder: Path) -> str | None:
-    """The commit of a clone's top folder, with `-dirty` if tracked files differ from it; None outside a clone."""
+    """The git commit of `folder`, with `-dirty` if tracked files differ from that commit; None outside a clone."""
     if not (folder / ".git").exists():
         return None
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -43,7 +43,7 @@ def commit(folder: Path) -> str | None:
 
 
 def processor() -> str:
-    """The processor's model name if the system reports one, else its architecture."""
+    """The processor's model name if the system reports a name, else the processor's architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -20,8 +20,9 @@ UNFINISHED = "the run has not ended: it was killed, or it is still running"
 class Result:
     """The result of a run; every field is a key of result.json.
 
-    A score is {perplexity, nats, tokens}. Its `free_running` is the score without teacher forcing, with the number of
-    windows read; its `source` is the perplexity of the process that generated the text, if known.
+    `valid` and `test` are scores: {perplexity, nats, tokens}. A score may also hold `free_running`, the score without
+    teacher forcing with the number of windows read, and `source`, the perplexity of the process that generated the
+    text, if known.
     """
 
     config: dict[str, Any]
@@ -47,7 +48,7 @@ class Result:
 
 
 def read_result(run_dir: Path) -> dict[str, Any]:
-    """The result.json of a run's folder; empty if there is none or it is not valid JSON.
+    """The contents of result.json in a run's folder; empty if the file does not exist or is not valid JSON.
 
     Raises OSError if the file exists but cannot be read, because its contents may matter.
     """
@@ -59,7 +60,7 @@ def read_result(run_dir: Path) -> dict[str, Any]:
 
 
 def score(result: dict[str, Any]) -> float:
-    """The score that orders jobs: the best validation perplexity; inf for a failed run or one without validation."""
+    """The number that orders a sweep's jobs: the best validation perplexity; inf if the run failed or has none."""
     if result.get("status") != "completed":
         return float("inf")
     perplexity = result["valid"].get("perplexity")
@@ -67,7 +68,7 @@ def score(result: dict[str, Any]) -> float:
 
 
 def summary(result: Result, run_dir: Path) -> str:
-    """The table printed at a run's end."""
+    """The table of results that is printed at the end of a run, as text."""
     valid, test, best = result.valid, result.test, result.best
     free = [
         f"{split} {_figure(score['free_running'])}"

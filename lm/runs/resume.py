@@ -1,4 +1,4 @@
-"""Checks before a run resumes from a checkpoint, or a new run starts from the weights of another."""
+"""Checks before a run resumes from a checkpoint, or a new run starts from another run's weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lm.system.errors import UserError
 
 
 def refuse_spent_time(limit: Any, saved: dict[str, Any], where: Path) -> None:
-    """Raise UserError if a run had used all of `trainer.max_time` when the checkpoint was saved."""
+    """Raise UserError if a run had used all its time, `limit`, when the checkpoint `saved` was written."""
     allowed = Timer(limit).time_remaining() if limit else None
     spent = saved.get("callbacks", {}).get(Timer.__name__, {}).get("time_elapsed", {}).get("train", 0.0)
     if allowed is not None and spent >= allowed:
@@ -25,7 +25,7 @@ def refuse_spent_time(limit: Any, saved: dict[str, Any], where: Path) -> None:
 
 
 def same_text(saved: dict[str, Any], vocab: Vocab, tokens: dict[str, int], where: Path) -> None:
-    """Raise UserError if the checkpoint was trained on another text. `tokens`: the number of tokens in each split."""
+    """Raise UserError if a checkpoint's vocabulary or numbers of tokens per split differ from `vocab` and `tokens`."""
     if vocabulary(saved) != vocab or saved["tokens"] != tokens:
         raise UserError(
             f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "

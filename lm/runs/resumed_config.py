@@ -1,4 +1,4 @@
-"""The configuration of a resumed run: the checkpoint's, with changes from the command line."""
+"""The configuration of a resumed run: the checkpoint's configuration, with changes from the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lm.config.trust import refuse_foreign
 from lm.system.errors import UserError
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust", "dry")
-"""Parts of a configuration that may change on resume. The saved training state depends on all others."""
+"""Parts of a configuration that may change when a run resumes. The saved training state depends on all other parts."""
 
 
 def merged(
@@ -23,8 +23,9 @@ def merged(
 ) -> dict[str, Any]:
     """The checkpoint's configuration, with changes from the command line.
 
-    A typed value counts as a change if it differs from the default, or if it is below a name in `explicit`. Raises
-    UserError for a change that cannot be made on resume, and for code that is neither `trusted` nor typed.
+    A value in `typed` counts as a change if it differs from `default`, or if its setting is in `explicit` or below a
+    setting there. Raises UserError for a change that is not possible when a run resumes, and for code from outside this
+    project that is neither in `trusted` nor typed.
     """
     saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups newer than it
     explicit = {name.replace("/", ".") for name in explicit}
@@ -55,7 +56,7 @@ def merged(
 
 
 def nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with dotted names -> nested settings: the inverse of `flat`."""
+    """Turn settings with dotted names, {"a.b": 1}, into nested settings, {"a": {"b": 1}}."""
     config: dict[str, Any] = {}
     for key, value in settings.items():
         *parents, last = key.split(".")
@@ -67,7 +68,7 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings -> pairs of dotted name and value."""
+    """Turn nested settings, {"a": {"b": 1}}, into pairs of dotted name and value, ("a.b", 1)."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
             yield from flat(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""A run's folder: the files of an earlier start, and where the run starts or resumes."""
+"""A run's folder: the files that an earlier start left in it, and the checkpoint from which the run resumes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lm.system.errors import UserError
 from lm.system.files import whole
 
 INITIAL = "initial_embedding.pt"
-"""File with the embedding before training."""
+"""Name of the file that holds the embedding as it was before training."""
 
 EVENTS = "events.out.tfevents.*"
-"""TensorBoard's files."""
+"""Pattern of the names of TensorBoard's event files, which hold a run's curves."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class RunFolder:
 
     @property
     def holds_run(self) -> bool:
-        """Whether a run is here that must not be overwritten."""
+        """Whether the folder holds a run that must not be overwritten: a finished run, or one with checkpoints."""
         return self.holds_checkpoints or self.finished
 
     def holds(self, checkpoint: Path) -> bool:
-        """Whether a checkpoint belongs to this run."""
+        """Whether a checkpoint file is in this run's folder."""
         return checkpoint.resolve().parent.parent == self.path.resolve()
 
     def best(self) -> Path | None:
-        """The checkpoint to test, as the folder is now; None if there is no checkpoint."""
+        """The checkpoint to test: `best.ckpt`, else `last.ckpt`; None if the folder holds no checkpoint now."""
         return find(self.path) if any((self.path / FOLDER).glob("*.ckpt")) else None
 
     def starting_point(self, checkpoint: str | None, in_sweep: bool) -> Path | None:
@@ -75,22 +75,22 @@ class RunFolder:
         return start
 
     def taken(self) -> UserError:
-        """The error if another run would start in this folder."""
+        """The error to raise if a new run would start in this folder, which already holds a run."""
         on = "resume it with checkpoint=last, or choose" if self.holds_checkpoints else "choose"
         return UserError(f"{self.path} already holds a run: {on} another folder with hydra.run.dir=DIR")
 
     def overrides(self, typed: list[str], resumes: bool) -> list[str]:
-        """The settings typed since the run began; of each setting, the latest value."""
+        """The settings typed on the command line since the run began, with the latest value of each setting."""
         before = self.earlier.get("overrides") or [] if resumes else []
         added = [override for override in typed if not resumes or override.partition("=")[0] != "checkpoint"]
         newest = {override.partition("=")[0].lstrip("+"): override for override in [*before, *added]}
         return list(newest.values())
 
     def bring_along(self, start: Path) -> None:
-        """Copy the files of a run that resumes in this folder from a checkpoint in another one.
+        """Copy files into this folder for a run that resumes from a checkpoint in another folder.
 
-        They are the checkpoint `start`, so that the run can resume even if it is killed at once; the best checkpoint so
-        far, which may stay the best; and the initial embedding.
+        The files are: the checkpoint `start`, so that the run can resume even if it is killed at once; the best
+        checkpoint so far, which may stay the best; and the initial embedding.
         """
         brought = {start.with_name(BEST): self.path / FOLDER / BEST, start.parent.parent / INITIAL: self.path / INITIAL}
         brought[start] = self.path / FOLDER / LAST
@@ -101,9 +101,10 @@ class RunFolder:
                     shutil.copyfile(source, aside)
 
     def cut_curves(self, sizes: dict[str, int]) -> None:
-        """Remove curve points that the run will write again: cut each event file to its size at the checkpoint.
+        """Remove curve points that a resumed run will write again: cut each event file to its size at the checkpoint.
 
-        A file that the checkpoint does not list is newer, or from a start that saved no checkpoint. It is deleted.
+        `sizes` holds these sizes in bytes. A file that is not in `sizes` is newer than the checkpoint, or from a start
+        that saved no checkpoint; it is deleted.
         """
         for path in self.path.glob(EVENTS):
             if path.name in sizes:
@@ -112,7 +113,7 @@ class RunFolder:
                 path.unlink()
 
     def drop_new_curves(self) -> None:
-        """Delete the event files of a start that did not train."""
+        """Delete the event files that this start has written, because it did not train."""
         for path in self.path.glob(EVENTS):
             if path.name not in self.earlier_curves:
                 path.unlink()

@@ -1,4 +1,4 @@
-"""Whether a run is new or resumes from a checkpoint, and with which settings."""
+"""Decides whether a run is new or resumes from a checkpoint, and with which settings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run starts, and its configuration: new (`file` is None), or from the contents `saved` of a checkpoint."""
+    """A run's configuration, and its start: `file` is None for a new run, else a checkpoint with contents `saved`."""
 
     config: dict[str, Any]
     file: Path | None = None
@@ -45,7 +45,10 @@ class Start:
 
 
 def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
-    """The configuration as plain containers. Paths are absolute, because a checkpoint is used from any folder."""
+    """The request of the command line, with the configuration in plain containers.
+
+    Paths are made absolute, because a checkpoint may be used from any folder.
+    """
     config = plain(cfg)
     checkpoint, trusted, is_dry = config.pop("checkpoint", None), config.pop("trust", []), config.pop("dry", False)
     config = dry(config) if is_dry else config
@@ -59,7 +62,7 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
 
 
 def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
-    """Start a new run, or resume from a checkpoint; a checkpoint's facts about the run are put into the result."""
+    """Start a new run, or resume from a checkpoint; configuration, seed, steps and overrides are put into `result`."""
     file = folder.starting_point(asked.checkpoint, sweeping())
     if file is None:
         return Start(asked.config)
@@ -75,7 +78,7 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
 
 
 def is_kept(start: Start, folder: RunFolder) -> bool:
-    """Whether this job of a sweep is already finished. Raises UserError if another run is in its folder."""
+    """Whether this run is an already finished job of a sweep. Raises UserError if its folder holds another run."""
     if not (sweeping() and folder.finished):
         return False
     if folder.earlier["config"] != start.config:
@@ -87,7 +90,7 @@ def is_kept(start: Start, folder: RunFolder) -> bool:
 
 
 def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
-    """Print where the run starts. Raises UserError if it has used up its time limit."""
+    """Print where the run starts. Raises UserError if the run has already used all of `trainer.max_time`."""
     if asked.dry:
         say("dry run: tiny sizes, two windows of each split, on the processor")
     if start.file is None:

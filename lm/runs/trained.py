@@ -30,9 +30,9 @@ class Trained:
     trusted: tuple[str, ...] = ()
 
     def untrained(self) -> LanguageModel:
-        """The same model with its initial weights, in evaluation mode (`weights_from` is ignored).
+        """A copy of the model with its initial weights, in evaluation mode (`weights_from` is ignored).
 
-        An `init` that counts words reads the training text again. Raises UserError if that has changed.
+        An `init` that counts words reads the training text again. Raises UserError if that text has changed.
         """
         init: Random = _build(self.config, "init", self.trusted) if "init" in self.config else Random()
         with torch.random.fork_rng(devices=[]):
@@ -44,7 +44,7 @@ class Trained:
 
 
 def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
-    """Rebuild the model of a checkpoint (`path`: see `find`). Raises UserError.
+    """Load a trained model. `path` is a checkpoint file or a run's folder. Raises UserError if that fails.
 
     `trusted` names classes and functions outside this project that may run, as `package.module.Name`.
     """
@@ -59,7 +59,7 @@ def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
 
 
 def corpus(trained: Trained) -> Corpus:
-    """The texts that a checkpoint was trained on, read again. Raises UserError if their vocabulary has changed."""
+    """Read again the texts that a model was trained on. Raises UserError if their vocabulary has changed."""
     data: Corpus = _build(trained.config, "data", trained.trusted)
     if data.vocab != trained.vocab:
         raise UserError(

@@ -1,4 +1,4 @@
-"""How much training a run has had, and how fast this start of it trains."""
+"""Counters of a run's training, and its training speed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 
 
 class Counted(pl.LightningModule):
-    """Counts windows, tokens, updates, epochs and seconds since the start of the run; a resumed run counts on."""
+    """Counts windows, tokens, updates, epochs and seconds since the start of the run, also before a resume."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,17 +19,17 @@ class Counted(pl.LightningModule):
         self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
 
     def note_start(self) -> None:
-        """This start of the run begins to train now."""
+        """Note that training begins now, or goes on after a resume; speeds are measured from this moment."""
         self._start = (self.seconds, self.windows, self.tokens)
 
     @property
     def windows_per_second(self) -> float | None:
-        """Training speed since this start of the run, without validation; None before the first window."""
+        """Windows per second since training began or resumed, without validation; None before the first window."""
         return self._per_second(self.windows, self._start[1])
 
     @property
     def tokens_per_second(self) -> float | None:
-        """The same in tokens."""
+        """Tokens per second since training began or resumed, without validation; None before the first window."""
         return self._per_second(self.tokens, self._start[2])
 
     def _per_second(self, now: int, before: int) -> float | None:

@@ -7,13 +7,16 @@ from typing import Any
 
 
 def write_point(loggers: Iterable[Any], windows: int, scalars: dict[str, float]) -> None:
-    """Write scalars; the x-axis of every curve is the number of windows trained on."""
+    """Write one point of several curves, {name: value}. On the x-axis is the number of windows trained on."""
     for logger in loggers:
         logger.log_metrics(scalars, step=windows)
 
 
 def write_by(loggers: Iterable[Any], tag: str, value: float, tokens: int, updates: int) -> None:
-    """Write a point over tokens and over optimiser steps too, because modes of training differ in both."""
+    """Write one value to two more curves: over the tokens, and over the optimiser steps so far.
+
+    Modes of training differ in tokens per window and in steps per window, so curves over windows are not enough.
+    """
     name = tag.replace("/", "_")
     for logger in loggers:
         logger.log_metrics({f"by_tokens/{name}": value}, step=tokens)

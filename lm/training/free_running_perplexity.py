@@ -22,9 +22,10 @@ def free_running(
     limits: Mapping[str, int | float | None],
     stop: StopRequest,
 ) -> dict[str, dict[str, Any]]:
-    """Score the splits in `limits`: perplexity, nats, tokens, and the number of windows read and of all windows.
+    """Score splits without teacher forcing: perplexity, nats, tokens, windows read, and all windows of each split.
 
-    `limits` holds Lightning's limit for each split; `settings.limit` applies too. Raises Interrupted on a stop request.
+    `limits` holds, for each split to score, Lightning's limit on its windows; `settings.limit` limits them too.
+    Raises Interrupted on a stop request.
     """
     found = {}
     for split, limit in limits.items():

@@ -1,4 +1,4 @@
-"""The LightningModule: carries and detaches the state, takes the loss, updates the weights, logs."""
+"""The LightningModule of training: it carries and detaches the state, computes losses, updates the weights, logs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class LanguageModule(Validated):
         model: the model to train.
         forcing: what the model reads, and how often the weights are updated.
         optim: optimiser, learning-rate schedule, clipping, average of weights.
-        updates_per_epoch: used by learning-rate schedules, like `epochs`.
-        epochs: number of epochs in the whole run.
-        tbptt_windows: k detaches only before every k-th window and updates once per k windows, by their mean loss.
-        base_length: scales an update's learning rate by its windows' mean length / `base_length` (None: no scaling).
+        updates_per_epoch: number of weight updates in an epoch, for learning-rate schedules.
+        epochs: number of epochs in the whole run, for learning-rate schedules.
+        tbptt_windows: k: the state is detached and weights are updated once per k windows, by the windows' mean loss.
+        base_length: the learning rate of an update is multiplied by mean window length / `base_length` (None: by 1).
         state_reset: probability that a stream's carried state is set to zero before a window.
         regularisation: terms added to the minimised loss; the logged loss remains nats per token.
     """
@@ -88,7 +88,7 @@ class LanguageModule(Validated):
 
     @property
     def between_updates(self) -> bool:
-        """Whether no window waits for its update. Only then is a checkpoint complete, because graphs are not saved."""
+        """Whether no window waits for a weight update. Only then may a checkpoint be saved: it cannot hold a graph."""
         return not self._pending
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class LanguageModule(Validated):
         self.epochs, self.epoch_updates = loader.epoch, 0
 
     def _set_rate(self) -> None:
-        """The rate of the next update by the present plan: a checkpoint brings that of the plan it was made under."""
+        """Compute the next update's learning rate again, because the run's limits may differ from the checkpoint's."""
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, LambdaLR):
             for group, base, factor in zip(
@@ -168,7 +168,7 @@ class LanguageModule(Validated):
         return torch.stack(losses).mean()
 
     def _free_running(self, window: Window) -> Any:
-        """Yield for each token its loss and the output [B, H] after and before dropout.
+        """Yield, for each token of a window, its loss and the model's output [B, H] after and before dropout.
 
         The next word to read is chosen before the caller updates the weights.
         """
@@ -183,9 +183,9 @@ class LanguageModule(Validated):
                 yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
     def _update(self, loss: Tensor, share: float = 1.0) -> None:
-        """One optimiser step in the order of the classic loop: zero, backward, clip, step; then the schedule.
+        """One weight update: zero gradients, backward, clip, optimiser step, then a step of the learning-rate schedule.
 
-        `share` multiplies the schedule's learning rate for this step.
+        For this update, the learning rate is multiplied by `share`.
         """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
@@ -205,7 +205,7 @@ class LanguageModule(Validated):
         self.epoch_updates += 1
 
     def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
-        """Keep the latest loss; write a point of the curves at windows 0, n, 2n, ..."""
+        """Keep the latest loss and update the counters; at every n-th window, write a point of the training curves."""
         self.last_loss = loss
         trainer: Any = self.trainer
         due = self.windows % trainer.log_every_n_steps == 0

@@ -8,7 +8,10 @@ from lm.config.schemas import Regularisation
 
 
 def penalty(weights: Regularisation, hidden: Tensor, raw: Tensor) -> Tensor | float:
-    """Outputs after and before dropout, each [B, T, H] -> penalty to add to the mean loss (Merity et al. 2017)."""
+    """The penalty to add to the mean loss (Merity et al. 2017).
+
+    `hidden` and `raw` are the model's outputs after and before dropout, each [B, T, H].
+    """
     total: Tensor | float = 0.0
     if weights.activation > 0:
         total = total + weights.activation * hidden.float().square().mean()

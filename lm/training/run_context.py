@@ -1,4 +1,4 @@
-"""The objects of a run that callbacks and loggers can receive."""
+"""The objects of a run that can be passed to callbacks and loggers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lm.system.signals import StopRequest
 
 @dataclass(frozen=True)
 class RunContext:
-    """A callback or logger in conf/ receives each field that its class takes as an argument of the same name."""
+    """Objects of a run. A callback or logger in conf/ is given each field here that its class has as an argument."""
 
     run_dir: str
     save_dir: str  # the same folder, under the name that Lightning's loggers use

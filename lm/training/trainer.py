@@ -1,4 +1,4 @@
-"""Lightning's part of a run: callbacks, the trainer, the LightningModule, messages and errors."""
+"""Builds Lightning's part of a run: callbacks, the trainer and the LightningModule; translates Lightning's errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lm.training.run_context import RunContext
 def make_trainer(
     config: dict[str, Any], context: RunContext, precision: str | int | None, begin: Callable[[], None]
 ) -> pl.Trainer:
-    """The trainer with the configured callbacks and loggers; `begin` is called when training begins.
+    """Build the trainer with the configured callbacks and loggers. The trainer calls `begin` when training begins.
 
     Raises UserError for settings that Lightning refuses.
     """
@@ -82,7 +82,7 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
 
 
 def quiet_libraries() -> None:
-    """Silence Lightning's notes and two warnings, which would mix with the run's own messages."""
+    """Silence Lightning's notes and two warnings, so that they do not mix with the run's own messages."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
@@ -90,7 +90,7 @@ def quiet_libraries() -> None:
 
 
 def as_user_error(error: BaseException) -> BaseException:
-    """The error as a UserError if it is caused by the user's settings, as Interrupted for a signal; else unchanged."""
+    """Turn an error that the user's settings caused into a UserError, a signal into Interrupted; keep any others."""
     text = " ".join(str(error).split())
     if isinstance(error, SIGTERMException):  # a signal before `SignalHandover` replaced Lightning's handlers
         return Interrupted(signal.SIGTERM)

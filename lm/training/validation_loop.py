@@ -1,4 +1,4 @@
-"""Validation and test in a LightningModule, equal to the standard evaluation."""
+"""Validation and test in a LightningModule. They give the same perplexity as the standard evaluation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lm.training.optim.averages import WeightAverage
 
 
 class Validated(Counted):
-    """Sums nats over one unbroken stream, with a separate state, and with averaged weights if there are any."""
+    """Validation and test: sums nats over one unbroken stream, with its own state, with averaged weights if any."""
 
     model: LanguageModel
     average: WeightAverage

@@ -1,1 +1,1 @@
-"""Lightning callbacks; no result depends on them."""
+"""Lightning callbacks. They do not change the results of training."""

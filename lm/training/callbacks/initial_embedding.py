@@ -13,7 +13,7 @@ from lm.system.files import whole
 
 
 class InitialEmbedding(pl.Callback):
-    """Writes the embedding [V, E] into the run's folder before the first window; a resumed run keeps its file."""
+    """Saves the embedding [V, E] in the run's folder before the first window; a resumed run saves nothing."""
 
     def __init__(self, run_dir: str) -> None:
         self.path = Path(run_dir) / INITIAL

@@ -1,4 +1,4 @@
-"""A profile of the time of a training step: `trainer.profile=true`."""
+"""Measures which operations take the time of a training step (`trainer.profile=true`)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KINDS = {
     "copies and casts": ("copy", "cat", "memcpy", "memset"),
     "activations": ("sigmoid", "tanh"),
 }
-"""Kinds of operations, by parts of their name in torch's profile; the first match counts."""
+"""Kind of operation -> parts of names in torch's profile. An operation belongs to the first kind that matches."""
 
 
 class Profile(pl.Callback):
-    """Profiles `windows` windows of training after skipping `skip`; writes `profile.txt` and a trace, prints a summary.
+    """Skips `skip` windows of training, profiles `windows` windows, writes `profile.txt` and a trace, prints a summary.
 
-    The trace, `profile_trace.json`, opens at ui.perfetto.dev or chrome://tracing.
+    The trace, `profile_trace.json`, can be opened at ui.perfetto.dev or chrome://tracing.
     """
 
     def __init__(self, run_dir: str, windows: int = 10, skip: int = 5) -> None:
@@ -71,9 +71,9 @@ class Profile(pl.Callback):
 
 
 def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
-    """Rows of torch's profile as (name, own microseconds, calls).
+    """Turn events of torch's profile into rows (name, own microseconds, calls), without the time of nested operations.
 
-    Times are the GPU's if there is one, each counted once, for the operation that started it; else the processor's.
+    If a GPU was used, its times are given, each for the operation that started the GPU's work; else the processor's.
     """
     operations = [event for event in events if event.device_type == DeviceType.CPU]
     on_device = [(event.key, float(event.self_device_time_total), event.count) for event in operations]
@@ -83,13 +83,16 @@ def own_times(events: Iterable[Any]) -> list[tuple[str, float, int]]:
 
 
 def kind(name: str) -> str:
-    """The kind of a torch operation."""
+    """The kind of a torch operation: a key of `KINDS`, or "other"."""
     name = name.lower()
     return next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other")
 
 
 def report(rows: list[tuple[str, float, int]], windows: int) -> str:
-    """Rows (name, own microseconds, calls) over some windows -> text: shares by kind, then the longest operations."""
+    """The text of a profile: shares of time by kind, then the longest operations.
+
+    `rows` are (name, own microseconds, calls), measured over `windows` windows.
+    """
     total = sum(time for _, time, _ in rows) or 1.0
     kinds: dict[str, float] = {}
     for name, time, _ in rows:

@@ -16,7 +16,7 @@ from lm.system.terminal import say
 
 
 class Progress(pl.Callback):
-    """Prints the work left, the expected time, and the progress.
+    """Prints how much training is left, the expected time, and the progress.
 
     On a terminal, `Bar` shows the progress; otherwise a line is printed every `line_seconds` seconds.
     """
@@ -67,7 +67,7 @@ class Progress(pl.Callback):
             )
 
     def figures(self, trainer: Any, module: Any) -> dict[str, str]:
-        """Loss, perplexity, tokens a second and time left. Reading the loss makes a GPU wait: not for every window."""
+        """Loss, perplexity, tokens per second, time left, as text. Call rarely: reading the loss makes a GPU wait."""
         nats = float(module.last_loss) if module.last_loss is not None else float("nan")
         return {
             "loss": f"{nats:.3f}",
@@ -88,7 +88,7 @@ class Progress(pl.Callback):
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's progress bar with the figures of `Progress`."""
+    """Lightning's progress bar, showing loss, perplexity, tokens per second and time left."""
 
     def __init__(self, progress: Progress) -> None:
         super().__init__()
@@ -113,12 +113,12 @@ class Bar(TQDMProgressBar):
 
 
 def _time_limit(trainer: Any) -> float | None:
-    """Seconds until `trainer.max_time` ends training, validation included; None without it."""
+    """Seconds until `trainer.max_time` ends training, including validation; None if there is no time limit."""
     timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))
     left = [timer.time_remaining() for timer in timers]
     return min((max(0.0, seconds) for seconds in left if seconds is not None), default=None)
 
 
 def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
+    """Write a number of seconds as h:mm:ss."""
     return str(timedelta(seconds=round(seconds)))

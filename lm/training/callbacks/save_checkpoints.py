@@ -17,14 +17,14 @@ from lm.system.signals import StopRequest
 class Checkpoint(pl.callbacks.Checkpoint):
     """Saves `checkpoints/last.ckpt` during and after each epoch, and `best.ckpt` after the best epoch so far.
 
-    A file is written under another name and then renamed, so a file with one of these names is complete. After a stop
-    request, training ends as soon as it can be saved: after the current window, or after an epoch's validation.
+    Each file is written under a temporary name and then renamed, so a file with a final name is complete. After a stop
+    request, training ends as soon as a checkpoint can be saved: after a window, or after an epoch's validation.
 
     Args:
         run_dir: the run's folder.
         description: facts about the run, saved with the weights.
         stop: stop request, set by Ctrl-C or SIGTERM.
-        every_n_windows: save `last.ckpt` every n windows too (0: only after epochs).
+        every_n_windows: save `last.ckpt` also after every n windows (0: only after epochs).
     """
 
     @bounded("callbacks.checkpoint")

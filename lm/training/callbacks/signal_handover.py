@@ -10,9 +10,9 @@ from lm.system.signals import StopRequest
 
 
 class SignalHandover(pl.Callback):
-    """Replaces Lightning's signal handlers, which end a batch early and exit with 0.
+    """Replaces Lightning's handlers of Ctrl-C and SIGTERM, which end a batch early and exit with status 0.
 
-    `obeys`: stop training here, after a window. False with a checkpoint callback, which stops after saving.
+    `obeys`: whether this callback stops training, after a window. False if a checkpoint callback stops it after saving.
     """
 
     def __init__(self, stop: StopRequest, obeys: bool) -> None:

@@ -1,4 +1,4 @@
-"""What happens at the moment training begins, and not before."""
+"""A callback for the moment when training begins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 
 
 class StartOfTraining(pl.Callback):
-    """Calls `begin` before the first window. Until then nothing in the run's folder has changed."""
+    """Calls `begin` when training begins. Until then, nothing in the run's folder has changed."""
 
     def __init__(self, begin: Callable[[], None]) -> None:
         self.begin = begin

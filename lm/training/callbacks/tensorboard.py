@@ -1,4 +1,4 @@
-"""TensorBoard pages besides curves: samples, the embedding projector, hyperparameters."""
+"""Callbacks for TensorBoard's pages of sample texts, embeddings and hyperparameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
 
 
 class TextSamples(pl.Callback):
-    """After each epoch, writes text drawn with the run's sampler, always from the same random seed."""
+    """After each epoch, writes texts drawn from the model to TensorBoard, always with the same random seed."""
 
     def __init__(self, vocab: Vocab, sampler: Sampler, seed: int) -> None:
         self.vocab, self.sampler, self.seed = vocab, sampler, seed
@@ -40,9 +40,9 @@ class TextSamples(pl.Callback):
 
 
 class EmbeddingProjector(pl.Callback):
-    """At the end of training, writes the embeddings of the vocabulary's first `words` words for the projector tab.
+    """At the end of training, writes the embeddings of the first `words` words to TensorBoard's projector tab.
 
-    If weights are averaged, these are the averages, as in evaluation and checkpoints.
+    If weights are averaged, the averaged embeddings are written, as in evaluation and checkpoints.
     """
 
     @bounded("callbacks.projector")
@@ -59,10 +59,11 @@ class EmbeddingProjector(pl.Callback):
 
 
 class HyperParameters(pl.Callback):
-    """Writes the settings and results for the HParams tab, and the layout of the Custom Scalars tab.
+    """Writes settings and names of results to TensorBoard's HParams tab, and the layout of its Custom Scalars tab.
 
-    Custom Scalars shows training and validation curves in one chart. In a sweep the columns of HParams are the settings
-    `swept`, otherwise the run's main parts. `first_start`: false for a run that resumes in its own folder.
+    Custom Scalars shows training and validation curves in one chart. In a sweep, the columns of HParams are the
+    settings in `swept`; otherwise they are the run's main settings. `first_start` is false for a run that resumes in
+    its own folder; then nothing is written.
     """
 
     FIGURES = ("best/valid_perplexity", "test/perplexity")
@@ -105,7 +106,7 @@ def _number(value: str) -> float | str:
 
 
 def flatten(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Settings -> pairs of dotted name and value; lists as text; for a class, its name."""
+    """Turn nested settings into pairs of dotted name and value. A list is given as text, a class as its name."""
     for name, value in flat(config):
         part, _, last = name.rpartition(".")
         if last == TARGET:

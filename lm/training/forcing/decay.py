@@ -1,4 +1,4 @@
-"""Decay of the share of true words in scheduled sampling."""
+"""Formulas by which the share of true words falls during training with scheduled sampling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 class Decay(Bounded, ABC, group="forcing.decay"):
-    """The share of true words in scheduled sampling, after a number of windows (Bengio et al. 2015)."""
+    """The share of true words in scheduled sampling, as it falls with the number of windows (Bengio et al. 2015)."""
 
     @abstractmethod
     def share(self, windows: int) -> float: ...
@@ -20,7 +20,7 @@ class Decay(Bounded, ABC, group="forcing.decay"):
 
 @dataclass(frozen=True)
 class Linear(Decay):
-    """max(minimum, start - slope * windows)."""
+    """The share of true words falls linearly: max(minimum, start - slope * windows)."""
 
     start: Annotated[float, PROBABILITY] = 1.0
     slope: Annotated[float, AtLeast(0)] = 1e-4
@@ -39,7 +39,7 @@ class Linear(Decay):
 
 @dataclass(frozen=True)
 class Exponential(Decay):
-    """k ** windows, with k below 1."""
+    """The share of true words falls exponentially: k ** windows, with k below 1."""
 
     k: Annotated[float, INSIDE] = 0.9998
 
@@ -49,7 +49,7 @@ class Exponential(Decay):
 
 @dataclass(frozen=True)
 class InverseSigmoid(Decay):
-    """k / (k + exp(windows / k)), with k at least 1: close to 1 at first, one half after k * ln(k) windows."""
+    """The share of true words is k / (k + exp(windows / k)), with k at least 1: one half after k * ln(k) windows."""
 
     k: Annotated[float, AtLeast(1)] = 500.0
 

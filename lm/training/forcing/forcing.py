@@ -15,17 +15,18 @@ from lm.training.forcing.decay import Decay
 
 @dataclass(frozen=True)
 class Forcing:
-    """What the model reads next, and how much it reads between two optimiser steps.
+    """Which word the model reads next in training, and how much it reads between two optimiser steps.
 
-    The two choices are independent. The classic exercise changes both at once: without teacher forcing it also updates
-    after each token instead of each window.
+    These two choices are independent. The classic exercise changes both at once: without teacher forcing, it also
+    updates the weights after each token, not after each window.
 
     Args:
-        feedback: truth: the true word (teacher forcing, Williams & Zipser 1989). argmax: the model's most probable
-            word, after each window's true first word (free running). sample: a word drawn from the model.
-        update: one optimiser step per "window" or per "token".
-        decay: scheduled sampling: read the true word with a probability that falls during training, otherwise a word
-            by `feedback`.
+        feedback: the next word to read. truth: the true word (teacher forcing, Williams & Zipser 1989). argmax: the
+            model's most probable word (free running). sample: a word drawn from the model. The first word of each
+            window is always true.
+        update: one optimiser step for each "window" or for each "token".
+        decay: scheduled sampling: each word read is the true word with a probability that falls during training, and
+            otherwise a word chosen by `feedback` (null: no scheduled sampling).
     """
 
     feedback: Literal["truth", "argmax", "sample"] = "truth"
@@ -37,13 +38,13 @@ class Forcing:
             raise UserError("forcing.decay mixes true words with others: set forcing.feedback to argmax or sample")
 
     def truth_share(self, windows: int) -> float:
-        """The probability that a true word is read, after `windows` windows of training."""
+        """The probability that the model reads a true word, after `windows` windows of training."""
         if self.feedback == "truth":
             return 1.0
         return self.decay.share(windows) if self.decay is not None else 0.0
 
     def next_input(self, logits: Tensor, truth: Tensor, truth_share: float) -> Tensor:
-        """Logits [B, V] for a position and its true words [B] -> the words [B] that the model reads there."""
+        """Choose the words [B] that the model reads next, from its logits [B, V] for them and the true words [B]."""
         if truth_share >= 1:
             return truth
         logits = logits.detach()

@@ -1,4 +1,4 @@
-"""An average of the trained weights. Once it has begun, it is evaluated and saved in their place."""
+"""Averages of the trained weights. Once an average has begun, it is evaluated and saved instead of the weights."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lm.system.bounds import INSIDE, AtLeast, Bounded, Count
 
 
 class Averaging(Bounded, ABC, group="optim.average"):
-    """When the average begins, and the share of the latest weights in it."""
+    """Settings of a weight average: when averaging begins, and how much the latest weights count."""
 
     @abstractmethod
     def begins(self, losses: Sequence[float], seconds: float = 0.0) -> bool:
-        """Whether the average begins now: called at the start and after each validation.
+        """Whether averaging begins now. This method is called at the start of training and after each validation.
 
-        `losses` are those of all validations so far, the latest one last; `seconds` is the training time.
+        `losses` are the losses of all validations so far, the latest one last; `seconds` is the training time.
         """
 
     def share(self, count: int) -> float:
-        """The share of the latest weights in the average of `count` updates; 1 / count gives the plain mean."""
+        """The latest weights' share in the average of weights after `count` updates; 1 / count gives the plain mean."""
         return 1 / count
 
 
@@ -33,7 +33,7 @@ class Averaging(Bounded, ABC, group="optim.average"):
 class BehindDescent(Averaging):
     """The mean of all weights since validation stopped improving.
 
-    The average begins at the `latest`-th validation if that comes first (None: no limit).
+    The average begins at validation number `latest` at the latest (None: no such limit).
     """
 
     patience: Annotated[int, AtLeast(0)] = 5
@@ -44,12 +44,12 @@ class BehindDescent(Averaging):
 
     @abstractmethod
     def ended(self, losses: Sequence[float]) -> bool:
-        """Whether validation has stopped improving, by its `losses` so far (at least one)."""
+        """Whether validation has stopped improving; `losses` are the validation losses so far (at least one)."""
 
 
 @dataclass(frozen=True)
 class NonMonotonic(BehindDescent):
-    """NT-ASGD (Merity et al. 2018): begins when a loss is above the lowest one before the last `patience` losses."""
+    """NT-ASGD (Merity et al. 2018): begins at a loss above the lowest one before the last `patience` losses."""
 
     def ended(self, losses: Sequence[float]) -> bool:
         compared = losses[: -1 - self.patience]
@@ -58,7 +58,7 @@ class NonMonotonic(BehindDescent):
 
 @dataclass(frozen=True)
 class Stalled(BehindDescent):
-    """As for the Mogrifier (Melis et al. 2020): begins after `patience` validations in a row without a lowest loss."""
+    """The average begins after `patience` validations in a row without a new lowest loss (Melis et al. 2020)."""
 
     def ended(self, losses: Sequence[float]) -> bool:
         return len(losses) - 1 - losses.index(min(losses)) >= self.patience
@@ -76,7 +76,7 @@ class Tail(Averaging):
 
 @dataclass(frozen=True)
 class Timed(Averaging):
-    """The mean of all weights from the first validation after `minutes` of training on, for runs with a time limit."""
+    """The mean of all weights since the first validation after `minutes` of training, for runs with a time limit."""
 
     minutes: Annotated[float, AtLeast(0)]
 
@@ -86,7 +86,7 @@ class Timed(Averaging):
 
 @dataclass(frozen=True)
 class Exponential(Averaging):
-    """An exponential moving average; the plain mean for the first 1 / (1 - decay) updates."""
+    """An exponential moving average of weights. For the first 1 / (1 - decay) updates it is the plain mean."""
 
     decay: Annotated[float, INSIDE] = 0.999
 
@@ -98,7 +98,7 @@ class Exponential(Averaging):
 
 
 class WeightAverage:
-    """The average of a model's weights by `averaging` (None: no average), and the losses that decide when it begins."""
+    """The average of a model's weights (none if `averaging` is None), and the losses that decide when it begins."""
 
     def __init__(self, model: nn.Module, averaging: Averaging | None) -> None:
         self.weights: list[Tensor] = list(model.parameters())
@@ -110,7 +110,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Add the current weights to the average; called after each update."""
+        """Add the current weights to the average, if it has begun. This method is called after each update."""
         if not self.begun or self.averaging is None:
             return
         self.count += 1
@@ -126,7 +126,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange the model's weights and the average; does nothing before the average has begun."""
+        """Exchange the values of the model's weights and of the average. If there is no average yet, do nothing."""
         for weight, mean in zip(self.weights, self.average, strict=False):
             held = weight.clone()
             weight.copy_(mean)
@@ -142,12 +142,15 @@ class WeightAverage:
             self.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the average, which a checkpoint holds as the model's weights; `trained` are the trained weights."""
+        """State for a checkpoint, with trained weights as `trained`. The average is saved as the model's weights."""
         trained = [weight.detach().clone() for weight in self.weights] if self.average else []
         return {"losses": self.losses, "count": self.count, "begun": self.begun, "trained": trained}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore after a checkpoint's weights are loaded: they become the average, and the model gets `trained`."""
+        """Restore the state from a checkpoint, after the model has loaded the checkpoint's weights.
+
+        These weights become the average, and the model gets the trained weights.
+        """
         self.losses, self.count, self.begun = list(state["losses"]), state["count"], state["begun"]
         self.average = [part.to(weight) for part, weight in zip(state["trained"], self.weights, strict=False)]
         self.swap()

@@ -25,7 +25,7 @@ class Optim(Bounded, ABC, group="optim"):
         weight_decay: weight decay.
         clip: largest norm of the gradient (0: no clipping).
         schedule: learning-rate schedule.
-        average: evaluate and save an average of the weights (null: the weights themselves).
+        average: settings of an average of the weights, which is evaluated and saved instead of them (null: no average).
     """
 
     lr: Annotated[float, Above(0)]
@@ -40,7 +40,7 @@ class Optim(Bounded, ABC, group="optim"):
 
 @dataclass(frozen=True)
 class Adam(Optim):
-    """Adam (Kingma & Ba 2015), fused; `weight_decay` is an L2 penalty, added to the gradient."""
+    """Adam (Kingma & Ba 2015), in torch's fused version. `weight_decay` is an L2 penalty, added to the gradient."""
 
     betas: Annotated[tuple[float, float], Range(least=0, below=1)] = (0.9, 0.999)
     eps: Annotated[float, AtLeast(0)] = 1e-8
@@ -51,7 +51,7 @@ class Adam(Optim):
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019) on matrices, not on biases."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019) of matrices, but not of biases."""
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         parameters = list(parameters)
@@ -74,7 +74,7 @@ class SGD(Optim):
 
 @contextmanager
 def scaled_rates(optimizer: Any, share: float) -> Iterator[None]:
-    """Multiply every learning rate by `share` inside the context; schedules and checkpoints see the full rate."""
+    """Inside the context, multiply every learning rate by `share`. On exit, the earlier rates are restored."""
     rates = [group["lr"] for group in optimizer.param_groups]
     for group in optimizer.param_groups:
         group["lr"] *= share

@@ -15,16 +15,16 @@ from lm.system.bounds import PROBABILITY, Above, AtLeast, Bounded, Range
 
 @dataclass(frozen=True)
 class Plan:
-    """The updates of a run, as far as they are done and as the present limits have them from there on.
+    """The number of updates in a run: those already done, and those still to come under the present limits.
 
-    A run may resume with other limits than before. What was done stays done: it counts in the units it was done in.
+    A run may resume with limits that differ from its earlier ones. Updates and epochs that are done keep their numbers.
 
     Args:
-        per_epoch: updates of an epoch from now on.
-        epochs: how many there are in all.
-        done: updates so far.
-        epochs_done: whole epochs so far.
-        in_epoch: updates so far of the epoch that has begun.
+        per_epoch: number of updates in each epoch from now on.
+        epochs: number of epochs in the whole run.
+        done: number of updates so far.
+        epochs_done: number of complete epochs so far.
+        in_epoch: number of updates so far in the current epoch.
     """
 
     per_epoch: int
@@ -35,23 +35,23 @@ class Plan:
 
     @property
     def left_in_epoch(self) -> int:
-        """Updates until the epoch that has begun ends."""
+        """The number of updates left in the current epoch."""
         return max(0, self.per_epoch - self.in_epoch)
 
     @property
     def total(self) -> int:
-        """Updates in all: those done, and those that are left."""
+        """The number of updates in the whole run: those already done and those left."""
         epochs_left = self.epochs - self.epochs_done
         return self.done + (self.left_in_epoch + self.per_epoch * (epochs_left - 1) if epochs_left > 0 else 0)
 
     def epoch(self, update: int) -> int:
-        """The epoch of an update from `done` on, both counted from 0."""
+        """The epoch of update number `update` (at least `done`); updates and epochs are counted from 0."""
         beyond = update - self.done - self.left_in_epoch
         return self.epochs_done if beyond < 0 else self.epochs_done + 1 + beyond // self.per_epoch
 
 
 class Schedule(Bounded, ABC, group="optim.schedule"):
-    """The learning rate as a share of `optim.lr`."""
+    """A learning-rate schedule: it multiplies `optim.lr` by a factor that changes during training."""
 
     @abstractmethod
     def attach(self, optimizer: torch.optim.Optimizer, plan: Plan) -> LRScheduler: ...
@@ -77,7 +77,7 @@ class Constant(PerUpdate):
 
 @dataclass(frozen=True)
 class Cosine(PerUpdate):
-    """Linear warm-up over the fraction `warmup` of all updates, then a half cosine down to `final` times `lr`."""
+    """Linear warm-up during the fraction `warmup` of all updates, then half a cosine down to `final` times `lr`."""
 
     warmup: Annotated[float, Range(least=0, below=1)] = 0.02
     final: Annotated[float, PROBABILITY] = 0.0
@@ -92,7 +92,7 @@ class Cosine(PerUpdate):
 
 @dataclass(frozen=True)
 class EpochDecay(PerUpdate):
-    """`lr` for the first `after` epochs, then multiplied by `rate` at each later epoch (Zaremba et al. 2014)."""
+    """The learning rate is `lr` for `after` epochs; each later epoch multiplies it by `rate` (Zaremba et al. 2014)."""
 
     after: Annotated[int, AtLeast(0)] = 4
     rate: Annotated[float, Range(above=0, most=1)] = 0.5
