@@ -1,1 +1,1 @@
-"""The command line: the user's arguments, error messages, help."""
+"""The command line: the arguments that the user types, error messages, and help."""

@@ -1,4 +1,4 @@
-"""Translates the command line as typed into Hydra's grammar."""
+"""Translates what the user types on the command line into Hydra's grammar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 def _marked() -> tuple[set[str], set[str]]:
-    """The settings of all commands that are free text, and those that are lists of free text."""
+    """The free-text settings of all commands, and the settings that are lists of free text."""
     texts, lists = set(), set()
     for schema in SCHEMAS.values():
         for name, hint in annotations_of(schema).items():
@@ -31,7 +31,10 @@ FOLDERS = {"hydra.run.dir", "hydra.sweep.dir"}
 
 
 def for_hydra(arguments: list[str], command: str) -> list[str]:
-    """A whole command line in Hydra's grammar. Raises UserError for mistakes that are found before Hydra starts."""
+    """Translate a whole command line into Hydra's grammar.
+
+    Raises UserError for mistakes that can be found before Hydra starts.
+    """
     arguments = keep_record(run_folder(arguments)) if command == "train" else arguments
     # Hydra's parser takes -m only before the settings; users put it anywhere.
     sweep = ["-m"] if {"-m", "--multirun"} & set(arguments) else []
@@ -40,7 +43,10 @@ def for_hydra(arguments: list[str], command: str) -> list[str]:
 
 
 def without_group(argument: str) -> str:
-    """`logger=null` in Hydra's grammar: `~logger`. Raises UserError for a group that a run needs."""
+    """Translate `logger=null` into `~logger`, with which Hydra removes the group.
+
+    Raises UserError for a group that a run needs.
+    """
     key, _, value = argument.partition("=")
     group = key.lstrip("+")
     if value != "null" or not (CONF / group).is_dir():
@@ -53,7 +59,7 @@ def without_group(argument: str) -> str:
 
 
 def run_folder(arguments: list[str]) -> list[str]:
-    """A run resumes in its own folder: `checkpoint=DIR` sets Hydra's folder too.
+    """Make a run resume in its own folder: for `checkpoint=DIR`, set Hydra's output folder to DIR too.
 
     Raises UserError, before Hydra writes into the folder, for `checkpoint=last` without a folder and for a folder
     without a checkpoint.
@@ -76,7 +82,10 @@ def run_folder(arguments: list[str]) -> list[str]:
 
 
 def keep_record(arguments: list[str]) -> list[str]:
-    """Keep Hydra's record of how a run was started when another command resumes in its folder, or is refused."""
+    """Keep Hydra's record of how a run was started.
+
+    A later command in the run's folder does not overwrite it, whether the command resumes the run or is refused.
+    """
     given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     folder = given.get("hydra.run.dir", "").strip("'\"")
     kept = folder and (Path(folder).expanduser() / ".hydra").is_dir() and "hydra.output_subdir" not in given

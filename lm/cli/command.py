@@ -30,10 +30,10 @@ UNKNOWN_OPTION = (
 
 
 def command(name: str, task: Callable[[DictConfig], Any]) -> None:
-    """Call `task` with the configuration of conf/`name`.yaml and the command line, then exit.
+    """Call `task` with the configuration from conf/`name`.yaml and the command line, then exit.
 
-    A mistake gives one sentence and exit code 1, Ctrl-C gives 130, SIGTERM 143. In a sweep a failing job is reported
-    when it fails, and the other jobs still run. HYDRA_FULL_ERROR=1 prints the stack trace.
+    A mistake prints one sentence and gives exit code 1; Ctrl-C gives exit code 130, SIGTERM 143. In a sweep, a failing
+    job is reported when it fails, and the remaining jobs still run. HYDRA_FULL_ERROR=1 prints the stack trace.
     """
     if {"--help", "-h"} & set(sys.argv[1:]):
         from lm.cli.help import help_text
@@ -79,7 +79,10 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
 
 def _tell(error: Exception, name: str, wants_traceback: bool) -> int:
-    """Report an error, with the stack trace if it is wanted or is a bug of this program; returns the exit code."""
+    """Report an error and return the exit code.
+
+    Prints the stack trace if the user wants it, or if the error is a bug of this program.
+    """
     if isinstance(error.__cause__, OSError) and isinstance(error, ValueError):  # Hydra's log cannot be opened
         error = error.__cause__
     known = isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError)) or out_of_memory(error)
@@ -92,8 +95,10 @@ def _tell(error: Exception, name: str, wants_traceback: bool) -> int:
 
 
 def _foreign_place(error: Exception) -> str | None:
-    """The place in the user's own code (not this project's, not an installed library's) that an error passed through;
-    None if there is none."""
+    """The line of the user's own code in which an error occurred; None if only other code was running.
+
+    Code of this project and of installed libraries is not the user's own.
+    """
     installed = (str(ROOT), sys.prefix, sys.base_prefix, "<")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith(installed) and Path(frame.filename).is_file():

@@ -1,4 +1,4 @@
-"""What went wrong in one sentence: what, where, what to do. A table by where the error comes from."""
+"""Describes an error in one sentence: what is wrong, where, and what to do. Each origin of errors has a function."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def explain(error: Exception, command: str) -> str:
-    """An exception as one sentence about conf/`command`.yaml, without Hydra's own hints where they mislead."""
+    """Describe an exception in one sentence about conf/`command`.yaml, without those hints of Hydra that mislead."""
     for sentence in ORIGINS:
         if (said := sentence(error, command)) is not None:
             return said
@@ -112,4 +112,5 @@ ORIGINS: tuple[Callable[[Exception, str], str | None], ...] = (
     of_several_values,
     of_a_value_of_another_type,
 )
-"""Each has a sentence for the errors of one origin, and None for every other; the first that has one is taken."""
+"""Functions that describe errors, one for each origin. A function returns None for errors of a different origin; the
+first sentence that is not None is used."""

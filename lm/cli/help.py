@@ -1,4 +1,4 @@
-"""The text of `--help`. It is made from conf/, where the first line of each option's file describes it."""
+"""Makes the text of `--help` from conf/. The first line of an option's file describes the option."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ EXAMPLES = {
 
 
 def help_text(root: str) -> str:
-    """The help of the command whose root file is conf/`root`.yaml."""
+    """The help text of the command whose root file is conf/`root`.yaml."""
     file = CONF / f"{root}.yaml"
     defaults = OmegaConf.to_container(OmegaConf.load(file))["defaults"]  # type: ignore[call-overload, index]
     chosen = {key: value for entry in defaults if isinstance(entry, dict) for key, value in entry.items()}
@@ -72,7 +72,7 @@ def help_text(root: str) -> str:
 
 
 def _group(name: str, chosen: str | None) -> str:
-    """A group: its options, each with the first sentence of its comment, and the settings of the chosen one."""
+    """Describe a group: each option with the first sentence of its comment, and the settings of the chosen option."""
     lines = [f"{name}" if chosen else f"+{name}=..."]
     files = sorted((CONF / name).glob("*.yaml"))
     options = [(f"{'*' if file.stem == chosen else ' '} {file.stem}", _first_sentence(_about(file))) for file in files]
@@ -102,7 +102,7 @@ def _about(file: Path) -> str:
 
 
 def _own_settings(schema: type[Any], indent: str = "") -> list[str]:
-    """A schema's settings with their defaults and meanings; groups are listed elsewhere."""
+    """Describe the settings of a schema, with defaults and meanings, but not its groups, which `_group` describes."""
     rows: list[tuple[str, str]] = []
     hints = annotations_of(schema)
     for field in dataclasses.fields(schema):

@@ -14,7 +14,7 @@ from lm.config.conf_folder import CONF
 
 
 def unknown_override(key: str, root: str) -> str:
-    """The message for a `key` that Hydra could not override in conf/`root`.yaml."""
+    """The error message for a `key` that Hydra could not override in conf/`root`.yaml."""
     top = key.replace("/", ".").partition(".")[0]
     if "/" in key and (CONF / key).is_dir():
         return unknown_key.no_choice_in(key, top)
@@ -35,7 +35,7 @@ def unknown_override(key: str, root: str) -> str:
 
 
 def unparsable(argument: str) -> str:
-    """The message for an argument that is not an override."""
+    """The error message for an argument that is not of the form `setting=value`."""
     experiments = [path.stem for path in (CONF / "experiment").glob("*.yaml")]
     if argument in experiments:
         return f"{argument}: did you mean +experiment={argument}?"
@@ -50,7 +50,7 @@ def _groups() -> list[str]:
 
 
 def _keys(root: str, parent: str) -> list[str]:
-    """The settings below `parent`, with the groups' options from the command line if they exist."""
+    """The names of the settings below `parent`, for the options chosen on the command line, if these options exist."""
     groups = _groups()
     chosen = [argument for argument in sys.argv[1:] if argument.split("=")[0].lstrip("+") in groups]
     for overrides in (chosen, []):

@@ -1,1 +1,1 @@
-"""The code for conf/: schemas, rules, building objects from settings, trust."""
+"""The code that reads conf/: schemas and rules of settings, building objects from settings, trust in checkpoints."""

@@ -1,4 +1,4 @@
-"""Builds the object that a part of the configuration describes, after checking its keys and values."""
+"""Builds an object from the part of the configuration that describes it, after checking keys and values."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MISSING: Any = "???"  # as OmegaConf writes it
 
 
 def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | None = None) -> Any:
-    """Call the class or function that `node["_target_"]` names with the node's other keys.
+    """Call the class or function named in `node["_target_"]`; all other keys of `node` are its arguments.
 
-    Check a configuration from a checkpoint with `lm.config.trust` first.
+    Before this, check a configuration that comes from a checkpoint with `lm.config.trust`.
 
     Args:
         node: a part of the configuration.
         path: the node's place in the configuration, for messages.
-        available: objects of the running program (a vocabulary's size, a folder). A target that has an argument of the
-            same name gets the object.
+        available: objects of the running program by name (a vocabulary's size, a folder). If the class or function has
+            an argument of that name, it gets the object.
 
     Raises:
-        UserError: for a key that the target does not take, or a value that does not fit its annotation.
+        UserError: for a key that the class or function does not accept, or a value that does not fit the annotation.
     """
     target, settings, extra = _resolved(node, path, available or {})
     hints = annotations_of(target)
@@ -45,9 +45,9 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
 
 
 def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> None:
-    """Raise UserError for every mistake that `build` would find, without calling the targets.
+    """Raise UserError if `build` would find a mistake in `node`, but build nothing.
 
-    It reports mistakes before a long wait. `available` names the objects that `build` will get.
+    So mistakes are reported before a long wait. `available`: names of the objects that `build` will get.
     """
     _, settings, _ = _resolved(node, path, dict.fromkeys(available))
     for key, value in settings.items():
@@ -58,7 +58,10 @@ def check(node: Mapping[str, Any], path: str, available: Iterable[str] = ()) -> 
 def _resolved(
     node: Mapping[str, Any], path: str, available: Mapping[str, Any]
 ) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
-    """The target of a node, its settings, and the `available` objects it takes; nested nodes stay unchanged."""
+    """The class or function that a node describes, its settings, and the `available` objects among its arguments.
+
+    Nodes inside this node stay unchanged.
+    """
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
     target = _find(str(node[TARGET]), path)
@@ -122,12 +125,12 @@ def _find(name: str, path: str) -> Callable[..., Any]:
 
 
 def plain(hint: Any) -> Any:
-    """An annotation without the bounds that `lm.system.bounds` checks."""
+    """A type annotation without its bounds; `lm.system.bounds` checks those."""
     return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else hint
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value from YAML fits an annotation. Annotations that are not classes are not checked."""
+    """Whether a value from YAML fits a type annotation. Always true for an annotation that cannot be checked."""
     hint = plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
@@ -155,7 +158,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def describe(hint: Any) -> str:
-    """An annotation in words."""
+    """Describe a type annotation in words, for error messages."""
     hint = plain(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):

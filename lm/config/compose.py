@@ -14,9 +14,9 @@ from lm.config.schemas import SCHEMAS
 
 
 def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
-    """The configuration of conf/`root`.yaml with `overrides`; works inside a Hydra program too. Raises Hydra's errors.
+    """The configuration of conf/`root`.yaml with `overrides`. Raises Hydra's errors.
 
-    `with_hydra`: include Hydra's own settings, such as the folder of a run.
+    It also works inside a running Hydra program. `with_hydra`: include Hydra's own settings, such as a run's folder.
     """
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -28,6 +28,6 @@ def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False)
 
 
 def register() -> None:
-    """Register the schemas with Hydra under the names that the root files of conf/ list first."""
+    """Register the schemas with Hydra. The root files of conf/ include them by name, as their first default."""
     for name, schema in SCHEMAS.items():
         ConfigStore.instance().store(name=f"{name}_schema", node=schema)

@@ -1,4 +1,4 @@
-"""Where conf/ is: inside the installed package, or at the top of a clone."""
+"""Finds the folder conf/: inside the installed package, or at the top of a clone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dry=true`: the same command with almost no work, to check that it runs before a long run."""
+"""The setting `dry=true`: run a command with almost no work, to check that it runs before a long run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 WINDOWS = 2
 TOKENS = 20
-"""How many tokens of a text a dry evaluation reads."""
+"""The number of tokens of a text that an evaluation with `dry=true` reads."""
 
 TINY: dict[str, Any] = {
     "data": {"batch_size": 4, "window": 5},
@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
 
 
 def dry(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """The configuration with tiny sizes and two windows, on the processor; settings that are null stay null."""
+    """The configuration changed to tiny sizes and two windows, on the CPU. Sizes that are null stay null."""
     small = TINY.get(path, {})
     result = {}
     for key, value in config.items():

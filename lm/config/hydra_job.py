@@ -1,4 +1,4 @@
-"""What Hydra knows about the current job, if there is one."""
+"""Reads the configuration, the typed settings and the output folder of the current Hydra job."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lm.system.bounds import annotations_of, check_bounds
 
 
 def checked(cfg: DictConfig) -> dict[str, Any]:
-    """A command's configuration as plain containers. Raises UserError for one of its own settings out of bounds.
+    """A command's configuration as plain dictionaries and lists. Missing values stay `???`.
 
-    Missing values stay `???`.
+    Raises UserError if a setting that belongs to the command itself, not to a group, is out of bounds.
     """
     values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     check_bounds("", annotations_of(OmegaConf.get_type(cfg)), values)
@@ -23,7 +23,7 @@ def checked(cfg: DictConfig) -> dict[str, Any]:
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain containers; a group that was removed (`~logger`) becomes an empty one."""
+    """A configuration as plain dictionaries and lists. A removed group (`~logger`) becomes an empty dictionary."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
 
@@ -33,10 +33,10 @@ def sweeping() -> bool:
 
 
 def typed_overrides() -> list[str]:
-    """The settings of this job as typed; in a sweep, with this job's values."""
+    """This job's settings as typed on the command line; in a sweep, with the values of this job."""
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
 def output_folder() -> Path:
-    """The folder for this job's files."""
+    """The folder to which this job writes its files."""
     return Path(HydraConfig.get().runtime.output_dir)

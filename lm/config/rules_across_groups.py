@@ -1,4 +1,4 @@
-"""Rules that span several groups of a training configuration."""
+"""Rules about settings from several groups of a training configuration."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ UNSUPPORTED = {
     "accumulate_grad_batches": "see tbptt.windows for one update over several windows",
     "max_steps": "set trainer.max_epochs and trainer.limit_train_batches",
 }
-"""Settings of Lightning's Trainer that would have another meaning here, and what to do instead."""
+"""Settings of Lightning's Trainer that this program does not support, each with what to do instead."""
 
 
 def check_rules(config: Mapping[str, Any], available: Iterable[str]) -> None:
     """Raise UserError for the first rule that a training configuration breaks.
 
-    `available` names the objects that callbacks and loggers can take in addition to their settings.
+    `available`: names of the objects that callbacks and loggers can get in addition to their settings.
     """
     every_part_is_known_and_there(config)
     token_updates_stand_alone(config)
@@ -58,7 +58,7 @@ def every_part_is_known_and_there(config: Mapping[str, Any]) -> None:
 
 
 def token_updates_stand_alone(config: Mapping[str, Any]) -> None:
-    """With an update at each token there is no loss of a window, which some other settings need."""
+    """Raise UserError for settings that need the loss of a window, if weights are updated at each token instead."""
     tbptt, regularisation = TBPTT(**config["tbptt"]), Regularisation(**config.get("regularisation", {}))
     if config["forcing"].get("update") != "token":
         return

@@ -1,6 +1,6 @@
-"""Each command's own settings in one place: name, type, bounds, default, meaning, and whether it is free text.
+"""The settings of each command that belong to no group: name, type, bounds, default, meaning, and if it is free text.
 
-A root file of conf/ adds the groups. `--help` is made from both.
+The command's root file in conf/ adds the groups. `--help` is made from this file and the root file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from lm.system.errors import UserError
 
 @dataclass(frozen=True)
 class Free:
-    """Marks free text: a setting, or the named settings of a group, used as typed without Hydra's grammar."""
+    """Marks settings as free text: Hydra's grammar does not apply to their values, which are used as typed.
+
+    It stands in the annotation of one setting, or of a group, where it lists the group's free-text settings.
+    """
 
     texts: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
@@ -32,18 +35,18 @@ Group = Any
 
 
 def is_group(hint: Any) -> bool:
-    """Whether an annotation is that of a group of conf/ or of an object that a file of conf/ describes."""
+    """Whether an annotation belongs to a group of conf/, or to an object that a file of conf/ describes."""
     return hint is Group or (get_origin(hint) is Annotated and hint.__origin__ is Group)
 
 
 def meaning(hint: Any) -> str:
-    """The description of a setting in its annotation, for `--help`."""
+    """The description of a setting for `--help`, read from the setting's annotation."""
     said = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, str)]
     return said[-1] if said else ""
 
 
 def free(hint: Any) -> Free | None:
-    """The mark of free text in an annotation, also inside a union or a list."""
+    """The `Free` mark in an annotation, also inside a union or a list; None if the setting is not free text."""
     own = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Free)), None)
     return own or next((found for part in get_args(hint) if (found := free(part))), None)
 
@@ -53,13 +56,13 @@ PROFILE = "profile"
 
 
 def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that Lightning's Trainer has."""
+    """The settings of the group `trainer` without `profile`: all that are arguments of Lightning's Trainer."""
     return {key: value for key, value in trainer.items() if key != PROFILE}
 
 
 @dataclass
 class TBPTT(Bounded, group="tbptt"):
-    """Truncated back-propagation through time: how many windows gradients reach back over, and how windows are cut."""
+    """Settings of truncated back-propagation through time: how many windows back gradients go, how windows are cut."""
 
     windows: Annotated[Count, "consecutive windows that gradients reach back over; one update for all of them"] = 1
     random_length: Annotated[bool, "random lengths around data.window; the learning rate scales with the length"] = (
@@ -70,7 +73,10 @@ class TBPTT(Bounded, group="tbptt"):
 
 @dataclass
 class Regularisation(Bounded, group="regularisation"):
-    """Activation regularisation (Merity et al. 2017), added to the training loss but not to any reported figure."""
+    """Settings of activation regularisation (Merity et al. 2017), which is added only to the training loss.
+
+    Reported numbers do not include it.
+    """
 
     activation: Annotated[
         float, AtLeast(0), "alpha: weight of the mean square of the last layer's output, after dropout"
@@ -82,7 +88,7 @@ class Regularisation(Bounded, group="regularisation"):
 
 @dataclass
 class FreeRunningTest(Bounded, group="free_running"):
-    """A second test in which the model reads its own words; free_running=null: not measured."""
+    """Settings of a second test, in which the model reads its own words. free_running=null turns this test off."""
 
     streams: Annotated[Count, "streams read in parallel, for speed"] = 20
     limit: Annotated[Count | None, "windows of a split; null: all. The Penn Treebank's splits have fewer"] = 1000
@@ -90,7 +96,7 @@ class FreeRunningTest(Bounded, group="free_running"):
 
 @dataclass
 class TrainConfig:
-    """`train.py`: a dictionary for each group of conf/, and the settings that belong to no group."""
+    """Settings of `train.py`: a dictionary for each group of conf/, and the settings that belong to no group."""
 
     data: Annotated[Group, Free(texts=("train", "valid", "test"))] = MISSING
     model: Group = MISSING
@@ -114,7 +120,7 @@ class TrainConfig:
 
 @dataclass
 class SampleConfig(Bounded):
-    """`scripts/sample.py`."""
+    """Settings of `scripts/sample.py`."""
 
     checkpoint: Checkpoint = MISSING
     sampler: Annotated[Group, Free(lists=("bad_words",))] = MISSING
@@ -127,7 +133,7 @@ class SampleConfig(Bounded):
 
 @dataclass
 class EvaluateConfig(Bounded):
-    """`scripts/evaluate.py`."""
+    """Settings of `scripts/evaluate.py`."""
 
     checkpoint: Checkpoint = MISSING
     evaluator: Group = MISSING
@@ -143,7 +149,7 @@ class EvaluateConfig(Bounded):
 
 @dataclass
 class DistanceConfig(Bounded):
-    """`scripts/distance.py`."""
+    """Settings of `scripts/distance.py`."""
 
     checkpoint: Checkpoint = MISSING
     words: Annotated[Texts, "two or more; each pair is measured"] = MISSING
@@ -161,7 +167,7 @@ class ReportOfRuns(Bounded):
 
 @dataclass
 class Comparison(Bounded):
-    """The settings of a comparison, also of the one at a sweep's end."""
+    """Settings of a comparison of runs, also of the comparison at the end of a sweep."""
 
     words: Annotated[Texts | None, "words whose pairs are measured; null: [army,taxpayer], or frequent words"] = None
     prompts: Annotated[Texts | None, "beginnings of samples; null: three beginnings from the test text"] = None
@@ -185,14 +191,14 @@ class Comparison(Bounded):
 
 @dataclass
 class CompareConfig(Comparison, ReportOfRuns):
-    """`scripts/compare.py`."""
+    """Settings of `scripts/compare.py`."""
 
     accelerator: Group = MISSING
 
 
 @dataclass
 class BenchmarkConfig(Bounded):
-    """`scripts/benchmark.py`."""
+    """Settings of `scripts/benchmark.py`."""
 
     sections: Annotated[
         list[str] | None, "training, tokens, sampling, reading, startup, growth; null: all. A GPU has its own"
@@ -208,7 +214,7 @@ class BenchmarkConfig(Bounded):
 
 @dataclass
 class TBPTTReportConfig(Bounded):
-    """`scripts/tbptt.py`."""
+    """Settings of `scripts/tbptt.py`."""
 
     out: Annotated[Text, "the folder for report.html, report.md with its pictures, and report.json"] = "tbptt-report"
     checkpoint: Annotated[Text | None, "a file or a run's folder: measure how far its gradients reach too"] = None
@@ -240,4 +246,4 @@ SCHEMAS: dict[str, type[Any]] = {
     "benchmark": BenchmarkConfig,
     "tbptt": TBPTTReportConfig,
 }
-"""The schema of each command. The command is also the name of its root file in conf/."""
+"""The schema of each command. The command's root file in conf/ has the same name as the command."""

@@ -1,4 +1,4 @@
-"""Which code a checkpoint may run: what conf/ names, and what the user trusts."""
+"""Decides which code a checkpoint may run: code that is named in conf/, and code that the user trusts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lm.system.errors import UserError
 
 
 def refuse_foreign(node: Any, path: str, trusted: Collection[str] = (), typed: Any = None) -> None:
-    """Raise UserError if a configuration from a checkpoint names code that conf/ does not name in that group.
+    """Raise UserError for code named in a checkpoint's configuration but not in conf/, for the same group.
 
     A checkpoint is data and must not choose what code runs.
 
     Args:
         node: a part of the checkpoint's configuration.
         path: the place of `node` in the configuration.
-        trusted: names of code that may run although conf/ does not name it.
-        typed: the same part of the command line's configuration; code that it names in the same place may run.
+        trusted: names of code that may run although it is not named in conf/.
+        typed: the same part of the configuration from the command line; code named there in the same place may run.
     """
     typed = dict(_targets(typed, path))
     for where, name in _targets(node, path):
@@ -32,19 +32,19 @@ def refuse_foreign(node: Any, path: str, trusted: Collection[str] = (), typed: A
 
 
 def foreign(config: Mapping[str, Any]) -> list[str]:
-    """The names of code in a configuration that conf/ does not name, each once."""
+    """All code named in a configuration but not in conf/, without repetitions."""
     found = [(part, name) for part, node in config.items() for _, name in _targets(node, part)]
     return list(dict.fromkeys(name for part, name in found if name not in shipped_targets(part)))
 
 
 def shipped_targets(group: str) -> set[str]:
-    """Every class and function that the files of conf/`group` name."""
+    """Every class and function named in the files of conf/`group`."""
     files = (CONF / group).rglob("*.yaml")
     return {name for file in files for name in re.findall(rf"{TARGET}:\s*(\S+)", file.read_text(encoding="utf-8"))}
 
 
 def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Each place in a configuration that names code, and the name."""
+    """Yields the place and the name of each class or function named in a configuration."""
     if isinstance(node, Mapping):
         if node.get(TARGET) is not None:
             yield path, str(node[TARGET])

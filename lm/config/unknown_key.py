@@ -1,4 +1,4 @@
-"""All messages about an unknown key, setting, group or option; they suggest the nearest known name."""
+"""Messages about an unknown key, setting, group or option. They suggest the nearest known name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'Did you mean x?' for the nearest spelling, else the list of known names."""
+    """The question 'Did you mean x?' for the known name with the nearest spelling, else a list of all known names."""
     known = sorted({str(name) for name in known})
     near = get_close_matches(word, known, n=1, cutoff=0.6)
     if near:
@@ -16,27 +16,27 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown_option(group: str, option: str, known: Iterable[str], what: str = "option") -> str:
-    """`model=gru`: a value that is not one of the options."""
+    """The message for an option that the group does not have, such as `model=gru`."""
     return f"{group}={option}: there is no such {what}. {did_you_mean(option, known)}"
 
 
 def unknown_setting(path: str, key: str, known: Iterable[str]) -> str:
-    """`model.hiden_size`: a key that the class of `path` does not take."""
+    """The message for a setting that the object at `path` does not have, such as `model.hiden_size`."""
     return f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}"
 
 
 def unknown_top(key: str, known: Iterable[str]) -> str:
-    """`modle`: an unknown name at the top level of a configuration."""
+    """The message for an unknown name at the top level of a configuration, such as `modle`."""
     return f"{key}: there is no such group or setting. {did_you_mean(key, known)}"
 
 
 def unknown_head(key: str, top: str, known: Iterable[str]) -> str:
-    """`modle.hidden_size`: the first name of a key on the command line is unknown."""
+    """The message for a key on the command line whose first part is unknown, such as `modle.hidden_size`."""
     return f"{key}: there is no group or setting {top}. {did_you_mean(top, known)}"
 
 
 def unknown_leaf(key: str, known: Iterable[str], resuming: bool) -> str:
-    """`model.hiden_size` on the command line: the last name of a key is unknown."""
+    """The message for a key on the command line whose last part is unknown, such as `model.hiden_size`."""
     parent, _, last = key.rpartition(".")
     hint = did_you_mean(last, known)
     if resuming:
@@ -45,27 +45,27 @@ def unknown_leaf(key: str, known: Iterable[str], resuming: bool) -> str:
 
 
 def no_settings_below(key: str, top: str) -> str:
-    """`forcing.decay.k` if no option of `forcing/decay` is chosen."""
+    """The message for a setting of a group without a chosen option: `forcing.decay.k` without a `forcing/decay`."""
     parent = key.rpartition(".")[0]
     return f"{key}: {parent} has no settings here; another option of {top} may have them (see --help)"
 
 
 def unknown_group(key: str, known: Iterable[str]) -> str:
-    """`model/cel`: not a folder of conf/."""
+    """The message for a group that is not a folder of conf/, such as `model/cel`."""
     return f"{key}: there is no such group. {did_you_mean(key, known)}"
 
 
 def no_choice_in(key: str, top: str) -> str:
-    """`model/cell` if the chosen model has no cell."""
+    """The message for a group that the chosen option does not have: `model/cell` for a model without a cell."""
     return f"{key}: the chosen {top} has no such group; another option of {top} may have it (see --help)"
 
 
 def wants_plus(key: str) -> str:
-    """`experiment=no_tf` without the plus."""
+    """The message for a group that needs a plus sign, such as `experiment=no_tf` for `+experiment=no_tf`."""
     return f"{key}: write it with a plus: +{key}=NAME"
 
 
 def chosen_with_slash(path: str, option: str) -> str:
-    """`model.cell=lstm`: a group within a group."""
+    """The message for a dot in place of a slash: `model.cell=lstm` for the group `model/cell`."""
     *group, last = path.split(".")
     return f"{path} is chosen with a slash: {'/'.join(group)}/{last}={option}"

@@ -11,20 +11,20 @@ from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.system.bounds import AtLeast, Count, bounded
 
 VocabSize = Annotated[int, AtLeast(3)]
-"""At least <eos>, <unk> and one word."""
+"""The type of a vocabulary's size: at least 3, for `<eos>`, `<unk>` and one word."""
 
 
 class Corpus:
-    """A text as parallel streams, read in windows.
+    """A text that is read in windows: the training text as parallel streams, validation and test as one stream each.
 
-    Validation and test read their split as one unbroken stream and score every token but the first, so their perplexity
-    depends on neither `batch_size` nor `window`.
+    Validation and test score every token but the first, so their perplexities depend on neither `batch_size` nor
+    `window`.
 
     Args:
         source: the three texts.
         batch_size: number of parallel streams of the training text.
         window: tokens of each stream in one training window.
-        eval_window: tokens that validation and test read at a time; it bounds memory and changes no figure.
+        eval_window: tokens that validation and test read at a time; it limits memory and changes no result.
         unit: "word" or "character": what a token is.
         vocab_size: largest size of the vocabulary, `<eos>` and `<unk>` included; None: no limit.
         min_count: tokens that occur less often become `<unk>`.
@@ -51,21 +51,21 @@ class Corpus:
 
     @property
     def tokens(self) -> dict[str, int]:
-        """The length of each split."""
+        """The number of tokens in each split."""
         return {split: len(ids) for split, ids in self.ids.items()}
 
     @property
     def tokens_per_window(self) -> float:
-        """Targets in one training window, over all streams; the mean for windows of random lengths."""
+        """The number of targets in a training window, over all streams; the mean if windows have random lengths."""
         return len(self.train.streams) * self.train.mean_length
 
     def source_perplexity(self, split: str) -> float | None:
-        """The perplexity of a split under the process that generated it, a lower bound for any model; None: unknown."""
+        """The perplexity of a split under the process that generated it. No model does better. None if unknown."""
         if not self.source.knows_nats:
             return None
         nats = self.source.nats([self.vocab.words[word] for word in self.ids[split].tolist()])
         return None if nats is None else math.exp(nats.mean())
 
     def randomise_windows(self, seed: int) -> None:
-        """From now on give training windows random lengths around `window`, determined by `seed`."""
+        """Give training windows random lengths around `window` from now on; `seed` determines the lengths."""
         self.train = RandomWindows(self.ids["train"], len(self.train.streams), self.window, seed, "train")

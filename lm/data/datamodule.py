@@ -10,7 +10,7 @@ from lm.data.streams import Windows
 
 
 class CorpusDataModule(pl.LightningDataModule):
-    """A corpus in Lightning's interface; a batch is a window."""
+    """Gives the windows of a corpus to Lightning, one window as one batch."""
 
     def __init__(self, corpus: Corpus) -> None:
         super().__init__()

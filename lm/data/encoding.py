@@ -41,8 +41,11 @@ class Encoded:
 
 
 def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Encoded:
-    """Encode a source's three texts. The training text is read once: words get temporary numbers, and the vocabulary
-    is chosen afterwards by frequency."""
+    """Encode the three texts of a source to ids.
+
+    The training text is read only once: its words get temporary ids, and the vocabulary is chosen afterwards, by
+    frequency.
+    """
     split_text = SPLITTERS[unit]
     passing: defaultdict[str, int] = defaultdict()
     passing.default_factory = passing.__len__
@@ -64,10 +67,12 @@ def encode(source: Source, unit: str = "word", vocab_size: int | None = None, mi
 def encode_cached(
     source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1, cache: Path | None = None
 ) -> Encoded:
-    """`encode`, with its result stored in the folder `cache` (None: the user's) under a hash of all that it depends on.
+    """Like `encode`, but the result is stored on disk, so that the same text is not encoded again.
 
-    A folder is renamed into place when it is complete. A damaged folder is written again. If the cache is not writable,
-    the text is encoded in memory, with a warning.
+    The folder `cache` (None: the user's cache folder) has one folder per result, named by a hash of all inputs.
+
+    A result's folder gets its name only when it is complete. A damaged folder is written again. If the
+    cache is not writable, the text is encoded in memory, with a warning.
     """
     settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
     key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)

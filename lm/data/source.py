@@ -12,20 +12,20 @@ SPLITS = ("train", "valid", "test")
 
 
 class Source(ABC):
-    """The texts of the three splits, read in pieces, and a fingerprint that identifies them."""
+    """A source of text: it gives the texts of three splits in pieces, and a fingerprint that identifies these texts."""
 
     @abstractmethod
     def fingerprint(self) -> dict[str, object]:
-        """Everything that the texts depend on: equal fingerprints mean equal texts."""
+        """All values that determine the texts: if two fingerprints are equal, the texts are equal."""
 
     @abstractmethod
     def pieces(self, split: str) -> Iterator[str]:
-        """The text of one split, cut at line ends."""
+        """Yields the text of one split in pieces that end at line ends."""
 
     knows_nats: ClassVar[bool] = False
 
     def nats(self, words: Sequence[str]) -> np.ndarray | None:
-        """-log p [N - 1] of each of `words` [N] but the first under the generating process; None: unknown.
+        """-log p [N - 1] of all `words` [N] but the first, under the process that generated them; None if unknown.
 
         Called only if `knows_nats`.
         """

@@ -1,4 +1,4 @@
-"""From ids to parallel streams, and from streams to windows."""
+"""Cuts ids into parallel streams, and streams into windows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 
 EVAL_WINDOW = 512
-"""Tokens that evaluation reads at a time. It bounds memory; no figure depends on it."""
+"""The number of tokens that evaluation reads at a time. It limits memory; no result depends on it."""
 
 ON_DEVICE_BYTES = 1 << 30
 
 
 class Window(NamedTuple):
-    """One step of the streams: inputs [B, T], targets [B, T] (the inputs shifted by one token), and `reset`: whether
-    this is the start of the text."""
+    """A window of parallel streams: inputs [B, T], and targets [B, T], which are the inputs shifted by one token.
+
+    `reset` says whether this window is the first of the text.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -28,13 +30,13 @@ class Window(NamedTuple):
 
 
 def to_streams(ids: np.ndarray, batch_size: int) -> np.ndarray:
-    """Cut ids [N] into `batch_size` contiguous rows: [B, N // B]. The remainder is dropped."""
+    """Cut ids [N] into `batch_size` contiguous rows: [B, N // B]. The ids that remain are dropped."""
     length = len(ids) // batch_size
     return ids[: batch_size * length].reshape(batch_size, length)
 
 
 def one_stream(ids: np.ndarray, window: int = EVAL_WINDOW, name: str = "text") -> Windows:
-    """A split as evaluation reads it: one stream, in which every token but the first is a target once."""
+    """The windows of one stream, for evaluation: every token of the text but the first is a target exactly once."""
     if len(ids) < 2:
         raise UserError(f"the {name} split has {len(ids)} tokens; at least 2 are needed to predict one from the other")
     return Windows(ids, 1, window, name, keep_last=True)
@@ -85,7 +87,7 @@ class Windows:
 
     @property
     def mean_length(self) -> float:
-        """Tokens of a stream in a window, on average over an epoch."""
+        """The number of tokens of one stream in a window, on average over an epoch."""
         targets: int = min(self._count * self.window, self.streams.shape[1] - 1)
         return targets / self._count
 
@@ -100,7 +102,10 @@ class Windows:
         return self._piece(first, first + self.window)
 
     def put_on(self, device: torch.device) -> None:
-        """Copy the streams to `device`, so that no window waits for a transfer; a text that is too large stays here."""
+        """Copy the streams to `device`, so that no window waits for a transfer.
+
+        Streams that are too large stay in the main memory.
+        """
         if self.streams.size * 4 <= ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(self.streams.astype(np.int32)).to(device)
 
@@ -118,7 +123,7 @@ class Windows:
         self._start = self._position = state["position"] % self._count
 
     def rewind(self) -> None:
-        """End the epoch, also if a limit ended it early: a state saved from now on starts at the first window."""
+        """End the epoch, also if a limit ended it early. A state saved after this starts at the first window."""
         self._position = 0
         self.epoch += 1
 
@@ -139,7 +144,7 @@ class RandomWindows(Windows):
     """
 
     FULL, DEVIATION, MINIMUM = 0.95, 5.0, 5
-    """Probability of a mean of `window`, standard deviation in tokens, smallest length."""
+    """The probability that a length has mean `window`, the standard deviation in tokens, and the smallest length."""
 
     def __init__(self, ids: np.ndarray, batch_size: int, window: int, seed: int, name: str = "text") -> None:
         super().__init__(ids, batch_size, window, name)
@@ -169,7 +174,7 @@ class RandomWindows(Windows):
 
 
 def limited(count: int, limit: float | int | None) -> int:
-    """How many of `count` windows a Lightning limit leaves; the limit is a number of windows or a fraction."""
+    """How many of `count` windows are read under one of Lightning's limits: a number of windows, or a fraction."""
     if limit is None:
         return count
     return min(count, limit) if isinstance(limit, int) else int(count * limit)

@@ -1,4 +1,4 @@
-"""Words and their ids."""
+"""The vocabulary: words and their ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ UNK = "<unk>"
 
 
 class _Index(dict[str, int]):
-    """word -> id; an out-of-vocabulary word gets the id of `<unk>`. `map(index.__getitem__, words)` runs in C."""
+    """A dictionary from words to ids, with the id of `<unk>` for every out-of-vocabulary word.
+
+    `map(index.__getitem__, words)` runs in C.
+    """
 
     def __init__(self, words: Iterable[str]) -> None:
         super().__init__((word, i) for i, word in enumerate(words))
@@ -44,10 +47,11 @@ class Vocab:
     def from_counts(
         cls, counts: Mapping[str, int], unit: str = "word", max_size: int | None = None, min_count: int = 1
     ) -> Vocab:
-        """The vocabulary of a training text. Ids follow the order of `counts`, which is that of first appearance.
+        """Make the vocabulary of a training text. `counts` has its words in the order in which they first appear.
 
-        `max_size` includes `<eos>` and `<unk>`. Rarer tokens become `<unk>`, whose place in the order is that of its
-        first occurrence, literal or replaced. A special word that does not occur comes last.
+        Ids follow this order. `max_size` includes `<eos>` and `<unk>`. Tokens that are too rare become `<unk>`.
+        The place of `<unk>` in the order is where the first such token, or a literal `<unk>`, appears. If `<eos>` or
+        `<unk>` does not occur, it comes last.
         """
         special = {EOS, UNK}
         if len(special | counts.keys()) < 4:
@@ -92,24 +96,24 @@ class Vocab:
         return np.min_scalar_type(len(self) - 1)
 
     def id(self, word: str) -> int:
-        """The word's id, or that of `<unk>` for an out-of-vocabulary word."""
+        """The id of a word; for an out-of-vocabulary word, the id of `<unk>`."""
         return self._index[word]
 
     def split(self, text: str) -> list[str]:
-        """Text to tokens, not yet checked against the vocabulary; a newline is `<eos>`."""
+        """Split text into tokens, in or out of the vocabulary; a newline becomes `<eos>`."""
         return SPLITTERS[self.unit](text)
 
     def encode(self, text: str) -> np.ndarray:
-        """Text to ids [N]; a newline is `<eos>`, an out-of-vocabulary word `<unk>`."""
+        """Convert text to ids [N]. A newline becomes `<eos>`, and an out-of-vocabulary word becomes `<unk>`."""
         tokens = self.split(text)
         return np.fromiter(map(self._index.__getitem__, tokens), dtype=self.dtype, count=len(tokens))
 
     def sentence(self, text: str) -> np.ndarray:
-        """`<eos>` and the text's ids [N + 1]: with `<eos>` in front, the first word is scored too."""
+        """The ids [N + 1] of a text with `<eos>` in front, so that the first word of the text is scored too."""
         return np.concatenate([[self.eos], self.encode(text)]).astype(self.dtype)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids to text; `<eos>` is a line break."""
+        """Convert ids to text; `<eos>` becomes a line break."""
         joiner = " " if self.unit == "word" else ""
         return "\n".join(joiner.join(line) for line in self._lines(ids))
 

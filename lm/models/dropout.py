@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Per = Literal["window", "step"]
-"""How long a mask is used: a whole window (locked, variational), or one time step."""
+"""How long a dropout mask is used: for a whole window (locked or variational dropout), or for one time step."""
 
 
 class WindowMask(nn.Module):
-    """Drops with probability `p`, scales the other values by 1 / (1 - p), and keeps its mask until `forget`.
+    """A dropout mask that stays the same until `forget`.
 
-    The mask is drawn at its first use, and again if the shape changes. In evaluation mode nothing is dropped or drawn.
+    Values are dropped with probability `p`; the values that stay are multiplied by 1 / (1 - p). The mask is drawn at
+    its first use, and again if the shape changes. In evaluation mode nothing is dropped or drawn.
     """
 
     def __init__(self, p: float) -> None:
@@ -28,11 +29,11 @@ class WindowMask(nn.Module):
         return self.training and self.p > 0
 
     def forget(self) -> None:
-        """Start a new window: the next mask is drawn again."""
+        """Start a new window: a new mask will be drawn at the next use."""
         self._mask = None
 
     def mask(self, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-        """The current mask in `shape`, with values 0 or 1 / (1 - p), in float32 or wider to keep the scale accurate."""
+        """The current mask in `shape`. Its values are 0 or 1 / (1 - p), in at least float32 for an accurate scale."""
         held = self._mask
         if held is None or held.shape != shape or held.device != device:
             wide = torch.promote_types(dtype, torch.float32)

@@ -12,16 +12,16 @@ from lm.models.dropout import WindowMask
 from lm.system.bounds import Bounded
 
 State = list[tuple[Tensor, ...]]
-"""The state of a model between two calls: for an LSTM (h, c) of each layer, each [B, H]."""
+"""The state of a model between two calls: a tuple of tensors per layer. For an LSTM: (h, c), each [B, H]."""
 
 
 def detach(state: State) -> State:
-    """The same state, detached from the graph: this truncates back-propagation through time."""
+    """The state, detached from the graph. This truncates back-propagation through time."""
     return [tuple(part.detach() for part in layer) for layer in state]
 
 
 def reset_some(state: State, probability: float) -> State:
-    """The same state, but that of each sequence is set to zero with a probability."""
+    """The state, with sequences chosen at random set to zero; `probability` is the chance of each sequence."""
     first = state[0][0]
     kept = torch.rand(len(first), 1, device=first.device) >= probability  # B, 1
     return [tuple(part * kept for part in layer) for layer in state]
@@ -32,35 +32,36 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden [..., H] to unnormalised log-probabilities [..., V]."""
+        """Map hidden vectors [..., H] to unnormalised log-probabilities [..., V]."""
 
     @property
     def output(self) -> nn.Linear | None:
-        """The last linear map, with one logit for each word: weight [V, ...] and bias [V]; None if there is none."""
+        """The linear layer that gives one logit per word, weight [V, ...] and bias [V]; None if there is none."""
         return None
 
     def prepare(self, counts: Tensor) -> None:
-        """Called once before training with the count of each word in the training text, [V]."""
+        """Prepare the head, once, before training. `counts` [V]: how often each word occurs in the training text."""
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each target: hidden [..., H], targets [...] -> float32 [...]."""
+        """The loss of each target in nats, float32 [...], from hidden vectors [..., H] and targets [...]."""
         logits = self.logits(hidden).flatten(0, -2).float()
         return F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
 
 
 class HeadFactory(Bounded, ABC, group="model.head"):
-    """The settings of a head, chosen by the `model/head` group; `head` makes a head for a model's sizes."""
+    """The settings of a head: an option of the `model/head` group. `head` makes a head for a model's sizes."""
 
     @abstractmethod
     def head(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Head:
-        """A head for hidden vectors of `hidden_size` units; `tied` shares the embedding's matrix [V, E]."""
+        """Make a head for hidden vectors of `hidden_size` units. If `tied`, it shares the embedding's matrix [V, E]."""
 
 
 class LanguageModel(nn.Module, ABC):
-    """Maps tokens to hidden vectors and carries a state between calls; `head` maps hidden vectors to nats or logits.
+    """A language model: maps tokens and a state to hidden vectors and a new state. `head` gives the loss or the logits.
 
-    In training mode modules may keep a dropout mask for a whole window. `forward` reads one window and draws new masks.
-    If `step` reads a window token by token, call `begin_window` before it. Evaluation mode has no masks.
+    In training mode, the model's modules may keep a dropout mask for a whole window. `forward` reads one window and
+    draws new masks. If `step` reads a window token by token, call `begin_window` before it. Evaluation mode has no
+    masks.
     """
 
     vocab_size: int
@@ -75,27 +76,27 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Tokens [B, T] to the last layer's output [B, T, H] before dropout, and the state after the last token."""
+        """Map tokens [B, T] to the last layer's output [B, T, H] before dropout. Also returns the state at the end."""
 
     @abstractmethod
     def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """`read` for one token of each sequence: [B] to [B, H]."""
+        """Like `read`, for one token per sequence: map tokens [B] to the last layer's output [B, H] before dropout."""
 
     def begin_window(self) -> None:
-        """Drop the masks of the previous window."""
+        """Start a new window: forget the dropout masks of the previous window."""
         for part in self.modules():
             if isinstance(part, WindowMask):
                 part.forget()
 
     def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """A window of tokens [B, T] to hidden vectors [B, T, H], and the state after the last token."""
+        """Map a window of tokens [B, T] to hidden vectors [B, T, H]. Also returns the state after the last token."""
         self.begin_window()
         raw, state = self.read(tokens, state)
         hidden: Tensor = self.output_dropout(raw)
         return hidden, state
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """One token of each sequence [B] to hidden vectors [B, H]: for a model that reads its own words."""
+        """Map one token per sequence [B] to hidden vectors [B, H], for a model that reads its own words."""
         raw, state = self.read_one(tokens, state)
         hidden: Tensor = self.output_dropout(raw)
         return hidden, state

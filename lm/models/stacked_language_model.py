@@ -22,7 +22,9 @@ SOFTMAX, PLAIN = Softmax(), LSTM()
 
 
 class StackedLanguageModel(LanguageModel):
-    """Embedding, stacked layers of one `cell`, a head: AWD-LSTM (Merity et al. 2018), Zaremba et al. (2014), Mogrifier.
+    """An embedding, stacked recurrent layers, and a head.
+
+    Its settings include AWD-LSTM (Merity et al. 2018), the LSTM of Zaremba et al. (2014), and the Mogrifier.
 
     Args:
         vocab_size: number of words.
@@ -37,11 +39,11 @@ class StackedLanguageModel(LanguageModel):
         input_dropout: dropout rate of embedded words.
         layer_dropout: dropout rate between layers.
         output_dropout: dropout rate before the head.
-        dropout_per: one mask for each sequence and window, or one for each step, in the last three dropouts.
+        dropout_per: whether input, layer and output dropout draw one mask per window or one per time step.
         sum_layers: the output is the sum of all layers' outputs.
-        init_scale: draw every weight uniformly within +- this (Zaremba), then add the cell's `forget_bias`; None: each
-            cell has its own initialisation.
-        embedding_init: without `init_scale`, draw the embedding and an untied output matrix uniformly within +- this;
+        init_scale: draw every weight uniformly within +- `init_scale` (Zaremba), then add the cell's `forget_bias`;
+            None: each cell has its own initialisation.
+        embedding_init: without `init_scale`, draw embedding and untied output matrix uniformly within +- this number;
             None: truncated normal of variance 1 / fan-in. The output bias starts at 0.
 
     Raises:
@@ -98,7 +100,7 @@ class StackedLanguageModel(LanguageModel):
 
     @property
     def cells(self) -> Iterator[tuple[RecurrentLayer, Dropout | None]]:
-        """Each layer and the dropout after it; None for the last layer, which is followed by `output_dropout`."""
+        """Yields each recurrent layer and the dropout after it; None for the last, which `output_dropout` follows."""
         return zip(self.layers, [*self.layer_dropouts, None], strict=True)  # type: ignore[arg-type]
 
     def initial_state(self, batch_size: int) -> State:

@@ -24,7 +24,7 @@ def generate(
 
     A prompt (ids from `vocab.encode`) is read after a sentence's end (`<eos>`) and is part of the result. Without a
     prompt, the first word read is drawn uniformly and is not part of the result, as in the classic exercise.
-    `generator` is on the CPU, so that a seed gives the same words on every device, up to rounding.
+    `generator` must be on the CPU, so that a seed gives the same words on every device, up to rounding.
     """
     banned, device = sampler.banned(vocab), next(model.parameters()).device
     was_training = model.training
@@ -72,6 +72,6 @@ def _generate(
 
 
 def texts(model: LanguageModel, sampler: Sampler, vocab: Vocab, seed: int) -> list[str]:
-    """Text that `generate` draws without a prompt, from a random seed: one string per sequence."""
+    """Generate text without a prompt, from a random seed. Returns one string per sequence."""
     ids = generate(model, sampler, vocab, generator=torch.Generator().manual_seed(seed))
     return [vocab.decode(row) for row in ids.tolist()]

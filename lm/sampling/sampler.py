@@ -1,4 +1,4 @@
-"""How the next word is drawn from a model's logits, for many sequences in parallel."""
+"""Draws the next word from a model's logits, for many sequences in parallel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lm.system.errors import UserError
 
 @dataclass(frozen=True)
 class Sampler(Bounded, group="sampler"):
-    """How words are drawn. Fields are named as in Hugging Face's GenerationConfig, with words in place of ids.
+    """Settings of how words are drawn. Names are as in Hugging Face's GenerationConfig; `bad_words` are words, not ids.
 
     Raises UserError for values out of range.
 
@@ -25,7 +25,7 @@ class Sampler(Bounded, group="sampler"):
         temperature: divides the logits; 0 is greedy.
         top_k: keeps the k most probable words (0: all).
         top_p: keeps the smallest set of words with this total probability (nucleus sampling, Holtzman et al. 2020).
-        min_p: keeps words with at least this share of the highest probability (Nguyen et al. 2024).
+        min_p: keeps words whose probability is at least `min_p` times the highest probability (Nguyen et al. 2024).
         repetition_penalty: above 1, words already in the text become less probable (Keskar et al. 2019).
         bad_words: words that are never drawn.
         max_new_tokens: number of words to draw.
@@ -65,7 +65,7 @@ class Sampler(Bounded, group="sampler"):
         return draw(weights, generator)
 
     def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
-        """Logits [N, V], lowered by the repetition penalty for words `seen` [N, V] in the text.
+        """Lower the logits [N, V] of words that are already in the text (`seen` [N, V]) by the repetition penalty.
 
         The penalty multiplies a word's log-probability, so it means the same for every head and does not depend on a
         constant added to all logits. (Keskar et al. 2019 divide or multiply the logit itself.)
@@ -76,7 +76,7 @@ class Sampler(Bounded, group="sampler"):
         return torch.where(seen, log_probabilities * self.repetition_penalty, log_probabilities)
 
     def distribution(self, logits: Tensor) -> Tensor:
-        """Logits [N, V] -> sampling weights [N, V] in float32; excluded words have weight 0."""
+        """Map logits [N, V] to sampling weights [N, V] in float32. Excluded words have weight 0."""
         logits = logits.float() / self.temperature
         if 0 < self.top_k < logits.shape[-1]:
             # By rank, not by value: exactly k words stay, also when logits are equal.
@@ -94,7 +94,10 @@ class Sampler(Bounded, group="sampler"):
 
 
 def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Draw one index per row: weights [N, V], non-negative, with any sum -> [N]. For nan, the index is arbitrary."""
+    """Draw one index per row of `weights` [N, V], which are not negative and have any sum. Returns [N].
+
+    In a row with nan, the index is arbitrary.
+    """
     # One uniform number per row, looked up in the cumulative weights. torch.multinomial draws an exponential number for
     # every word: a third of the time of 64 sequences over 10,000 words, and two waits for a GPU.
     wide = torch.float32 if weights.device.type == "mps" else torch.float64  # Apple's GPU has no float64
@@ -104,6 +107,6 @@ def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
 
 
 def _refuse_non_finite(of_logits: Tensor) -> None:
-    """Raise UserError if a value computed from the logits, one per row, is not finite."""
+    """Raise UserError if one of the values [N] is not finite. Each value is computed from one row of logits."""
     if not of_logits.isfinite().all():
         raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")

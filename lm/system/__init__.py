@@ -1,1 +1,1 @@
-"""The interface to the machine: files, terminal, log, signals, devices, precision, memory."""
+"""Everything that touches the machine: files, terminal, log, signals, devices, precision, memory."""

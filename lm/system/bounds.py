@@ -1,4 +1,4 @@
-"""Bounds of settings. They are written in annotations and checked when an object is made, also in a notebook.
+"""Bounds of settings, written in type annotations. They are checked whenever an object is made, also in a notebook.
 
 Write `rounds: Annotated[int, AtLeast(1)]` in a `Bounded` dataclass or among the arguments of a `bounded` function.
 """
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Range:
-    """Finite numbers between two ends. `least` and `most` are included, `above` and `below` are not."""
+    """A bound: finite numbers from `least` to `most` (both allowed), or between `above` and `below` (both excluded)."""
 
     least: float | None = None
     above: float | None = None
@@ -53,20 +53,20 @@ def Above(above: float) -> Range:
 
 
 Count = Annotated[int, AtLeast(1)]
-"""A number of things, at least one."""
+"""The type of a setting that counts something: an integer of at least one."""
 
 PROBABILITY = Range(least=0, most=1)
 INSIDE = Range(above=0, below=1)
-"""A fraction strictly between 0 and 1."""
+"""The bound of a fraction strictly between 0 and 1."""
 DROPOUT = Range(least=0, below=1)
-"""A dropout rate."""
+"""The type of a dropout rate: from 0 (included) to 1 (excluded)."""
 
 
 class Bounded:
-    """A dataclass whose fields are checked when it is made.
+    """Base class of dataclasses whose fields are checked when an object is made.
 
-    `group` is the configuration group of its settings; messages name it. Raises UserError for a field outside its
-    bounds.
+    `group` is the configuration group of the fields, for error messages. Raises UserError for a field outside the
+    bounds in its annotation.
     """
 
     group: ClassVar[str] = ""
@@ -81,7 +81,7 @@ class Bounded:
 
 
 def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: checks the arguments of a function or an `__init__`, which are settings of `group`, at each call."""
+    """Decorator of a function or an `__init__`: at each call, check the arguments, which are settings of `group`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -99,7 +99,7 @@ def bounded(group: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def annotations_of(target: Any) -> dict[str, Any]:
-    """The annotations of a function's arguments or a class's settings; empty if they cannot be resolved."""
+    """The annotations of a function's arguments or of a class's settings; {} if Python cannot resolve them."""
     return _annotations_of(target)
 
 
@@ -114,7 +114,7 @@ def _annotations_of(target: Any) -> dict[str, Any]:
 
 
 def check_bounds(group: str, hints: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Raise UserError for the first of `values` that is outside the bounds of its annotation."""
+    """Raise UserError for the first value that is outside its bound. `hints` has the annotation of each value."""
     for name, value in values.items():
         bound, others = find_bound(hints.get(name))
         if bound is None:
@@ -130,7 +130,10 @@ def check_bounds(group: str, hints: Mapping[str, Any], values: Mapping[str, Any]
 
 
 def find_bound(hint: Any) -> tuple[Range | None, list[str]]:
-    """The bound in an annotation, also inside a union or a sequence, and descriptions of the other allowed values."""
+    """Find the bound in an annotation, also inside a union or a sequence.
+
+    Also returns descriptions of the values that are allowed besides numbers within the bound, such as null.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         own = next((extra for extra in hint.__metadata__ if isinstance(extra, Range)), None)

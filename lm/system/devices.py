@@ -1,4 +1,4 @@
-"""The torch device for a name of the `accelerator` group."""
+"""Finds the torch device for a setting of the `accelerator` group."""
 
 from __future__ import annotations
 

@@ -2,11 +2,11 @@
 
 
 class UserError(Exception):
-    """A mistake that the user can correct. The message says what is wrong, where, and what to do."""
+    """Raised for a mistake that the user can correct. The message says what is wrong, where, and what to do."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that the processor's or the GPU's memory is exhausted."""
+    """Whether the error means that there is not enough memory, in the machine or on the GPU."""
     said = ("not enough memory", "can't allocate memory", "out of memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in said)

@@ -21,9 +21,10 @@ except ImportError:  # Windows
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process; create it if it is missing. Raises UserError if another process holds the lock.
+    """Lock a folder for this process, and create the folder if it is missing.
 
-    The system releases the lock when the process ends, also after a crash.
+    Raises UserError if another process holds the lock. The operating system releases the lock when the process ends,
+    also after a crash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
@@ -46,7 +47,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole(path: Path, hint: str) -> Iterator[Path]:
-    """Yields a temporary path next to `path`. It is renamed to `path` at the end, and deleted if anything fails.
+    """Yields a temporary path. At the end its file is renamed to `path`; if anything fails, it is deleted.
 
     Links are followed. A path that is not a regular file, such as /dev/null, is written directly. A disk error becomes
     a UserError that ends with `hint`, which says what to do.
@@ -68,7 +69,7 @@ def whole(path: Path, hint: str) -> Iterator[Path]:
 
 
 def report_folder(name: str | Path) -> Path:
-    """The folder that `out` names; created if it is missing. Raises UserError if it is not writable."""
+    """The folder for a report, from the setting `out`; created if missing. Raises UserError if it is not writable."""
     folder = Path(name).expanduser()
     if folder.is_file():
         raise UserError(f"out: {folder} is a file; name a folder for the report")
@@ -82,8 +83,10 @@ def report_folder(name: str | Path) -> Path:
 
 
 def writable(file: str | Path, name: str) -> Path:
-    """The path of a file, if `whole` can write it. Changes nothing. Raises UserError, beginning with the setting's
-    `name`, if the file cannot be written."""
+    """Check that a file can be written, and return its path; no file changes. If not, raises UserError.
+
+    `name` is the setting that gave the file; the error message starts with it.
+    """
     path = Path(file).expanduser()
     if path.is_dir():
         raise UserError(f"{name}: {path} is a folder; name a file")

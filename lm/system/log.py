@@ -1,6 +1,6 @@
 """The log: messages go to the terminal, above the progress bars, and to the log file if there is one.
 
-The file is Hydra's (`train.log` in a run's folder), a handler of the root logger. Warnings are logged too.
+Hydra opens the log file (`train.log` in a run's folder) and adds it to Python's root logger. Warnings are logged too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OURS = str(Path(__file__).resolve().parent.parent)
 
 
 class AboveBars(logging.Handler):
-    """Writes each message as a line of standard error without breaking progress bars."""
+    """A log handler that writes each message to standard error, on its own line above the progress bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if getattr(record, "shown", False):  # already on standard output
@@ -35,7 +35,7 @@ if not any(isinstance(handler, AboveBars) for handler in LOG.handlers):
 
 
 def log_warnings() -> None:
-    """From now on write Python's warnings to the log."""
+    """Send Python's warnings to the log from now on."""
 
     def show(
         message: Warning | str,

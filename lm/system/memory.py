@@ -1,4 +1,4 @@
-"""This process's memory: reuse freed blocks in the next step, and measure how many bytes are resident."""
+"""The memory of this process: lets training steps reuse freed blocks, and measures how many bytes are resident."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # glibc's mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Let the C library reuse large blocks. Does nothing if the C library is not glibc.
+    """Let the C library reuse large blocks of memory. Does nothing if the C library is not glibc.
 
     Every step allocates the same gradients and activations again. glibc returns freed blocks above 32 MB to the system,
-    and every page of the next block must be mapped and zeroed again. This takes 15 ms for the 41 MB gradient of a
-    1024 x 10,000 output layer, longer than its product with a few rows. In return the process keeps its peak memory.
+    and every page of the next block must be mapped and zeroed again. For the 41 MB gradient of a 1024 x 10,000 output
+    layer this takes 15 ms, longer than the layer's matrix product with a few rows. The disadvantage of reuse: the
+    process never gives its peak memory back.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -29,7 +30,7 @@ def keep_freed_memory() -> None:
 
 
 def peak() -> int:
-    """The peak of resident memory in bytes, since the start or since `reset_peak`."""
+    """The peak of this process's resident memory in bytes, since its start or the last call of `reset_peak`."""
     # On Linux not getrusage: its peak is inherited from the parent process.
     high = _status("VmHWM")
     if high is not None:
@@ -42,13 +43,13 @@ def peak() -> int:
 
 
 def resident() -> int:
-    """Resident memory now, in bytes; the peak so far if the system does not report it."""
+    """This process's resident memory now, in bytes; its peak so far if the system does not report the present value."""
     now = _status("VmRSS")
     return peak() if now is None else now
 
 
 def reset_peak() -> None:
-    """Reset the peak on Linux; does nothing on other systems."""
+    """Start measuring peak memory anew, on Linux. Does nothing on systems other than Linux."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -56,7 +57,7 @@ def reset_peak() -> None:
 
 
 def _status(field: str) -> int | None:
-    """The value of a line of /proc/self/status in bytes; None if the file does not exist, as on a Mac."""
+    """The value of `field` in /proc/self/status, in bytes; None if that file does not exist, as on a Mac."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Chooses the fastest precision without loss of quality: bf16 if the device has instructions for it."""
+"""Chooses the fastest precision without loss of quality: bf16 if the device has bf16 instructions, else fp32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm.system.errors import UserError
 
 
 def bf16_instructions() -> bool:
-    """Whether the processor multiplies bf16 natively. If not, oneDNN refuses bf16 LSTMs and emulates products slowly.
+    """Whether the processor has bf16 instructions. If not, oneDNN refuses bf16 LSTMs, and its bf16 products are slow.
 
     LM_BF16=absent or LM_BF16=present overrides the answer, for tests. `present` on a processor without the instructions
     turns oneDNN off, so that torch's own slow kernels run.
@@ -32,21 +32,23 @@ def best_precision(device: str) -> str:
 
 
 def allow_tf32(allowed: bool) -> None:
-    """Whether cuDNN's LSTMs may multiply fp32 in TF32 (10 bits of mantissa), which is their default on newer GPUs."""
+    """Allow or forbid TF32 (10 bits of mantissa) in cuDNN's fp32 LSTMs. By default newer GPUs use it."""
     torch.backends.cudnn.allow_tf32 = allowed
 
 
 @contextmanager
 def exact(device: str) -> Iterator[None]:
-    """Inside, fp32 is exact on this type of device, even if training uses bf16 or TF32. A checkpoint's figures are then
-    the same on every machine, up to rounding."""
+    """Inside this context, computations on this type of device are in full fp32, even if training uses bf16 or TF32.
+
+    So measurements of a checkpoint give the same results on every machine, up to rounding.
+    """
     with torch.autocast(device, enabled=False), torch.backends.cudnn.flags(True, allow_tf32=False):
         yield
 
 
 AUTO = "auto"
 SHORT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
-"""Lightning's older names of precisions."""
+"""Lightning's older names of precisions, each with its present name."""
 WHY = {
     "cuda": "this card has no bf16 instructions",
     "cpu": "this processor has no bf16 instructions",
@@ -55,7 +57,7 @@ WHY = {
 
 
 def training_precision(device: str, precision: str | int | None, update: str) -> tuple[str | int | None, str]:
-    """The precision that `accelerator.precision` means on a torch device, and a line that reports it.
+    """The precision to train in, given `accelerator.precision` and a device type, and a line of text that reports it.
 
     `auto` is the fastest precision without loss of quality: bf16 products with fp32 weights, or fp32 if the device has
     no bf16 instructions. `update` is `forcing.update`. Raises UserError for a precision that training does not support.

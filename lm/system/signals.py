@@ -13,7 +13,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """Raised where it is safe to stop. It is not an Exception, so that a sweep does not continue with its next job."""
+    """Raised to stop the program after Ctrl-C or SIGTERM.
+
+    It is not a subclass of Exception, so that a sweep stops too instead of starting its next job.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
@@ -21,7 +24,7 @@ class Interrupted(BaseException):
 
 
 def _take_over(handler: Callable[[int, FrameType | None], None], *signums: int) -> dict[int, Any]:
-    """Install a handler for signals and return the previous handlers. Outside the main thread nothing is installed."""
+    """Install a handler for signals, and return the previous handlers. Does nothing outside the main thread."""
     try:
         return {signum: signal.signal(signum, handler) for signum in signums}
     except ValueError:
@@ -39,12 +42,13 @@ def _handled(handler: Callable[[int, FrameType | None], None], *signums: int) ->
 
 
 _raised: list[int] = []
-"""Signals for which `terminable` raised. Python ignores exceptions raised in the clean-up of an import or an object."""
+"""Signals for which `terminable` raised Interrupted. They are kept because Python can ignore that exception: it does if
+the exception is raised during the clean-up of an import or an object."""
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM raises Interrupted at any point, as Ctrl-C raises KeyboardInterrupt."""
+    """Inside this context, SIGTERM raises Interrupted at once, as Ctrl-C raises KeyboardInterrupt."""
     _raised.clear()
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -64,7 +68,7 @@ def terminable() -> Iterator[None]:
 
 
 class StopRequest:
-    """Records whether the user or the system asked to stop, and by which signal."""
+    """Records whether the user or the system asked the program to stop, and with which signal."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -73,14 +77,14 @@ class StopRequest:
         return self.signum is not None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """Signal handler: records the first signal; the second one stops the program at once."""
+        """The signal handler: it records the first signal, and stops the program at once at the second signal."""
         if self.signum is not None:
             raise Interrupted(signum)
         self.signum = signum
         print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
 
     def listen(self) -> None:
-        """Handle SIGINT and SIGTERM; call it again after a library has installed its own handlers."""
+        """Handle SIGINT and SIGTERM with `note`. Call this again after a library has installed its own handlers."""
         _take_over(self.note, *STOPPING)
 
     def obey(self) -> None:
@@ -91,9 +95,9 @@ class StopRequest:
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Inside, the first SIGINT or SIGTERM is recorded; the second one stops the program at once.
+    """Inside this context, the first SIGINT or SIGTERM is recorded, and a second one stops the program at once.
 
-    Raises Interrupted if an earlier one was raised and ignored by Python.
+    Raises Interrupted if Python ignored an earlier Interrupted exception.
     """
     request = StopRequest()
     with _handled(request.note, *STOPPING):

@@ -16,7 +16,7 @@ from lm.system.log import LOG
 
 
 def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
-    """A progress bar that appears after two seconds; without a terminal it is drawn twice a minute."""
+    """Make a progress bar that appears after two seconds. Without a terminal it is drawn twice a minute."""
     often = 0.1 if sys.stderr.isatty() else 30.0
     return tqdm(
         desc=what, total=total, unit=f" {unit}s", leave=False, delay=2, mininterval=often, maxinterval=often,
@@ -25,12 +25,12 @@ def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
 
 
 def say(line: str) -> None:
-    """Write a message to standard error, above a bar, and to the log."""
+    """Write a message to standard error, above any progress bar, and to the log."""
     LOG.info("%s", line)
 
 
 def aligned(rows: Sequence[Sequence[str]], columns: str) -> list[str]:
-    """Rows of cells as aligned lines; `columns` has l(eft) or r(ight) for each column, as in LaTeX."""
+    """Format a table as lines of text. `columns` has one letter for each column: l aligns left, r aligns right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [{"l": str.ljust, "r": str.rjust}[side] for side in columns]
     return [
@@ -54,7 +54,10 @@ def show(text: str, kept: Path) -> None:
 
 
 def usable_streams() -> None:
-    """Make the standard streams accept every character: closed ones discard output, a limited encoding uses escapes."""
+    """Make the standard streams accept all output.
+
+    Closed streams discard it. Characters that a stream's encoding lacks are written as escapes.
+    """
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":

@@ -1,4 +1,4 @@
-"""Sources of text, one in each file, with the functions that the `data` group names."""
+"""Sources of text, one per file, and the functions that make a corpus for each option of the `data` group."""
 
 from lm.data.sources.markov_chain import MarkovSource, synthetic
 from lm.data.sources.penn_treebank import PennTreebank, ptb

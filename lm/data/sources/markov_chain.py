@@ -1,4 +1,4 @@
-"""Text from a Markov chain. Its entropy is known, and so is the best perplexity of any model."""
+"""Text from a Markov chain with known entropy. So the best perplexity that any model can reach is known too."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class MarkovSource(Source):
     """A first-order Markov chain whose transition probabilities are drawn from a Dirichlet distribution.
 
     Args:
-        words: number of states; one of them is the line's end.
-        tokens: length of the training text in words; valid and test have a tenth of it each.
+        words: number of states; one state is the end of a line.
+        tokens: length of the training text in words; the validation and test texts have a tenth of this length each.
         alpha: parameter of the Dirichlet distribution; smaller values make the text more predictable.
         seed: seed of the chain and its texts.
     """
@@ -65,7 +65,7 @@ class MarkovSource(Source):
         return nats
 
     def entropy_rate(self) -> float:
-        """Nats per token of the stationary chain: no model does better in the long run."""
+        """The entropy of the stationary chain in nats per token. No model has a lower loss in the long run."""
         values, vectors = np.linalg.eig(self.transitions.T)
         stationary = np.real(vectors[:, np.argmax(np.real(values))])
         stationary /= stationary.sum()
@@ -81,7 +81,7 @@ def synthetic(
     source_seed: Annotated[int, AtLeast(0)] = 0,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """A Markov chain of known entropy, for tests: no correct model can score below its entropy.
+    """A corpus from a Markov chain of known entropy, for tests: the loss of a correct model is never below the entropy.
 
     See `MarkovSource` and `Corpus` for the settings; `source_seed` is the source's `seed`.
     """

@@ -37,7 +37,7 @@ def file_name(split: str) -> str:
 class PennTreebank(TextFiles):
     """The three files in `$LM_DATA_DIR/ptb`, or in the user's cache; missing files are downloaded.
 
-    Raises UserError for a file that cannot be downloaded and, when it is read, for one with a wrong checksum.
+    Raises UserError if a file cannot be downloaded, or, when a file is read, if its checksum is wrong.
     """
 
     def __init__(self) -> None:

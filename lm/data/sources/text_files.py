@@ -76,7 +76,7 @@ class TextFiles(Source):
             ) from None
 
     def _span(self, split: str) -> tuple[int, int]:
-        """First and last-plus-one byte of a split; cuts are at line ends."""
+        """The first byte of a split and the byte after its last; splits begin and end at line ends."""
         path = self.paths[split]
         size = path.stat().st_size
         if not self.single:
@@ -122,6 +122,6 @@ def text(
     min_count: Count = 1,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
-    """Any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
+    """A corpus from any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
     files = TextFiles(train, valid, test, fractions)
     return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)

@@ -1,4 +1,4 @@
-"""Recurrent cells, one in each file: the options of `model/cell`."""
+"""Recurrent cells, one per file. They are the options of the `model/cell` group."""
 
 from lm.models.cells.cell import Cell, RecurrentLayer
 from lm.models.cells.lstm import LSTM

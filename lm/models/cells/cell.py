@@ -19,19 +19,19 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """x [B, T, F] to outputs [B, T, H], and the memory after the last step."""
+        """Read a window x [B, T, F]. Returns the outputs [B, T, H] and the memory after the last time step."""
 
     @abstractmethod
     def step(self, x: Tensor, memory: Memory) -> Memory:
-        """One time step: x [B, F] to the new memory, whose first part is the output."""
+        """Read one time step x [B, F]. Returns the new memory; its first tensor is the output [B, H]."""
 
     @abstractmethod
     def open_forget_gates(self) -> None:
-        """Add the cell's `forget_bias` to newly drawn biases."""
+        """Add the cell's `forget_bias` to the forget gate's biases. Call this after the biases are drawn anew."""
 
 
 class Cell(Bounded, ABC, group="model.cell"):
-    """The settings of a cell; `layer` makes a layer of given sizes."""
+    """The settings of a recurrent cell. `layer` makes a layer of given sizes with these settings."""
 
     @abstractmethod
     def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer: ...

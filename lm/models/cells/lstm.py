@@ -18,7 +18,7 @@ from lm.system.bounds import DROPOUT
 
 @dataclass(frozen=True)
 class LSTM(Cell):
-    """The LSTM.
+    """Settings of LSTM layers.
 
     Args:
         weight_dropout: dropout rate of recurrent weights, with one mask for a whole window (Merity et al. 2018).
@@ -35,7 +35,7 @@ class LSTM(Cell):
 class LSTMLayer(RecurrentLayer):
     """One layer of torch's LSTM, with dropout on the recurrent weights.
 
-    Windows use torch's fused kernel, with or without weight dropout.
+    `window` uses torch's fused kernel, with or without weight dropout.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LSTMLayer(RecurrentLayer):
         open_forget_gate_(self.lstm.all_weights[0][2], self.forget_bias)  # b_ih
 
     def weights(self) -> list[Tensor]:
-        """Input matrix, recurrent matrix and their biases, with this window's weight dropout."""
+        """The input matrix, the recurrent matrix and their biases, after the weight dropout of the current window."""
         into, recurrent, *biases = self.lstm.all_weights[0]
         if not self.weight_dropout.active:
             return [into, recurrent, *biases]

@@ -24,12 +24,12 @@ Map = Callable[[Tensor], Tensor]
 class Mogrifier(Cell):
     """An LSTM whose input x and state h gate each other before each step (Melis, Kocisky & Blunsom 2020).
 
-    In alternate rounds x becomes 2 * sigmoid(Q h) * x and h becomes 2 * sigmoid(R x) * h. Matrices start from a
-    truncated normal distribution of variance 1 / fan-in, where the parts for x and for h have separate fan-ins. For
-    low-rank factors this is the variance before truncation, as in the paper's code.
+    In alternate rounds x becomes 2 * sigmoid(Q h) * x and h becomes 2 * sigmoid(R x) * h. Initial
+    matrices are drawn from a truncated normal distribution of variance 1 / fan-in, where the parts for x and for h have
+    separate fan-ins. For low-rank factors 1 / fan-in is the variance before truncation, as in the paper's code.
 
     Args:
-        rounds: number of rounds of gating; the first one changes x.
+        rounds: number of rounds of gating; the first round changes x.
         rank: Q and R are products of two matrices of this rank; null: full matrices.
         coupled: limit the input gate: i = min(i, 1 - f).
         state_dropout: dropout rate of the units of h before each step, with one mask for a whole window.
@@ -47,7 +47,7 @@ class Mogrifier(Cell):
 
 
 class MogrifierLayer(RecurrentLayer):
-    """See `Mogrifier`. Gates are in torch's order: input, forget, candidate, output."""
+    """One layer of the Mogrifier; see `Mogrifier`. Gates are in torch's order: input, forget, candidate, output."""
 
     def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class MogrifierLayer(RecurrentLayer):
         return self._step(x, memory, *self._maps(linear_map))
 
     def _maps(self, make: Callable[[Tensor, Tensor | None], Map]) -> tuple[list[list[Map]], Map]:
-        """The gates of each round, with one map for each matrix, and the map to the LSTM's gates."""
+        """The linear maps of each round's gate, one per matrix, and the linear map to the LSTM's gates."""
         rounds: Any = self.gates
         return [[make(matrix, None) for matrix in turn] for turn in rounds], make(self.weight, self.bias)
 

@@ -1,4 +1,4 @@
-"""Output layers, one in each file: the options of `model/head`."""
+"""Output layers, one per file. They are the options of the `model/head` group."""
 
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture

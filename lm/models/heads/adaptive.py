@@ -40,7 +40,7 @@ class AdaptiveHead(Head):
         return nats
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden [..., H] to log-probabilities [..., V] of all words; this saves no time compared with a softmax."""
+        """Map hidden vectors [..., H] to log-probabilities [..., V] of all words. This is not faster than a softmax."""
         # As torch's `log_prob`, but with `linear`: it is faster for few rows, and uses 8-bit weights.
         frequent = self.softmax.shortlist_size
         with full_precision(hidden.flatten(0, -2)) as (rows,):
@@ -58,9 +58,9 @@ class Adaptive(HeadFactory):
     """An adaptive softmax (Grave et al. 2017): rarer clusters of words use smaller hidden vectors.
 
     Args:
-        cutoffs: rising ranks by frequency at which the clusters end. Words below the first cutoff have a full row; the
-            last cluster ends with the vocabulary.
-        div_value: each cluster has this many times fewer units than the one before.
+        cutoffs: increasing frequency ranks at which clusters of words end. Words before the first cutoff use the full
+            hidden vector; the last cluster ends with the vocabulary.
+        div_value: each cluster has this many times fewer units than the cluster before.
     """
 
     cutoffs: Sequence[int] = (2000,)

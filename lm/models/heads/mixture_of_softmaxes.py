@@ -41,7 +41,10 @@ class MixtureHead(Head):
         return self.decoder
 
     def _mixture(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden [..., H] to the experts' log-weights [..., K] and their logits [..., K, V], both float32 or wider."""
+        """Map hidden vectors [..., H] to the experts' log-weights [..., K] and logits [..., K, V].
+
+        Both are in at least float32.
+        """
         latent = linear(hidden, self.latent.weight, self.latent.bias).tanh()
         latent = self.latent_dropout(latent).unflatten(-1, (self.experts, -1))  # ..., K, E
         logits = linear(latent.flatten(0, -2), self.decoder.weight, self.decoder.bias).view(*latent.shape[:-1], -1)
@@ -50,12 +53,12 @@ class MixtureHead(Head):
         return prior.to(wide).log_softmax(dim=-1), logits.to(wide)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden [..., H] to log-probabilities [..., V]."""
+        """Map hidden vectors [..., H] to log-probabilities [..., V]."""
         prior, logits = self._mixture(hidden)
         return torch.logsumexp(prior.unsqueeze(-1) + logits.log_softmax(dim=-1), dim=-2)
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Nats of each target. Only the targets' probabilities are mixed, not those of the whole vocabulary."""
+        """The loss of each target in nats. Only the probabilities of targets are mixed, not of the whole vocabulary."""
         prior, logits = self._mixture(hidden)
         repeated = targets.unsqueeze(-1).expand(prior.shape)  # ..., K
         nats = F.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none").view(prior.shape)
@@ -64,7 +67,7 @@ class MixtureHead(Head):
 
 @dataclass(frozen=True)
 class Mixture(HeadFactory):
-    """A mixture of softmaxes (Yang et al. 2018). The size of the last layer is free, also with tied weights.
+    """A mixture of softmaxes (Yang et al. 2018). The last layer can have any size, also with tied weights.
 
     Args:
         experts: number of softmaxes.

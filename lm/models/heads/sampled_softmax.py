@@ -16,7 +16,7 @@ from lm.system.bounds import AtLeast, Count
 
 
 class SampledHead(SoftmaxHead):
-    """A softmax over the vocabulary, estimated in training: see `Sampled`. Evaluation is always exact.
+    """A softmax over the vocabulary that is estimated in training, as `Sampled` describes, and exact in evaluation.
 
     Before `prepare` has seen the counts, the words with the lowest ids count as frequent. The set of frequent words is
     not saved, so that the weights also fit a full softmax or another `frequent`.
@@ -42,9 +42,10 @@ class SampledHead(SoftmaxHead):
         return F.cross_entropy(logits, place[targets.flatten()], reduction="none").view(targets.shape)
 
     def _draw(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The words [n] to compute, the shift of each logit [n], and each word's index among them [V].
+        """Choose the words [n] whose logits are computed: the frequent words, the targets, and a sample of the rest.
 
-        A sampled word represents `others / sampled` words, so that the softmax's sum is unbiased.
+        Also returns what to add to each logit [n], and the index of each vocabulary word in the choice [V]. A sampled
+        word represents `others / sampled` words, so that the softmax's sum is unbiased.
         """
         sure = self.always.clone()
         sure[targets.flatten()] = True
@@ -61,18 +62,18 @@ class SampledHead(SoftmaxHead):
 
 @dataclass(frozen=True)
 class Sampled(Softmax):
-    """A softmax that is trained on only some words: the frequent ones, a window's targets, and a sample of the others.
+    """A softmax that is trained on only some words: the frequent ones, a window's targets, and a sample of the rest.
 
-    The others' part of the softmax's sum is estimated without bias from the sample, after Jean et al. (2015). So the
+    The rest's part of the softmax's sum is estimated without bias from the sample (after Jean et al. 2015). So the
     training loss is an estimate; validation, test and sampling are exact. Sampling applies only to windows with teacher
     forcing: if a model reads its own words, or is updated at each token, all words are computed.
 
     Args:
         frequent: number of most frequent words that are always computed.
-        sampled: number of other words drawn for each window.
+        sampled: number of words drawn from the rest for each window.
 
     Raises:
-        UserError: for settings out of bounds, and as `Softmax` does.
+        UserError: for settings out of bounds, and for tied weights if hidden and embedding size differ.
     """
 
     frequent: Annotated[int, AtLeast(0)] = 1000

@@ -38,7 +38,7 @@ class Softmax(HeadFactory):
         return SoftmaxHead(hidden_size, embedding.num_embeddings, self.matrix(hidden_size, embedding, tied))
 
     def matrix(self, hidden_size: int, embedding: nn.Embedding, tied: bool) -> Tensor | None:
-        """The embedding's matrix [V, H] if it is shared; None if the head has its own."""
+        """The embedding's matrix [V, H] if the head shares it (`tied`); None if the head has its own matrix."""
         if tied and embedding.embedding_dim != hidden_size:
             raise UserError(
                 "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "

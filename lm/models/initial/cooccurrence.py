@@ -25,9 +25,9 @@ def word_vectors(ids: Ids, vocab_size: int, size: int, reach: int) -> NDArray[np
 
 
 def neighbours(ids: Ids, vocab_size: int, reach: int) -> sparse.csr_array:
-    """Positive pointwise mutual information of words and neighbours [V, 2 * reach * V], divided by the distance.
+    """Positive pointwise mutual information of words and neighbours [V, 2 * reach * V], divided by their distance.
 
-    A neighbour's probability is smoothed by the power 0.75.
+    The probabilities of neighbours are smoothed: they are raised to the power 0.75.
     """
     blocks = []
     for distance in range(1, reach + 1):

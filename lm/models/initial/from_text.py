@@ -1,4 +1,4 @@
-"""Initial weights from the training text: the `init` group of the configuration."""
+"""Sets initial weights from the training text: the options of the `init` group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ids = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Random(Bounded, group="init"):
-    """No change: weights stay as the model drew them."""
+    """Changes nothing: weights stay as the model drew them at random."""
 
     def apply(self, model: LanguageModel, ids: Ids) -> None:
         """Set weights of a new `model` from the training text `ids` [N]."""
@@ -26,9 +26,9 @@ class Random(Bounded, group="init"):
 
 @dataclass(frozen=True)
 class Unigram(Random):
-    """The output bias starts as the logarithm of each word's frequency, with 0.5 added to every count.
+    """The initial output bias is the logarithm of each word's frequency, with 0.5 added to every count.
 
-    So the model need not learn the words' frequencies first. Raises UserError for a head without an output bias.
+    So training does not begin with learning the words' frequencies. Raises UserError for a head without an output bias.
     """
 
     @torch.no_grad()
@@ -43,7 +43,9 @@ class Unigram(Random):
 
 @dataclass(frozen=True)
 class Cooccurrence(Unigram):
-    """As Unigram; also embeddings start from the co-occurrence of words (Levy, Goldberg & Dagan 2015).
+    """Sets the output bias as `Unigram` does, and initial embeddings from the co-occurrence of words.
+
+    The method is that of Levy, Goldberg & Dagan (2015).
 
     A word is described by its positive pointwise mutual information with its neighbours, separately for each position
     and divided by the distance. A singular value decomposition reduces this to the embedding size. The vectors are then

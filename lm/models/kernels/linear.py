@@ -1,4 +1,4 @@
-"""Linear maps of few rows (one token of each sequence), whose time is that of reading and writing the weights."""
+"""Linear maps of few rows (one token per sequence). Most of their time is spent reading and writing the weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FEW_ROWS = 64
-"""Up to this many rows oneDNN is faster than torch's default matrix product; with a window's 600 rows it is not."""
+"""Products of at most this many rows use oneDNN. It is faster than torch for few rows, but not for a window's 600."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N]: F.linear with a faster product for few rows.
+    """Like F.linear, but faster for few rows: x [..., K], weight [N, K], bias [N] -> x weight^T + bias [..., N].
 
     Weights packed by `lm.models.kernels.int8.int8_weights` are used in 8 bits if gradients are off.
     """
@@ -31,9 +31,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Repeated:
-    """`linear` for each step of a window; the weight's gradient is computed as one product over all steps.
+    """Applies `linear` at each step of a window, and computes the weight's gradient as one product over all steps.
 
-    Autograd would write a gradient of the weight's size at every step. Call it `steps` times with x [rows, K].
+    Autograd alone would write a gradient of the weight's size at every step. Call this object `steps` times, each time
+    with x [rows, K].
 
     Args:
         weight: [N, K].
@@ -54,8 +55,11 @@ class Repeated:
 
 
 class _Added(torch.autograd.Function):
-    """The term that each step adds to its product, [steps, rows, N]: the bias, or zero. Its gradient equals that of the
-    product, so the backward pass computes the weight's gradient from it and from the inputs in `read`."""
+    """The term [steps, rows, N] that is added to the product of each step: the bias, or zero.
+
+    The term and the product have the same gradient. So the backward pass of the term computes the weight's gradient,
+    from the term's gradient and the inputs in `read`.
+    """
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, read: list[Tensor], steps: int, rows: int) -> Tensor:
@@ -88,8 +92,11 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _FewRows(torch.autograd.Function):
-    """Uses oneDNN in the forward pass, and for the gradient of x with several threads; with one thread oneDNN takes a
-    quarter longer (5.7 instead of 4.4 ms at 20 x 4096 x 1024). The weight's gradient is equally fast either way."""
+    """A linear map that uses oneDNN in the forward pass and, with several threads, for the gradient of x.
+
+    With one thread, oneDNN takes a quarter longer than torch for the gradient of x (5.7 instead of 4.4 ms at
+    20 x 4096 x 1024). The weight's gradient takes the same time with both.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
