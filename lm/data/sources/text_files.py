@@ -37,7 +37,9 @@ class TextFiles(Source):
     ) -> None:
         if (valid is None) != (test is None):
             given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
-            raise UserError(f"{given} is given but {missing} is not: give all three, or only data.train, which is then split")
+            raise UserError(
+                f"{given} is given but {missing} is not: give all three, or only data.train, which is then split"
+            )
         if valid is None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
             raise UserError(f"data.fractions must be three positive numbers that add up to 1; got {list(fractions)}")
         self.fractions = tuple(fractions)
