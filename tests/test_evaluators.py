@@ -310,7 +310,7 @@ def test_a_temperature_at_the_end_of_what_is_tried_is_said(
     model.head.linear.weight.data *= 1000
     model.head.linear.bias.data *= 1000
     assert best_temperature(model, VALID) == 1.3
-    assert "1.3 is the last value tried" in capsys.readouterr().err
+    assert "1.3 is the end of the range" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def without_group(argument: str) -> str:
     if group in ("callbacks", "logger"):
         return f"~{group}"
     if "/" in group:
-        raise UserError(f"{argument}: write null with a dot: {group.replace('/', '.')}=null")
+        raise UserError(f"{argument}: for null, use a dot: {group.replace('/', '.')}=null")
     raise UserError(f"{argument}: one of the group's options is needed; see --help")
 
 

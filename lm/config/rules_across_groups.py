@@ -54,7 +54,7 @@ def every_part_is_known_and_there(config: Mapping[str, Any]) -> None:
             raise UserError(unknown_top(key, known))
     for key in ("data", "model", "init", "forcing", "optim", "sampler", "trainer", "accelerator", "tbptt", "seed"):
         if config.get(key) in (None, MISSING):
-            raise UserError(f"{key} is missing; leave it as it is by default, or choose: python train.py --help")
+            raise UserError(f"{key} is missing; keep its default, or choose a value: see python train.py --help")
 
 
 def token_updates_stand_alone(config: Mapping[str, Any]) -> None:

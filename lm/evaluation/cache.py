@@ -88,8 +88,8 @@ class Cache(Evaluator):
 def mixture(nats: Tensor, log_cache: Tensor, weight: float) -> Tensor:
     """Nats [n] of words under model and cache together: -log((1 - weight) exp(-nats) + weight exp(log_cache)).
 
-    `nats` [n] are the model's, `log_cache` [n] the cache's log-probabilities. With weight 0 the result equals `nats`
-    bit for bit.
+    `nats` [n] are the model's losses; `log_cache` [n] are the log-probabilities of the cache. With weight 0 the result
+    equals `nats` bit for bit.
     """
     log_weight = math.log(weight) if weight > 0 else -math.inf
     log_rest = math.log1p(-weight) if weight < 1 else -math.inf

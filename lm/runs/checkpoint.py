@@ -62,7 +62,7 @@ class Description:
 
 
 class Average(Protocol):
-    """Averaged weights: the interface of `lm.training.optim.averages.WeightAverage`."""
+    """Averaged weights, as `lm.training.optim.averages.WeightAverage` implements them."""
 
     average: list[torch.Tensor]
 

@@ -19,7 +19,7 @@ class SampledHead(SoftmaxHead):
     """A softmax over the vocabulary that is estimated in training, as `Sampled` describes, and exact in evaluation.
 
     Before `prepare` has seen the counts, the words with the lowest ids count as frequent. The set of frequent words is
-    not saved, so that the weights also fit a full softmax or another `frequent`.
+    not saved, so that the weights also fit a full softmax or another value of `frequent`.
     """
 
     always: Tensor

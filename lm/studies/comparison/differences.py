@@ -147,10 +147,10 @@ def different_text(ones: list[Known]) -> str | None:
 def of_distances(groups: list[Group], rows: Sequence[RunFigures], confidence: float) -> list[DistanceDifference]:
     """For each pair of groups: the distances of the chosen words in the second minus those in the first.
 
-    The intervals are over seeds. The change of a distance by training is compared, which removes the scatter of the
-    initial distances; if a run did not save its initial embedding, the distance itself is. All intervals hold together
-    with the given confidence: Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean distances
-    grow with the vectors' size and are compared only between equal sizes.
+    The intervals are over seeds. They compare how training changed a distance, which removes the scatter of the
+    initial distances; if a run did not save its initial embedding, they compare the distance itself. All intervals
+    hold together with the given confidence: Tukey's rule, and Bonferroni's over words and kinds of distance. Euclidean
+    distances grow with the vectors' size and are compared only between equal sizes.
     """
     measured = {row.name: row.embeddings for row in rows if row.embeddings}
     families: dict[tuple[tuple[str, str], Kind, int], dict[str, list[PairDistance]]] = {}

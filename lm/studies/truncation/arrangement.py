@@ -119,7 +119,7 @@ def _window(graph: Graph, window: int) -> tuple[dict[int, Card], Layers]:
 
 
 def _port(made: Arrangement, placed: Layers, at: int, other: int) -> Point:
-    """The point where the edge between boxes `at` and `other` meets box `at`; edges on one side are side by side."""
+    """The point where the edge between boxes `at` and `other` meets box `at`; edges that share a side do not touch."""
     card, down = made.cards[at], placed.row[other] > placed.row[at]
 
     def towards(edge: tuple[int, int]) -> float:

@@ -1,4 +1,4 @@
-"""Records the autograd graph of a few small windows from their losses, with and without detach."""
+"""Records the autograd graph of the losses of a few small windows, with and without detach."""
 
 from __future__ import annotations
 
