@@ -76,6 +76,7 @@ class Training(Protocol):
 
     model: LanguageModel
     state: State
+    rate: float
     best_epoch: int | None
     best_score: dict[str, Any]
 
@@ -93,6 +94,7 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
             checkpoint["state_dict"] = {name: part.clone() for name, part in module.state_dict().items()}
     checkpoint["training"] = {
         **{name: getattr(module, name) for name in COUNTERS},
+        "rate": module.rate,
         "best_epoch": module.best_epoch,
         "best_score": module.best_score,
         "average": module.average.state_dict(),
@@ -104,7 +106,7 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
 def restore_counters(module: Training, checkpoint: dict[str, Any]) -> None:
     """Restore the counters and the best validation score, which are needed as soon as a checkpoint is read."""
     saved = checkpoint["training"]
-    for name in (*COUNTERS, "best_epoch", "best_score"):
+    for name in (*COUNTERS, "rate", "best_epoch", "best_score"):
         setattr(module, name, saved[name])
 
 

@@ -72,7 +72,7 @@ class LanguageModule(Validated):
         self.state: State = []
         self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
         self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
-        self._rate = optim.lr  # of the latest update
+        self.rate = optim.lr  # of the latest update
         self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
         self._resumed: dict[str, Any] | None = None  # from a checkpoint, until training resumes
@@ -195,7 +195,7 @@ class LanguageModule(Validated):
         if self.optim.clip > 0:
             clip_gradients(self.model.parameters(), self.optim.clip)
         with scaled_rates(optimizer, share):
-            self._rate = float(optimizer.param_groups[0]["lr"])
+            self.rate = float(optimizer.param_groups[0]["lr"])
             optimizer.step()
         self.average.update()
         schedule: Any = self.lr_schedulers()
@@ -218,7 +218,7 @@ class LanguageModule(Validated):
         self.seconds, self._since = self.seconds + now - self._since, now
         if due:
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
-            scalars["train/lr"] = self._rate
+            scalars["train/lr"] = self.rate
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
             read = self.tokens + window.targets.numel()
             scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])
