@@ -30,5 +30,5 @@ def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
     best = int(sums.argmin())
     found = round(TEMPERATURES[best], 2)
     if best in (0, len(TEMPERATURES) - 1):
-        say(say(f"evaluator.temperature=auto: {found} is the end of the range tried; a value beyond it may be better"))
+        say(f"evaluator.temperature=auto: {found} is the end of the range tried; a value beyond it may be better")
     return found
