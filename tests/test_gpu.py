@@ -141,7 +141,8 @@ def test_windows_on_the_card_are_those_of_the_text(card: torch.device) -> None:
 
 SMALL = [*TINY, "trainer.limit_train_batches=12", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]
 WAYS = {**MODES, "sampled_head": ["model/head=sampled"], "mogrifier": ["model=mogrifier", "model.cell.rank=4"]}
-DRAWN = ("masks", "sampled_head", "mogrifier")  # a card draws different random numbers: only test that it trains
+DRAWN = ("masks", "sampled_head", "mogrifier", "no_tf")
+"""Ways in which a rounding or the card's own random numbers change what is read: only that it trains is compared."""
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -161,7 +162,7 @@ def test_training_is_the_processors(way: str, accelerator: str, train: Callable[
         assert there.result["valid"]["perplexity"] == pytest.approx(here.result["valid"]["perplexity"], rel=1e-3)
 
 
-@pytest.mark.parametrize("way", ["teacher", "no_tf", "average"])
+@pytest.mark.parametrize("way", ["teacher", "tbptt", "average"])
 def test_a_resumed_run_is_the_uninterrupted_one_up_to_rounding(
     way: str, accelerator: str, train: Callable[..., Run], text_file: Path
 ) -> None:
