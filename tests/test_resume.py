@@ -201,6 +201,26 @@ def test_a_run_that_goes_on_elsewhere_keeps_its_best(
     assert Path(resumed.result["best"]["checkpoint"]).parent.parent == elsewhere
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_best_epoch_before_a_fork_stays_the_best(
+    epochs: int, train: Callable[..., Run], text_file: Path, tmp_path: Path
+) -> None:
+    """Whether the fork trains on (3) or finds nothing left to train (2)."""
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=2")
+    for name in ("best", "last"):
+        file = run.dir / f"checkpoints/{name}.ckpt"
+        content = torch.load(file, weights_only=True)
+        content["training"].update(best_epoch=1, best_score={"perplexity": 1.5, "nats": 1.0, "tokens": 2})
+        torch.save(content, file)
+    before = (run.dir / "checkpoints/best.ckpt").read_bytes()
+    fork = tmp_path / "fork"
+    fork.mkdir()
+    result = go_on(fork, f"checkpoint={run.dir}", f"trainer.max_epochs={epochs}").result
+    assert result["best"] == {"checkpoint": str(fork / "checkpoints/best.ckpt"), "epoch": 1}
+    assert result["valid"]["perplexity"] == 1.5
+    assert (fork / "checkpoints/best.ckpt").read_bytes() == before
+
+
 def test_settings_that_would_make_it_another_run_are_refused(
     train: Callable[..., Run], text_file: Path, tmp_path: Path
 ) -> None:

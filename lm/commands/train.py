@@ -82,6 +82,8 @@ def _run(asked: Asked, folder: RunFolder) -> float:
             run = prepare(start, folder, stop, lambda: begin_training(start, folder, begin))
             if not folder.holds_run:
                 begin()  # nothing to lose: a killed start is known from one that never was
+            if start.file is not None and not start.here:
+                folder.bring_along(start.file)  # before Lightning reads the checkpoint and looks for the best one
             fit(run, start)
             if run.module.tokens_per_second is None and start.here:  # no window was trained on
                 if folder.finished:
@@ -178,8 +180,6 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
 
 def begin_training(start: Start, folder: RunFolder, begin: Callable[[], None]) -> None:
     """Restore the run's folder to its state at the checkpoint, and call `begin`, which writes a new result.json."""
-    if start.file is not None and not start.here:
-        folder.bring_along(start.file)
     if start.here or folder.earlier:
         folder.cut_curves(start.saved["events"] if start.here else {})
     begin()
