@@ -156,6 +156,14 @@ def train(tmp_path: Path) -> Callable[..., Run]:
     return start
 
 
+def resume(folder: Path, *overrides: str) -> Run:
+    """Run train.py's function in a folder that is there already."""
+    from lm.commands.train import train
+
+    train(configure("train", *overrides), folder)
+    return Run(folder)
+
+
 @pytest.fixture(scope="session")
 def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 12,000 words of a Markov chain over 40 words, as a plain text file."""

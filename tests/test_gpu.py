@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import TINY, Run, configure
+from conftest import TINY, Run, resume
 from test_precision import MODELS, values_and_gradients
 from test_resume import MODES, Crash
 
@@ -166,8 +166,6 @@ def test_training_is_the_processors(way: str, accelerator: str, train: Callable[
 def test_a_resumed_run_is_the_uninterrupted_one_up_to_rounding(
     way: str, accelerator: str, train: Callable[..., Run], text_file: Path
 ) -> None:
-    from lm.commands.train import train as start
-
     on = [f"accelerator={accelerator}", "accelerator.precision=32-true"]
     settings = ["data=text", f"data.train={text_file}", *SMALL, *WAYS[way], *on, "trainer.max_epochs=2"]
     settings += ["callbacks.checkpoint.every_n_windows=5"]
@@ -175,8 +173,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_up_to_rounding(
     with pytest.raises(Crash):
         train(*settings, "+callbacks.crash={_target_: test_resume.CrashAt, window: 17}", name="broken")
     folder = whole.dir.parent / "broken"
-    start(configure("train", "checkpoint=last", "+callbacks.crash=null", *on), folder)
-    resumed = Run(folder)
+    resumed = resume(folder, "checkpoint=last", "+callbacks.crash=null", *on)
     assert resumed.result["resumed_at"]
     one, other = whole.curve(), resumed.curve()
     assert other.keys() == one.keys()

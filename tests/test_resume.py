@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import TINY, Run, configure
+from conftest import TINY, Run, configure, resume
 from omegaconf import OmegaConf
 
 from lm.runs.resumed_config import merged
@@ -53,13 +53,6 @@ class CrashAt(pl.Callback):
     def on_validation_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: object) -> None:
         if module.windows == self.window and self.validating:
             raise Crash
-
-
-def go_on(folder: Path, *overrides: str) -> Run:
-    from lm.commands.train import train
-
-    train(configure("train", *overrides), folder)
-    return Run(folder)
 
 
 def crash(train: Callable[..., Run], overrides: list[str], window: int, validating: bool = False) -> None:
@@ -101,7 +94,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     overrides = ["data=text", f"data.train={text_file}", *SETTINGS, *dropout, *MODES[mode]]
     whole = train(*overrides, name="whole")
     crash(train, overrides, window, validating)
-    resumed = go_on(tmp_path / "broken", *overrides, "checkpoint=last", "+callbacks.crash=null")
+    resumed = resume(tmp_path / "broken", *overrides, "checkpoint=last", "+callbacks.crash=null")
     assert_same_run(whole, resumed)
     assert len(resumed.result["resumed_at"]) == 1
 
@@ -116,7 +109,7 @@ def test_an_epochs_checkpoint_goes_on_with_the_next_epoch(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     file = tmp_path / "short" / "checkpoints" / f"{name}.ckpt"
-    resumed = go_on(elsewhere, f"checkpoint={file}", "trainer.max_epochs=3")
+    resumed = resume(elsewhere, f"checkpoint={file}", "trainer.max_epochs=3")
     assert resumed.result["config"]["model"]["hidden_size"] == 24  # from the checkpoint, not from the defaults
     assert resumed.result["resumed_at"] == [7]
     assert list(resumed.curve()) == list(range(7, 21))
@@ -128,11 +121,11 @@ def test_going_on_twice_adds_up(train: Callable[..., Run], text_file: Path, tmp_
     overrides = ["data=text", f"data.train={text_file}", *SETTINGS, "optim=adam"]
     whole = train(*overrides, name="whole")
     run = train(*overrides, "trainer.max_epochs=1", name="run")
-    go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
-    again = go_on(run.dir, f"checkpoint={run.dir}", "trainer.max_epochs=3")
+    resume(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+    again = resume(run.dir, f"checkpoint={run.dir}", "trainer.max_epochs=3")
     assert again.result["resumed_at"] == [7, 14]
     assert_same_run(whole, again)
-    finished = go_on(run.dir, "checkpoint=last", "trainer.max_epochs=3")
+    finished = resume(run.dir, "checkpoint=last", "trainer.max_epochs=3")
     assert finished.result["test"] == again.result["test"]
     assert finished.curve() == again.curve()
 
@@ -144,7 +137,7 @@ def test_a_relative_folder_keeps_its_curves(
     whole = train(*overrides, "trainer.max_epochs=2", name="whole")
     run = train(*overrides, "trainer.max_epochs=1", "optim.schedule.warmup=0.5", name="run")
     monkeypatch.chdir(tmp_path)
-    resumed = go_on(Path("run"), "checkpoint=run", "trainer.max_epochs=2")
+    resumed = resume(Path("run"), "checkpoint=run", "trainer.max_epochs=2")
     assert list(resumed.curve()) == list(whole.curve())
     assert list(resumed.curve("valid/perplexity")) == [7, 14]
     assert resumed.result["resumed_at"] == [7]
@@ -156,7 +149,7 @@ def test_a_refused_resumption_leaves_the_finished_run_alone(train: Callable[...,
     before, curve = run.result, run.curve()
     for mistake in ("model.hidden_size=48", "trainer.log_every_n_steps=0", "sampler.top_k=x"):
         with pytest.raises(UserError):
-            go_on(run.dir, "checkpoint=last", mistake)
+            resume(run.dir, "checkpoint=last", mistake)
         assert run.result == before
         assert run.curve() == curve
 
@@ -165,7 +158,7 @@ def test_event_files_of_others_are_left_alone(train: Callable[..., Run], text_fi
     (tmp_path / "shared").mkdir()
     theirs = tmp_path / "shared" / "events.out.tfevents.1.theirs.0"
     theirs.write_bytes(b"")
-    go_on(tmp_path / "shared", "data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    resume(tmp_path / "shared", "data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
     assert theirs.exists()
 
 
@@ -175,7 +168,7 @@ def test_another_text_is_refused(train: Callable[..., Run], tmp_path: Path) -> N
     run = train("data=text", f"data.train={text}", *SETTINGS, "trainer.max_epochs=1")
     text.write_text("d c b a\n" * 300)
     with pytest.raises(UserError, match="has changed since"):
-        go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+        resume(run.dir, "checkpoint=last", "trainer.max_epochs=2")
 
 
 def test_groups_typed_again_are_heard(train: Callable[..., Run], text_file: Path) -> None:
@@ -195,7 +188,7 @@ def test_a_run_that_goes_on_elsewhere_keeps_its_best(
     run = train("data=text", f"data.train={text_file}", *SETTINGS, "optim=sgd", "optim.lr=1", "trainer.max_epochs=2")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    resumed = go_on(elsewhere, f"checkpoint={run.dir}", "trainer.max_epochs=3")
+    resumed = resume(elsewhere, f"checkpoint={run.dir}", "trainer.max_epochs=3")
     best = torch.load(resumed.result["best"]["checkpoint"])
     assert best["epoch"] + 1 == resumed.result["best"]["epoch"]
     assert Path(resumed.result["best"]["checkpoint"]).parent.parent == elsewhere
@@ -215,7 +208,7 @@ def test_a_best_epoch_before_a_fork_stays_the_best(
     before = (run.dir / "checkpoints/best.ckpt").read_bytes()
     fork = tmp_path / "fork"
     fork.mkdir()
-    result = go_on(fork, f"checkpoint={run.dir}", f"trainer.max_epochs={epochs}").result
+    result = resume(fork, f"checkpoint={run.dir}", f"trainer.max_epochs={epochs}").result
     assert result["best"] == {"checkpoint": str(fork / "checkpoints/best.ckpt"), "epoch": 1}
     assert result["valid"]["perplexity"] == 1.5
     assert (fork / "checkpoints/best.ckpt").read_bytes() == before
@@ -228,7 +221,7 @@ def test_settings_that_would_make_it_another_run_are_refused(
     for setting in ("model.hidden_size=48", "optim.lr=0.5", "data.batch_size=5", "forcing=free_running"):
         key = setting.split("=")[0].replace("forcing", "forcing.feedback")
         with pytest.raises(UserError, match=key):
-            go_on(run.dir, "checkpoint=last", setting)
+            resume(run.dir, "checkpoint=last", setting)
 
 
 def test_a_new_run_starts_from_the_weights_of_another(
@@ -240,7 +233,7 @@ def test_a_new_run_starts_from_the_weights_of_another(
     assert frozen.result["valid"] == first.result["valid"]
     assert frozen.result["resumed_at"] == []
     assert list(frozen.curve()) == list(range(7))
-    again = go_on(frozen.dir, "checkpoint=last", "trainer.max_epochs=2")
+    again = resume(frozen.dir, "checkpoint=last", "trainer.max_epochs=2")
     assert again.result["config"]["weights_from"] == str(first.dir)
     for mistake, named in (("model.hidden_size=8", "do not fit this model"), ("data.min_count=300", "vocabulary")):
         with pytest.raises(UserError, match=f"weights_from.*{named}"):
@@ -252,7 +245,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(train: Callable[..., Run]
     run = train(*overrides)
     before = run.result
     with pytest.raises(UserError, match="already holds a run: resume it with checkpoint=last"):
-        go_on(run.dir, *overrides)
+        resume(run.dir, *overrides)
     assert run.result == before
 
 
@@ -263,7 +256,7 @@ def test_a_group_younger_than_the_checkpoint_has_its_default(train: Callable[...
             content = torch.load(file, weights_only=True)
             del content["config"][name]
             torch.save(content, file)
-    again = go_on(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+    again = resume(run.dir, "checkpoint=last", "trainer.max_epochs=2")
     assert again.result["config"]["init"] == {"_target_": "lm.models.initial.Random"}
     assert again.result["status"] == "completed"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, Run, configure
+from conftest import TINY, Run, resume
 
 from lm.data.datamodule import CorpusDataModule
 from lm.data.sources.markov_chain import synthetic
@@ -261,10 +261,7 @@ def test_a_dry_run_is_the_whole_command_with_next_to_nothing_to_do(
     config, result = run.result["config"], run.result
     assert (result["status"], result["training"]["windows"]) == ("completed", 2)
     assert (config["model"]["hidden_size"], config["accelerator"]["accelerator"]) == (8, "cpu")
-    from lm.commands.train import train as start
-
-    start(configure("train", *settings, "checkpoint=last"), run.dir)
-    assert Run(run.dir).result["training"]["windows"] == 4
+    assert resume(run.dir, *settings, "checkpoint=last").result["training"]["windows"] == 4
 
 
 def test_no_figure_is_missing_without_a_callback(on_text: Callable[..., Run]) -> None:

@@ -6,19 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Run, configure
+from conftest import TINY, Run, resume
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lm.training.optim import Cosine, EpochDecay
 from lm.training.optim.schedules import Plan
-
-
-def resume(folder: Path, *overrides: str) -> Run:
-    from lm.commands.train import train
-
-    train(configure("train", *overrides), folder)
-    return Run(folder)
 
 
 def small(text_file: Path) -> list[str]:

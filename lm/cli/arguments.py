@@ -22,7 +22,7 @@ def _marked() -> tuple[set[str], set[str]]:
             texts |= {f"{name}.{inner}" for inner in mark.texts}
             lists |= {f"{name}.{inner}" for inner in mark.lists}
             if not (mark.texts or mark.lists):
-                (lists if "list[" in str(hint) else texts).add(name)
+                (lists if mark.many else texts).add(name)
     return texts, lists
 
 

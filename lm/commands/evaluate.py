@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from lm.commands.inputs import asked_precision, asked_text, load_trained, plain_node
+from lm.commands.inputs import asked_precision, asked_text, load_trained
 from lm.config.build import build
 from lm.config.dry_run import TOKENS, dry
+from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
 from lm.data.source import SPLITS
 from lm.data.vocabulary import Vocab
@@ -28,9 +29,8 @@ def evaluate(cfg: DictConfig) -> None:
     """Print nats, tokens and perplexity of a given text, or of a split of the corpus that the model was trained on."""
     asked_precision(cfg, "auto", "32-true")
     trained = load_trained(cfg)
-    node = {"evaluator": plain_node(cfg.evaluator)}
-    splits = partial(_split, trained, TOKENS if cfg.dry else None)
-    asked: Evaluator = build(dry(node)["evaluator"] if cfg.dry else node["evaluator"], "evaluator", {"corpus": splits})
+    node, splits = containers(cfg.evaluator), partial(_split, trained, TOKENS if cfg.dry else None)
+    asked: Evaluator = build(dry(node, "evaluator") if cfg.dry else node, "evaluator", {"corpus": splits})
     text = asked_text(cfg.text, cfg.text_file, "text")
     ids = splits(cfg.split) if text is None else _sentence(trained.vocab, text)
     evaluator = asked.resolved(trained.model)

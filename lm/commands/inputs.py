@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,10 +14,6 @@ from lm.runs.trained import Trained, load
 from lm.system.devices import device
 from lm.system.errors import UserError
 from lm.system.files import writable
-
-
-def plain_node(node: DictConfig) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
 def load_trained(cfg: DictConfig) -> Trained:

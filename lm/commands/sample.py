@@ -7,8 +7,9 @@ from contextlib import nullcontext
 import torch
 from omegaconf import DictConfig
 
-from lm.commands.inputs import asked_precision, asked_text, known_word, load_trained, plain_node
+from lm.commands.inputs import asked_precision, asked_text, known_word, load_trained
 from lm.config.build import build
+from lm.config.hydra_job import containers
 from lm.models.kernels.int8 import int8_weights
 from lm.sampling.generate import generate
 
@@ -18,7 +19,7 @@ SEPARATOR = "---"
 def sample(cfg: DictConfig) -> None:
     """Print text drawn from a checkpoint's model to standard output, with a line `---` between two sequences."""
     trained = load_trained(cfg)
-    sampler = build(plain_node(cfg.sampler), "sampler")
+    sampler = build(containers(cfg.sampler), "sampler")
     text = asked_text(cfg.prompt, cfg.prompt_file, "prompt")
     prompt = (
         None if text is None else [known_word(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]

@@ -50,7 +50,6 @@ class Run:
     device: torch.device
     precision: str | int | None
     corpus: Corpus
-    model: LanguageModel
     context: RunContext
     trainer: pl.Trainer
     module: LanguageModule
@@ -72,7 +71,7 @@ def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | N
 
 def _run(asked: Asked, folder: RunFolder) -> float:
     started, result = time.perf_counter(), Result(asked.config, asked.config.get("seed"), asked.overrides)
-    with recorded(result, folder) as begin:
+    with recorded(result, folder, started) as begin:
         start = choose_start(asked, folder, result)
         if is_kept(start, folder):
             return score(folder.earlier)
@@ -99,12 +98,12 @@ def _run(asked: Asked, folder: RunFolder) -> float:
 
 
 @contextmanager
-def recorded(result: Result, folder: RunFolder) -> Iterator[Callable[[], None]]:
+def recorded(result: Result, folder: RunFolder, started: float) -> Iterator[Callable[[], None]]:
     """Write to result.json how the code inside the context ends: completed or failed, and why.
 
     Yields a function to call when training begins. Until this call, result.json of an earlier run is not changed.
     """
-    started, began = time.perf_counter(), False
+    began = False
 
     def begin() -> None:
         nonlocal began
@@ -160,7 +159,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     swept, path = typed_overrides() if sweeping() else [], str(folder.path)
     context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
     trainer = make_trainer(config, context, precision, begin)
-    return Run(on, precision, corpus, model, context, trainer, make_module(config, corpus, model, trainer))
+    return Run(on, precision, corpus, context, trainer, make_module(config, corpus, model, trainer))
 
 
 def make_model(start: Start, corpus: Corpus) -> LanguageModel:
@@ -197,7 +196,7 @@ def test(run: Run, folder: RunFolder, result: Result) -> None:
     elif module.best_epoch not in (None, run.trainer.current_epoch):
         say(f"no checkpoint was kept: testing the last weights, not those of the best epoch, {module.best_epoch}")
     run.trainer.test(module, datamodule=CorpusDataModule(run.corpus), verbose=False)
-    run.model.to(run.device)  # Lightning has moved it to the processor
+    run.module.model.to(run.device)  # Lightning has moved it to the processor
     result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}
     result.valid = dict(module.best_score)
     result.test = module.scores["test"].as_dict() if "test" in module.scores else {}
@@ -211,7 +210,7 @@ def measure_free_running(run: Run, result: Result) -> None:
     if not settings:
         return
     limits = {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}
-    found = free_running(run.model, run.corpus, FreeRunningTest(**settings), limits, run.context.stop)
+    found = free_running(run.module.model, run.corpus, FreeRunningTest(**settings), limits, run.context.stop)
     for split, figures in found.items():
         (result.valid if split == "valid" else result.test)["free_running"] = figures
         for logger in trainer.loggers:
@@ -222,9 +221,9 @@ def measure_free_running(run: Run, result: Result) -> None:
 def collect(run: Run, result: Result) -> None:
     """Add samples, counts, speed and provenance to the result."""
     module, context = run.module, run.context
-    result.samples = texts(run.model, context.sampler, context.vocab, context.seed)
+    result.samples = texts(run.module.model, context.sampler, context.vocab, context.seed)
     result.vocabulary = len(context.vocab)
-    result.parameters = sum(weight.numel() for weight in run.model.parameters())
+    result.parameters = sum(weight.numel() for weight in run.module.model.parameters())
     result.precision = run.precision
     result.training = {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")}
     result.tokens_per_second = module.tokens_per_second

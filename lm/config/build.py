@@ -76,7 +76,7 @@ def _resolved(
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")
-    check_bounds(path, annotations_of(target), settings)
+    check_bounds(path, hints, settings)
     extra = {name: thing for name, thing in available.items() if name in parameters and name not in settings}
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in settings and key not in extra:

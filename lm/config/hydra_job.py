@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -12,19 +12,24 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from lm.system.bounds import annotations_of, check_bounds
 
 
+def containers(node: DictConfig) -> dict[str, Any]:
+    """A configuration, or a part of it, as plain dictionaries and lists. Missing values stay `???`."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+
+
 def checked(cfg: DictConfig) -> dict[str, Any]:
     """A command's configuration as plain dictionaries and lists. Missing values stay `???`.
 
     Raises UserError if a setting that belongs to the command itself, not to a group, is out of bounds.
     """
-    values: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    values = containers(cfg)
     check_bounds("", annotations_of(OmegaConf.get_type(cfg)), values)
     return values
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain dictionaries and lists. A removed group (`~logger`) becomes an empty dictionary."""
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    config = containers(cfg)
     return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
 
 

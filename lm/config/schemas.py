@@ -23,10 +23,11 @@ class Free:
 
     texts: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    many: bool = False  # the setting itself is a list
 
 
 Text = Annotated[str, Free()]
-Texts = list[Text]
+Texts = Annotated[list[str], Free(many=True)]
 Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
 Checkpoint = Annotated[Text, "a checkpoint file, or a run's folder: then its best one"]
 OutFile = Annotated[Text | None, "a file for the figures as JSON"]

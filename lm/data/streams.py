@@ -106,7 +106,8 @@ class Windows:
 
         Streams that are too large stay in the main memory.
         """
-        if self.streams.size * 4 <= ON_DEVICE_BYTES:
+        there = self._on_device is not None and self._on_device.device == device
+        if not there and self.streams.size * 4 <= ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(self.streams.astype(np.int32)).to(device)
 
     def _piece(self, first: int, end: int) -> Window:

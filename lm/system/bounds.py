@@ -59,7 +59,7 @@ PROBABILITY = Range(least=0, most=1)
 INSIDE = Range(above=0, below=1)
 """The bound of a fraction strictly between 0 and 1."""
 DROPOUT = Range(least=0, below=1)
-"""The type of a dropout rate: from 0 (included) to 1 (excluded)."""
+"""The bound of a dropout rate: from 0 (included) to 1 (excluded)."""
 
 
 class Bounded:
