@@ -240,7 +240,7 @@ def test_evaluation_scores_every_token_but_the_first_once(length: int, window: i
     assert targets.tolist() == [list(range(1, length))]
 
 
-def test_windows_go_on_behind_the_last_one_handed_out() -> None:
+def test_windows_resume_after_the_last_one_handed_out() -> None:
     windows = Windows(np.arange(100), 2, 7)
     reader = iter(windows)
     handed = [next(reader) for _ in range(3)]
@@ -295,7 +295,7 @@ def test_random_lengths_have_the_published_distribution_and_epochs_differ() -> N
 
 
 @given(taken=st.integers(0, 12), epochs=st.integers(0, 2))
-def test_random_windows_go_on_behind_the_last_one_handed_out(taken: int, epochs: int) -> None:
+def test_random_windows_resume_after_the_last_one_handed_out(taken: int, epochs: int) -> None:
     windows, again = (RandomWindows(np.arange(4000), 3, 60, seed=1) for _ in range(2))
     for _ in range(epochs):
         list(windows)

@@ -29,10 +29,10 @@ def model(**changed: object) -> StackedLanguageModel:
     return StackedLanguageModel(WORDS, **{"embedding_size": 4, "hidden_size": 5, "num_layers": 2, **changed})  # type: ignore[arg-type]
 
 
-def naive_information(ids: list[int], distance: int, behind: bool) -> np.ndarray:
+def naive_information(ids: list[int], distance: int, after: bool) -> np.ndarray:
     """Positive pointwise mutual information of words (rows) and those at one distance (columns), pair by pair."""
     pairs = [
-        (ids[t], ids[t - distance]) if not behind else (ids[t - distance], ids[t]) for t in range(distance, len(ids))
+        (ids[t], ids[t - distance]) if not after else (ids[t - distance], ids[t]) for t in range(distance, len(ids))
     ]
     smoothed = {b: sum(y == b for _, y in pairs) ** 0.75 for b in range(WORDS)}
     table = np.zeros((WORDS, WORDS))
@@ -49,9 +49,9 @@ def naive_information(ids: list[int], distance: int, behind: bool) -> np.ndarray
 @given(st.lists(st.integers(0, WORDS - 1), min_size=4, max_size=40), st.integers(1, 3))
 def test_neighbours_are_those_counted_pair_by_pair(ids: list[int], reach: int) -> None:
     expected = [
-        naive_information(ids, distance, behind) / distance
+        naive_information(ids, distance, after) / distance
         for distance in range(1, reach + 1)
-        for behind in (False, True)
+        for after in (False, True)
     ]
     np.testing.assert_allclose(neighbours(np.array(ids), WORDS, reach).toarray(), np.hstack(expected), atol=1e-12)
 

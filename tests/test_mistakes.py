@@ -285,7 +285,7 @@ def test_configuration_files(cli: Cli, chosen: str, content: str, name: str, rem
     assert remedy in line
 
 
-def test_a_script_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
+def test_a_script_that_fails_leaves_no_files(cli: Cli, tmp_path: Path) -> None:
     cli("checkpoint=/nowhere", f"out={tmp_path}/new/figures.json", f"per_token={tmp_path}/tokens.tsv", root="evaluate")
     assert not list(tmp_path.iterdir())
 

@@ -158,7 +158,7 @@ def test_what_a_notebook_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         ("own_cells.Nothing", "there is no own_cells.Nothing; name a class or function as package.module.Name"),
         ("nowhere.at.all.X", "there is no nowhere.at.all.X; name"),
         ("own_cells.Half", "own_cells.Half cannot be built: it does not define layer"),
-        ("pathlib.Path", "model.cell._target_: pathlib.Path makes no Cell"),
+        ("pathlib.Path", "model.cell._target_: pathlib.Path does not build the expected type: Cell"),
     ],
 )
 def test_what_is_wrong_with_a_part_is_said(own: Path, use: Use, target: str, said: str) -> None:

@@ -288,7 +288,7 @@ def wait_for(path: Path, process: subprocess.Popen, pattern: bool = False) -> No
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
-def test_a_signal_stops_behind_a_window_and_loses_nothing(
+def test_a_signal_stops_after_a_window_and_loses_nothing(
     signum: int, code: int, text_file: Path, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(command(tmp_path / "r", text_file), stderr=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -39,7 +39,7 @@ def test_resuming_with_the_same_limits_changes_nothing(per_epoch: int, epochs: i
 
 
 def test_what_was_done_stays_done_with_other_limits() -> None:
-    plan = Plan(per_epoch=8, epochs=8, done=80, epochs_done=2)  # two epochs of 40 are behind, six of 8 are ahead
+    plan = Plan(per_epoch=8, epochs=8, done=80, epochs_done=2)  # two epochs of 40 are done, six of 8 are left
     assert plan.total == 80 + 48
     rates = [Cosine(0.0).factor(update, plan) for update in range(80, 128)]
     assert rates == sorted(rates, reverse=True)

@@ -26,7 +26,7 @@ def benchmark(cfg: DictConfig) -> None:
     dry, kind = settings.pop("dry"), settings.pop("accelerator")["accelerator"]
     if kind in ("gpu", "cuda"):
         if settings["sections"] is not None:
-            raise UserError("sections are for the processor: leave them out with accelerator=gpu")
+            raise UserError("sections are measured on the CPU only: leave them out with accelerator=gpu")
         on = torch.device("cpu") if dry else device(kind)
         quiet()
         with tempfile.TemporaryDirectory() as scratch:

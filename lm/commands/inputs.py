@@ -38,7 +38,7 @@ def asked_precision(cfg: DictConfig, *known: str) -> str:
     if precision not in known:
         raise UserError(f"accelerator.precision={precision}: choose one of {', '.join(known)}")
     if precision == "int8" and device(cfg.accelerator.accelerator).type != "cpu":
-        raise UserError("accelerator.precision=int8 is for the processor: choose accelerator=cpu too")
+        raise UserError("accelerator.precision=int8 works only on the CPU: choose accelerator=cpu too")
     return precision
 
 

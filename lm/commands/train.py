@@ -194,7 +194,7 @@ def test(run: Run, folder: RunFolder, result: Result) -> None:
     if best is not None:
         load_weights(module.model, read(best), best)
     elif module.best_epoch not in (None, run.trainer.current_epoch):
-        say(f"no checkpoint was kept: testing the last weights, not those of the best epoch, {module.best_epoch}")
+        say(f"no checkpoint was kept: testing the last weights, not those of the best epoch ({module.best_epoch})")
     run.trainer.test(module, datamodule=CorpusDataModule(run.corpus), verbose=False)
     run.module.model.to(run.device)  # Lightning has moved it to the processor
     result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}

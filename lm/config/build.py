@@ -40,7 +40,9 @@ def build(node: Mapping[str, Any], path: str, available: Mapping[str, Any] | Non
         if isinstance(value, Mapping) and TARGET in value:
             settings[key] = build(value, f"{path}.{key}", available)
             if not fits(settings[key], hints.get(key, Any)):
-                raise UserError(f"{path}.{key}.{TARGET}: {value[TARGET]} makes no {describe(hints[key])}")
+                raise UserError(
+                    f"{path}.{key}.{TARGET}: {value[TARGET]} does not build the expected type: {describe(hints[key])}"
+                )
     return target(**settings, **extra)
 
 

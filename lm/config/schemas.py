@@ -18,7 +18,7 @@ from lm.system.errors import UserError
 class Free:
     """Marks settings as free text: Hydra's grammar does not apply to their values, which are used as typed.
 
-    It stands in the annotation of one setting, or of a group, where it lists the group's free-text settings.
+    It is in the annotation of one setting, or of a group, where it lists the group's free-text settings.
     """
 
     texts: tuple[str, ...] = ()

@@ -90,7 +90,10 @@ def is_kept(start: Start, folder: RunFolder) -> bool:
 
 
 def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
-    """Print where the run starts. Raises UserError if the run has already used all of `trainer.max_time`."""
+    """Print from which window the run resumes, if it does.
+
+    Raises UserError if the run has already used all of `trainer.max_time`.
+    """
     if asked.dry:
         say("dry run: tiny sizes, two windows of each split, on the processor")
     if start.file is None:

@@ -49,7 +49,7 @@ def resident() -> int:
 
 
 def reset_peak() -> None:
-    """Start measuring peak memory anew, on Linux. Does nothing on systems other than Linux."""
+    """Restart the measurement of peak memory, on Linux. Does nothing on systems other than Linux."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -48,7 +48,7 @@ def show(text: str, kept: Path) -> None:
     try:
         print(text, flush=True)
     except OSError as error:
-        say(f"standard output cannot be written ({error.strerror}); the result is in {kept}")
+        say(f"cannot write to standard output ({error.strerror}); the result is in {kept}")
         with contextlib.suppress(OSError):  # otherwise Python fails again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -19,7 +19,7 @@ class Counted(pl.LightningModule):
         self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
 
     def note_start(self) -> None:
-        """Note that training begins now, or goes on after a resume; speeds are measured from this moment."""
+        """Note that training begins now, or resumes; speeds are measured from this moment."""
         self._start = (self.seconds, self.windows, self.tokens)
 
     @property

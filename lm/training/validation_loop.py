@@ -75,7 +75,7 @@ class Validated(Counted):
         score = self.scores[split] = self._score
         if not math.isfinite(score.perplexity):
             raise UserError(
-                f"the {split} loss became {score.nats_per_token:.4g} nats a token after window {self.windows}: "
+                f"the {split} loss is {score.nats_per_token:.4g} nats per token after window {self.windows}: "
                 "training diverged; lower optim.lr or optim.clip"
             )
         metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}

@@ -27,7 +27,7 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def open_forget_gates(self) -> None:
-        """Add the cell's `forget_bias` to the forget gate's biases. Call this after the biases are drawn anew."""
+        """Add the cell's `forget_bias` to the forget gate's biases. Call this after the biases are drawn again."""
 
 
 class Cell(Bounded, ABC, group="model.cell"):

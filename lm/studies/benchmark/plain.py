@@ -76,7 +76,7 @@ class PlainTokenTraining(PlainTraining):
 
 
 def plain_sampling(model: PlainModel, words: int) -> list[int]:
-    """The exercise's sampling loop: one sequence, word by word, drawn in proportion to exp(logits)."""
+    """The classic exercise's sampling loop: one sequence, word by word, drawn in proportion to exp(logits)."""
     drawn = []
     with torch.no_grad():
         state = model.start(1)

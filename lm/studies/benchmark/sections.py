@@ -57,7 +57,7 @@ def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
 
 
 def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
-    """Seconds per sampled word: the exercise's loop, and this project's with 8-bit weights and in exact fp32."""
+    """Seconds per sampled word: the classic exercise's loop, this project with 8-bit weights, this project in fp32."""
     plain = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
     exact, rounded = sizes.model(), sizes.model()
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])

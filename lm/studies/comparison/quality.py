@@ -94,7 +94,7 @@ def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> 
 
 
 def pieces(ids: NDArray[np.integer], sequences: int, words: int) -> NDArray[np.int64]:
-    """Cut up to `sequences` pieces of `words` words from a real text with ids [N], evenly spread over the text."""
+    """At most `sequences` excerpts [., `words`], evenly spaced over a real text of ids [N]."""
     count = min(sequences, len(ids) // words)
     starts = np.linspace(0, max(0, len(ids) - words), count).astype(int)
     return np.array([ids[start : start + words] for start in starts], dtype=np.int64).reshape(count, words)

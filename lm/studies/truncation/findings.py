@@ -13,7 +13,7 @@ SHARE = 0.01
 
 
 def sentences(found: Figures) -> list[str]:
-    """The findings of the study, as one or two sentences for each idea."""
+    """The findings of the study: one or two sentences for each measurement."""
     said = [_errors(found), _memory(found), _streams(found)]
     if found.by_length:
         said.append(_same_reach(found))

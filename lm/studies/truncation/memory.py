@@ -39,9 +39,9 @@ class Measurement(NamedTuple):
 
 
 def peak_bytes(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu") -> int:
-    """Peak bytes of `updates` updates of `tbptt_windows` windows each, above the idle model and its optimiser.
+    """Peak memory of `updates` updates of `tbptt_windows` windows each, in bytes.
 
-    Raises UserError on failure.
+    What the model and its optimiser hold when idle is not counted. Raises UserError if the measurement fails.
     """
     return _apart(sizes, tbptt_windows, updates, device, EXACT).bytes
 

@@ -55,7 +55,7 @@ def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places
     if streams.shape[1] <= places * length:
         raise UserError(
             f"following gradients over {steps} steps at {places} places needs {places * length + 1} tokens in each "
-            f"of {len(streams)} streams; there are {streams.shape[1]}: lower reach or places"
+            f"of {len(streams)} streams, but each has only {streams.shape[1]}: lower reach or places"
         )
     # In float32 small norms would be rounding errors or zeros.
     model = copy.deepcopy(model).double().eval()

@@ -30,7 +30,7 @@ class Averaging(Bounded, ABC, group="optim.average"):
 
 
 @dataclass(frozen=True)
-class BehindDescent(Averaging):
+class AfterDescent(Averaging):
     """The mean of all weights since validation stopped improving.
 
     The average begins at validation number `latest` at the latest (None: no such limit).
@@ -48,8 +48,11 @@ class BehindDescent(Averaging):
 
 
 @dataclass(frozen=True)
-class NonMonotonic(BehindDescent):
-    """NT-ASGD (Merity et al. 2018): begins at a loss above the lowest one before the last `patience` losses."""
+class NonMonotonic(AfterDescent):
+    """NT-ASGD (Merity et al. 2018).
+
+    The average begins after a validation loss above the lowest of those more than `patience` validations earlier.
+    """
 
     def ended(self, losses: Sequence[float]) -> bool:
         compared = losses[: -1 - self.patience]
@@ -57,7 +60,7 @@ class NonMonotonic(BehindDescent):
 
 
 @dataclass(frozen=True)
-class Stalled(BehindDescent):
+class Stalled(AfterDescent):
     """The average begins after `patience` validations in a row without a new lowest loss (Melis et al. 2020)."""
 
     def ended(self, losses: Sequence[float]) -> bool:

@@ -36,13 +36,13 @@ def _own_words(report: Figures) -> list[str]:
     ]
     if len(groups) < 2 or len(texts(report)) > 1:
         return []
-    truly_best, _, behind = min(groups, key=lambda group: group[1].mean)
-    best, _, ahead = min(groups, key=lambda group: group[2].mean)
-    value = f"{best} ({number(ahead.mean)})"
+    truly_best, _, worse = min(groups, key=lambda group: group[1].mean)
+    best, _, lowest = min(groups, key=lambda group: group[2].mean)
+    value = f"{best} ({number(lowest.mean)})"
     if truly_best == best:
         return [f"When fed its own words, the same setting has the lowest perplexity: {value}."]
-    other = f"{truly_best}, best on true words, has {number(behind.mean)}"
-    limit = apart(ahead, behind)
+    other = f"{truly_best}, best on true words, has {number(worse.mean)}"
+    limit = apart(lowest, worse)
     return [f"When fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
 
 
@@ -58,7 +58,7 @@ def _circles(report: Figures) -> list[str]:
 
 
 def _chance(report: Figures) -> list[str]:
-    """Say how many word distances after training are outside the range of distances before training."""
+    """How many distances between embeddings after training are outside their range before training."""
     found = [
         side(pair.by(kind).trained, before)
         for run in report.runs
