@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from conftest import TINY, Run, configure, resume
 from omegaconf import OmegaConf
 
 from lm.runs.resumed_config import merged
+from lm.runs.run_folder import EVENTS
 from lm.system.errors import UserError
 from lm.system.signals import Interrupted, listening, terminable
 
@@ -152,6 +154,18 @@ def test_a_refused_resumption_leaves_the_finished_run_alone(train: Callable[...,
             resume(run.dir, "checkpoint=last", mistake)
         assert run.result == before
         assert run.curve() == curve
+
+
+def test_a_start_within_the_same_second_is_read_after_the_earlier_one(
+    train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train("data=text", f"data.train={text_file}", *SETTINGS, "trainer.max_epochs=1")
+    made = max(int(events.name.split(".")[3]) for events in run.dir.glob(EVENTS))
+    slept: list[float] = []
+    clock = SimpleNamespace(time=lambda: made + 0.5, sleep=slept.append)
+    monkeypatch.setattr("lm.runs.run_folder.time", clock)
+    resume(run.dir, "checkpoint=last", "trainer.max_epochs=2")
+    assert slept == [0.5]  # until the next second
 
 
 def test_event_files_of_others_are_left_alone(train: Callable[..., Run], text_file: Path, tmp_path: Path) -> None:

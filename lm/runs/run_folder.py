@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +112,17 @@ class RunFolder:
                 os.truncate(path, sizes[path.name])
             else:
                 path.unlink()
+
+    def await_later_curves(self) -> None:
+        """Wait until a new event file is sure to be read after the earlier ones: at most until the next second.
+
+        TensorBoard reads event files in the order of their names. A name begins with the second in which the file was
+        made; within one second the order would be that of process numbers.
+        """
+        seconds = [name.removeprefix(EVENTS.removesuffix("*")).partition(".")[0] for name in self.earlier_curves]
+        newest = max((int(second) for second in seconds if second.isdecimal()), default=0)
+        if 0 < (left := newest + 1 - time.time()) <= 1:
+            time.sleep(left)
 
     def drop_new_curves(self) -> None:
         """Delete the event files that this start has written, because it did not train."""

@@ -67,6 +67,7 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     if file is None:
         return Start(asked.config)
     saved, here = read_to_resume(file), folder.holds(file)
+    folder.await_later_curves()
     explicit = [override.partition("=")[0].lstrip("+~") for override in asked.overrides]
     config = merged(saved["config"], asked.config, plain(composed("train")), explicit, file, asked.trusted)
     if asked.dry:
