@@ -74,7 +74,7 @@ def test_a_run_saves_the_order_and_reloads_to_the_same_figure(train: Callable[..
     from lm.config.build import build
 
     data = build(trained.config["data"], "data")
-    score, _ = evaluate(Static(), trained.model, data.ids["test"])
+    score, _ = evaluate(Static(), trained.model, data.ids["test"], data.vocab.unk)
     assert score.perplexity == pytest.approx(run.result["test"]["perplexity"], rel=1e-6)
 
 

@@ -184,7 +184,8 @@ def test_evaluate_agrees_with_the_run_and_its_parts_with_the_whole(run_dir: Path
     assert result["perplexity"] == pytest.approx(math.exp(result["nats"] / result["tokens"]))
     lines = [line.split("\t") for line in tokens.read_text().splitlines()]
     assert len(lines) == result["tokens"]
-    assert sum(float(nats) for _, nats in lines) == pytest.approx(result["nats"], rel=1e-5)
+    assert sum(float(nats) for _, nats, _ in lines) == pytest.approx(result["nats"], rel=1e-5)
+    assert sum(known == "0" for _, _, known in lines) == result["unknown"] == reported["unknown"]
     assert lines[0][0] != lines[1][0]
 
 
@@ -195,12 +196,16 @@ def test_a_sentence_is_scored_from_its_first_word_on(
     evaluate(configure("evaluate", checkpoint(run_dir), quote("text=the army, said zebra"), f"out={out}"))
     printed = capsys.readouterr()
     assert json.loads(out.read_text())["tokens"] == 4
-    assert [line.split("\t")[0] for line in printed.out.splitlines()[:4]] == ["the", "<unk>", "said", "<unk>"]
+    assert [line.split("\t")[0] for line in printed.out.splitlines()[:4]] == ["the", "army,", "said", "zebra"]
+    assert [line.split("\t")[2] for line in printed.out.splitlines()[:4]] == ["1", "0", "1", "0"]
     assert "army, zebra" in printed.err
     file = tmp_path / "text"
     file.write_text("the army\n")
     evaluate(configure("evaluate", checkpoint(run_dir), f"text_file={file}", f"out={out}"))
-    assert json.loads(out.read_text())["tokens"] == 3  # a line break is `<eos>`
+    assert json.loads(out.read_text())["tokens"] == 3  # a line end is `<eos>`
+    file.write_text("the army")
+    evaluate(configure("evaluate", checkpoint(run_dir), f"text_file={file}", f"out={out}"))
+    assert json.loads(out.read_text())["tokens"] == 3  # as in a corpus, the last line has an end
 
 
 def test_characters_are_told_of_as_characters(
@@ -211,7 +216,7 @@ def test_characters_are_told_of_as_characters(
     run = train("data=text", f"data.train={text}", "data.unit=character", *TINY, "trainer.limit_train_batches=1")
     evaluate(configure("evaluate", checkpoint(run.dir), f"per_token={tokens}", "accelerator=cpu"))
     lines = [line.split("\t") for line in tokens.read_text().splitlines()]
-    assert {word for word, _ in lines} == {"a", "b", "c", " ", "\\t", "<eos>"}
+    assert {word for word, _, _ in lines} == {"a", "b", "c", " ", "\\t", "<eos>"}
     with pytest.raises(UserError, match=r"'x' is not among the \d+ characters of this model.*Leave it out"):
         sample(configure("sample", checkpoint(run.dir), "prompt=x"))
 

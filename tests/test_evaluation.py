@@ -14,6 +14,8 @@ from lm.evaluation import FreeRunning, Score, Static, evaluate, perplexity
 from lm.evaluation.word_distances import distance, neighbours, spread
 from lm.models.lstm_language_model import LSTMLanguageModel
 
+UNK = 7  # the id of <unk>
+
 
 @pytest.fixture
 def model() -> LSTMLanguageModel:
@@ -22,13 +24,13 @@ def model() -> LSTMLanguageModel:
 
 
 def nats(model: LSTMLanguageModel, ids: np.ndarray, window: int) -> torch.Tensor:
-    return evaluate(Static(window), model, ids)[1].nats
+    return evaluate(Static(window), model, ids, UNK)[1].nats
 
 
 def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: LSTMLanguageModel) -> None:
     for parameter in model.head.parameters():
         parameter.data.zero_()
-    score, scored = evaluate(Static(), model, np.arange(2000) % 40)
+    score, scored = evaluate(Static(), model, np.arange(2000) % 40, UNK)
     assert scored.words.tolist() == (np.arange(1, 2000) % 40).tolist()
     assert score.tokens == 1999
     assert score.perplexity == pytest.approx(40, rel=1e-6)
@@ -59,12 +61,22 @@ def test_no_token_is_scored_with_knowledge_of_a_later_one(model: LSTMLanguageMod
 
 
 def test_perplexity_is_that_of_the_whole_not_a_mean_of_parts() -> None:
-    score = Score()
-    score += torch.tensor([1.0, 2.0, 3.0])
-    score += torch.tensor([6.0])
-    assert score.perplexity == pytest.approx(math.exp(12 / 4))
+    score = Score(UNK)
+    score.add(torch.tensor([[1, 2, 3]]), torch.tensor([[1.0, 2.0, 3.0]]))
+    score.add(torch.tensor([4]), torch.tensor([6.0]))
+    assert score.perplexity == score.perplexity_known == pytest.approx(math.exp(12 / 4))
     assert perplexity(1e6) == math.inf
-    assert math.isnan(Score().perplexity)
+    assert math.isnan(Score(UNK).perplexity)
+
+
+def test_unknown_tokens_are_counted_and_can_be_left_out_of_the_perplexity() -> None:
+    score = Score(UNK)
+    score.add(torch.tensor([[1, UNK], [UNK, 2]]), torch.tensor([[4.0, 0.5], [0.1, 6.0]]))
+    assert (score.tokens, score.unknown) == (4, 2)
+    assert score.perplexity_known == pytest.approx(math.exp(5))
+    score = Score(UNK)
+    score.add(torch.tensor([UNK]), torch.tensor([0.1]))
+    assert math.isnan(score.perplexity_known)
 
 
 def test_distances_by_hand() -> None:
@@ -80,7 +92,7 @@ def test_neighbours_are_ordered_and_leave_the_word_itself_out() -> None:
 
 def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLanguageModel) -> None:
     ids = np.random.default_rng(0).integers(0, 40, 53)
-    score, scored = evaluate(FreeRunning(window=5, streams=2), model, ids)
+    score, scored = evaluate(FreeRunning(window=5, streams=2), model, ids, UNK)
     model.eval()
     expected = []
     for stream in torch.from_numpy(ids[:52]).view(2, 26):
@@ -100,11 +112,11 @@ def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLangu
 
 def test_free_running_with_windows_of_one_word_is_teacher_forcing(model: LSTMLanguageModel) -> None:
     ids = np.random.default_rng(0).integers(0, 40, 30)
-    free, truth = (evaluate(evaluator, model, ids)[0] for evaluator in (FreeRunning(1, 1), Static()))
+    free, truth = (evaluate(evaluator, model, ids, UNK)[0] for evaluator in (FreeRunning(1, 1), Static()))
     assert free.tokens == truth.tokens
     assert free.nats == pytest.approx(truth.nats, rel=1e-5)
-    assert evaluate(FreeRunning(5, 1), model, ids)[0].nats != pytest.approx(truth.nats, rel=1e-5)
-    assert evaluate(FreeRunning(5, 1, limit=2), model, ids)[0].tokens == 10
+    assert evaluate(FreeRunning(5, 1), model, ids, UNK)[0].nats != pytest.approx(truth.nats, rel=1e-5)
+    assert evaluate(FreeRunning(5, 1, limit=2), model, ids, UNK)[0].tokens == 10
 
 
 def test_untrained_distances_are_those_of_normal_vectors() -> None:

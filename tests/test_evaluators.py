@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from lm.commands.evaluate import evaluate as evaluate_script
 from lm.config.build import build
+from lm.config.conf_folder import CONF
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
 from lm.evaluation.cache import THETAS, WEIGHTS
 from lm.evaluation.temperature import TEMPERATURES, best_temperature
@@ -59,7 +61,7 @@ def model() -> LSTMLanguageModel:
 
 
 def nats(evaluator: Evaluator, model: LSTMLanguageModel, ids: np.ndarray) -> Tensor:
-    return evaluate(evaluator, model, ids)[1].nats
+    return evaluate(evaluator, model, ids, unk=0)[1].nats
 
 
 def random_ids(n: int, seed: int = 0) -> np.ndarray:
@@ -230,7 +232,7 @@ def test_weights_without_a_part_in_a_window_stay(model: LSTMLanguageModel) -> No
 def test_both_make_use_of_a_text_that_repeats_itself(model: LSTMLanguageModel) -> None:
     text = np.tile(random_ids(12), 20)
     static, cache, dynamic, both = (
-        evaluate(evaluator, model, text)[0].perplexity
+        evaluate(evaluator, model, text, unk=0)[0].perplexity
         for evaluator in (Static(), Cache(theta=3.0), DYNAMIC, Cache(theta=3.0, reader=DYNAMIC))
     )
     assert cache < 0.95 * static
@@ -293,7 +295,7 @@ def test_weight_and_theta_are_the_best_of_all_pairs(model: LSTMLanguageModel) ->
     model.head.linear.weight.data *= 20
     auto = Cache("auto", "auto", 20, corpus={"valid": VALID}.__getitem__)
     pairs = [(theta, weight) for theta in THETAS for weight in WEIGHTS]
-    scores = [evaluate(Cache(weight, theta, 20), model, VALID)[0].nats for theta, weight in pairs]
+    scores = [evaluate(Cache(weight, theta, 20), model, VALID, unk=0)[0].nats for theta, weight in pairs]
     theta, weight = pairs[int(np.argmin(scores))]
     found = auto.resolved(model)
     assert (found.theta, found.weight) == (theta, weight)
@@ -311,6 +313,25 @@ def test_a_temperature_at_the_end_of_what_is_tried_is_said(
     model.head.linear.bias.data *= 1000
     assert best_temperature(model, VALID) == 1.3
     assert "1.3 is the end of the range" in capsys.readouterr().err
+
+
+def test_the_file_of_an_evaluator_names_the_temperatures_that_are_tried() -> None:
+    (said,) = re.findall(r"the best of ([\d.]+) to ([\d.]+)", (CONF / "evaluator/static.yaml").read_text())
+    assert [float(end) for end in said] == pytest.approx([TEMPERATURES[0], TEMPERATURES[-1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("static", Static()),
+        ("cache", Cache()),
+        ("dynamic", Dynamic()),
+        ("dynamic_cache", Cache(reader=Dynamic())),
+        ("free_running", FreeRunning()),
+    ],
+)
+def test_the_file_of_an_evaluator_has_the_defaults_of_its_class(name: str, default: Evaluator) -> None:
+    assert build(OmegaConf.to_container(configure("evaluate", f"evaluator={name}").evaluator), "evaluator") == default
 
 
 @pytest.mark.parametrize(
@@ -358,15 +379,41 @@ def test_values_of_another_kind(evaluator: str, setting: str, message: str) -> N
 def test_what_is_missing_is_said(model: LSTMLanguageModel) -> None:
     ids = random_ids(30)
     with pytest.raises(UserError, match=r"rule=rms reads the train split .* choose evaluator.rule=sgd"):
-        evaluate(Dynamic(), model, ids)
+        evaluate(Dynamic(), model, ids, unk=0)
     with pytest.raises(UserError, match=r"temperature=auto reads the valid split .* give a number"):
-        evaluate(Static(temperature="auto"), model, ids)
+        evaluate(Static(temperature="auto"), model, ids, unk=0)
     with pytest.raises(UserError, match=r"theta=auto reads the valid split .* give numbers"):
-        evaluate(Cache(theta="auto"), model, ids)
+        evaluate(Cache(theta="auto"), model, ids, unk=0)
     with pytest.raises(UserError, match=r"lower evaluator\.lr"):
-        evaluate(Dynamic(rule="sgd", lr=3e38), model, ids)
+        evaluate(Dynamic(rule="sgd", lr=3e38), model, ids, unk=0)
     with pytest.raises(UserError, match="frozen"):
-        evaluate(DYNAMIC, model.requires_grad_(False), ids)
+        evaluate(DYNAMIC, model.requires_grad_(False), ids, unk=0)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "cause"),
+    [
+        (Dynamic(rule="sgd", temperature=1e-40), "not finite with evaluator.temperature=1e-40; choose a value closer"),
+        (replace(DYNAMIC, temperature=1e-22), "evaluator.temperature=1e-22"),
+        (replace(DYNAMIC, temperature=1e36), r"gradients of the training text is 0 in .*evaluator.temperature=1e\+36"),
+    ],
+)
+def test_a_temperature_is_not_called_divergence(evaluator: Evaluator, cause: str, model: LSTMLanguageModel) -> None:
+    model.head.linear.bias.data[3] = 9
+    with pytest.raises(UserError, match=cause) as said:
+        evaluate(evaluator, model, random_ids(30), unk=0)
+    assert "diverged" not in str(said.value)
+    assert "closer to 1" in str(said.value)
+    with pytest.raises(UserError, match=r"after update 1; lower evaluator.lr, or raise evaluator.temperature=0.5"):
+        evaluate(Dynamic(rule="sgd", lr=3e38, temperature=0.5), model, random_ids(30), unk=0)
+
+
+def test_what_the_model_itself_cannot_do_is_no_divergence_of_the_evaluation(model: LSTMLanguageModel) -> None:
+    model.head.linear.bias.data[3] = math.inf
+    with pytest.raises(UserError, match="before the first update: the model's own weights are too large"):
+        evaluate(Dynamic(rule="sgd"), model, random_ids(30), unk=0)
+    with pytest.raises(UserError, match="temperature=auto: the model's nats on the validation text are not finite"):
+        best_temperature(model, VALID)
 
 
 @pytest.fixture
@@ -433,9 +480,9 @@ from lm.models.lstm_language_model import LSTMLanguageModel
 torch.manual_seed(0)
 model, text = LSTMLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)
 learning = Dynamic(rule="sgd", lr=1e-9)
-evaluate(learning, model, text[:100])
+evaluate(learning, model, text[:100], unk=0)
 before = resident()
-evaluate(learning, model, text)
+evaluate(learning, model, text, unk=0)
 print((resident() - before) / 2**20)
 """
 

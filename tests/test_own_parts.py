@@ -144,11 +144,11 @@ def test_what_a_notebook_does(own: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ids[0, :3].tolist() == prompt.tolist()
     text = trained.vocab.sentence("w1 w2 w3")
     assert text[0] == trained.vocab.eos
-    score, scored = evaluate(Static(), trained.model, text)
+    score, scored = evaluate(Static(), trained.model, text, trained.vocab.unk)
     assert score.tokens == 3
-    assert torch.equal(evaluate(Static(), trained.model, text.tolist())[1].nats, scored.nats)
+    assert torch.equal(evaluate(Static(), trained.model, text.tolist(), trained.vocab.unk)[1].nats, scored.nats)
     with pytest.raises(UserError, match=r"a text of 1 ids has nothing to score.*Vocab\.sentence"):
-        evaluate(Static(), trained.model, text[:1])
+        evaluate(Static(), trained.model, text[:1], trained.vocab.unk)
 
 
 @pytest.mark.parametrize(

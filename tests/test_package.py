@@ -31,7 +31,7 @@ def test_a_notebook_trains_twice_and_uses_what_it_trained(tmp_path: Path) -> Non
     assert logging.getLogger().handlers == handlers
     trained = lm.load(first.folder)
     assert trained.config["seed"] == 1
-    score, _ = evaluate(Static(), trained.model, trained.vocab.sentence("w1 w2\n"))
+    score, _ = evaluate(Static(), trained.model, trained.vocab.sentence("w1 w2\n"), trained.vocab.unk)
     assert score.tokens == 3
     on = lm.train([f"checkpoint={first.folder}", "trainer.max_epochs=2"])
     assert on.folder == first.folder

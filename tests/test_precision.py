@@ -83,7 +83,7 @@ def test_figures_are_taken_in_fp32_wherever_they_are_asked_for() -> None:
     model, vocab = Watched(20, 8, 8), Vocab([EOS, UNK, *map(str, range(18))])
     allow_tf32(True)
     with torch.autocast("cpu", torch.bfloat16):
-        evaluate(Static(), model, range(20))
+        evaluate(Static(), model, range(20), unk=0)
         generate(model, Sampler(max_new_tokens=1), vocab, [2, 3])
         assert torch.is_autocast_enabled("cpu")
     assert torch.backends.cudnn.allow_tf32
@@ -118,7 +118,7 @@ def test_weights_in_bf16_can_be_dropped() -> None:
 def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
     """Autocast caches a cast copy of each weight; a window of token updates must not use the old copy."""
     torch.manual_seed(0)
-    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1)
+    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1, unk=0)
     seen: list[float] = []
     optimizer = module.optim.optimizer(module.model.parameters())
 
@@ -299,7 +299,9 @@ def test_in_bf16_gradients_of_many_steps_do_not_add_up_rounded(name: str, steps:
     for enabled in (False, True):
         torch.manual_seed(0)
         model = MODELS[name]().eval()
-        module = LanguageModule(model, StepByStep(feedback="argmax"), Adam(lr=0.001), updates_per_epoch=9, epochs=1)
+        module = LanguageModule(
+            model, StepByStep(feedback="argmax"), Adam(lr=0.001), updates_per_epoch=9, epochs=1, unk=0
+        )
         module.state = model.initial_state(4)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             if name == "mogrifier":

@@ -9,22 +9,30 @@ import json
 import math
 import pkgutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import TINY, Run, resume
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pytorch_lightning.loggers import TensorBoardLogger
+from test_resume import Crash
 
 from lm.data.datamodule import CorpusDataModule
 from lm.data.sources.markov_chain import synthetic
 from lm.data.tokenisation import EOS
+from lm.data.vocabulary import UNK, Vocab
 from lm.evaluation import Score, Static, evaluate
 from lm.runs.checkpoint import find
 from lm.runs.trained import load
 from lm.system.errors import UserError
 from lm.system.terminal import aligned
-from lm.training.callbacks.tensorboard import flatten
+from lm.training.callbacks.tensorboard import EmbeddingProjector, flatten, visible
+from lm.training.trainer import INTERVALS, log_interval
 
 SHORT = [*TINY, "trainer.limit_train_batches=4"]
 
@@ -43,7 +51,7 @@ def split_score(run: Run, split: str) -> Score:
     from lm.data.sources import text
 
     data: CorpusDataModule = text(**config)
-    return evaluate(Static(100), trained.model, data.ids[split])[0]
+    return evaluate(Static(100), trained.model, data.ids[split], data.vocab.unk)[0]
 
 
 def test_a_run_leaves_a_result_with_every_promised_figure(on_text: Callable[..., Run]) -> None:
@@ -90,6 +98,39 @@ def test_curves_count_windows_from_zero(on_text: Callable[..., Run]) -> None:
     assert list(run.curve("valid/perplexity")) == [4, 8]
     assert run.curve("test/perplexity")[8] == pytest.approx(run.result["test"]["perplexity"], rel=1e-5)
     assert list(run.curve("train/tokens_per_second")) == [0, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("windows", "interval"),
+    [(1, 1), (49, 1), (50, 1), (98, 1), (99, 2), (100, 2), (245, 2), (246, 5), (490, 5), (491, 10), (1549, 20),
+     (2450, 20), (2451, 50), (4900, 50), (4901, 100), (1549 * 5, 100), (10**6, 100)],
+)  # fmt: skip
+def test_training_curves_have_fifty_points_or_all(windows: int, interval: int) -> None:
+    assert log_interval(windows) == interval
+    assert len(range(0, windows, interval)) >= min(50, windows)
+    assert all(len(range(0, windows, larger)) < 50 for larger in INTERVALS if larger > interval)
+
+
+def test_the_log_interval_follows_the_length_of_the_run_also_when_it_resumes(
+    on_text: Callable[..., Run], tmp_path: Path
+) -> None:
+    settings = ["trainer.limit_train_batches=60", "trainer.log_every_n_steps=null"]
+    whole = on_text(*settings, "trainer.max_epochs=2", name="whole")
+    assert list(whole.curve()) == list(range(0, 120, 2))
+    crash = "+callbacks.crash={_target_: test_resume.CrashAt, window: 65}"
+    with pytest.raises(Crash):
+        on_text(*settings, "trainer.max_epochs=2", crash, name="broken")
+    broken = resume(tmp_path / "broken", "checkpoint=last", "+callbacks.crash=null")
+    assert broken.curve() == whole.curve()
+    part = on_text(*settings, "trainer.max_epochs=1", name="part")
+    assert list(part.curve()) == list(range(60))
+    fork = tmp_path / "fork"
+    fork.mkdir()
+    resumed = resume(fork, f"checkpoint={part.dir}", "trainer.max_epochs=2")
+    assert list(resumed.curve()) == list(range(60, 120, 2))
+    assert {step: loss for step, loss in whole.curve().items() if step >= 60} == resumed.curve()
+    typed = on_text(*settings, "trainer.log_every_n_steps=7", name="typed")
+    assert list(typed.curve()) == list(range(0, 60, 7))
 
 
 def test_a_seed_repeats_a_run_and_zero_is_a_seed(on_text: Callable[..., Run]) -> None:
@@ -339,6 +380,40 @@ def test_the_projector_shows_the_weights_that_are_evaluated(on_text: Callable[..
     (table,) = run.dir.rglob("embedding/tensors.tsv")
     shown = torch.tensor([[float(value) for value in row.split("\t")] for row in table.read_text().splitlines()])
     torch.testing.assert_close(shown, load(run.dir).model.embedding.weight.detach())
+
+
+SPACE = "\t\n\v\f\r \xa0\u1680\u2000\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+"""What JavaScript's trim() removes."""
+ODD = [*SPACE, "\x00", "\x1c", "\x85", "\u0301", "\u200b", "\u200d", "\ufe0f", "\u2800", "\u3164", "\ue000", "\ud800"]
+
+
+def labels_of_the_page(metadata: Path) -> list[str]:
+    """The labels that TensorBoard's page shows: its server reads text, its page skips lines and looks for a header."""
+    lines = [line for line in metadata.read_text(encoding="utf-8").split("\n") if line.strip(SPACE)]
+    return lines[1:] if "\t" in lines[0] else lines
+
+
+@given(st.lists(st.text(st.sampled_from([*ODD, "a", "é", "<"]), max_size=3), unique=True))
+@example(["\t", " "])  # the first label would be a header
+@example(["\t\t", "a\tb"])
+@example([*ODD, ""])
+def test_every_vector_of_the_projector_has_its_label(words: list[str]) -> None:
+    vocab = Vocab([*words, EOS, UNK], "character")
+    weight = torch.zeros(len(vocab), 2)
+    module = SimpleNamespace(windows=3, model=SimpleNamespace(embedding=SimpleNamespace(weight=weight)))
+    with tempfile.TemporaryDirectory() as folder:
+        logger = TensorBoardLogger(folder, name="", version="")
+        EmbeddingProjector(vocab).on_fit_end(SimpleNamespace(loggers=[logger]), module)  # type: ignore[arg-type]
+        (metadata,) = Path(folder).rglob("metadata.tsv")
+        shown = labels_of_the_page(metadata)
+    assert shown == [visible(word) for word in vocab.words]
+    assert all(set(label) - set(ODD) for label in shown)
+
+
+def test_a_label_keeps_what_can_be_seen() -> None:
+    shown = {" ": "U+0020", "\xa0": "U+00A0", "\u2028": "U+2028", "\u0301": "U+0301", "a\tb": "aU+0009b", "": "(empty)"}
+    shown |= {word: word for word in ("the", "e\u0301", "\u0646\u200c\u0645", "\u2764\ufe0f", "\u4e2d", EOS, UNK)}
+    assert {word: visible(word) for word in shown} == shown
 
 
 def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:

@@ -152,3 +152,30 @@ def test_sampling_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None
 def test_values_out_of_range_are_named(setting: str, value: float) -> None:
     with pytest.raises(UserError, match=f"sampler.{setting}"):
         Sampler(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"temperature": 1e-39}, "sampler.temperature=1e-39 is too small"),
+        ({"temperature": 1e-39, "top_k": 3}, "sampler.temperature=1e-39 is too small"),
+        ({"temperature": 1e39, "bad_words": [UNK]}, "sampler.temperature=1e\\+39 is too large"),
+        ({"repetition_penalty": 1e40}, "sampler.repetition_penalty=1e\\+40 is too large"),
+        ({"repetition_penalty": 1e40, "do_sample": False}, "sampler.repetition_penalty=1e\\+40 is too large"),
+    ],
+)
+def test_a_setting_is_not_called_divergence(model: LSTMLanguageModel, settings: dict, cause: str) -> None:
+    model.head.linear.bias.data[3] = 9
+    with pytest.raises(UserError, match=cause) as said:
+        generate(model, Sampler(**{"max_new_tokens": 500} | settings), VOCAB, None, seeded())
+    assert "diverged" not in str(said.value)
+
+
+@pytest.mark.parametrize("settings", [{}, {"do_sample": False}, {"repetition_penalty": 2.0}, {"temperature": 0.5}])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite_are_the_models_fault(
+    model: LSTMLanguageModel, settings: dict, value: float
+) -> None:
+    model.head.linear.bias.data[4] = value
+    with pytest.raises(UserError, match="the model's logits are not finite"):
+        generate(model, Sampler(**settings), VOCAB, None, seeded())

@@ -167,7 +167,7 @@ def test_what_is_measured_is_the_step_of_training() -> None:
     """The weights after two updates over two windows each equal LanguageModule's."""
     torch.manual_seed(0)
     model = SMALL.model()
-    module = LanguageModule(SMALL.model(), Forcing(), Adam(lr=0.002), 2, 2, tbptt_windows=2)
+    module = LanguageModule(SMALL.model(), Forcing(), Adam(lr=0.002), 2, 2, tbptt_windows=2, unk=0)
     module.model.load_state_dict(model.state_dict())
     trainer = pl.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,

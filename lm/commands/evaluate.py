@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from math import log
 from pathlib import Path
@@ -16,65 +17,93 @@ from lm.config.dry_run import TOKENS, dry
 from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
 from lm.data.source import SPLITS
-from lm.data.vocabulary import Vocab
-from lm.evaluation import Evaluator
+from lm.data.tokenisation import EOS
+from lm.data.unknown_tokens import counted, warning
+from lm.data.vocabulary import UNK, Vocab
+from lm.evaluation import Evaluator, Scored
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.evaluator import AUTO
-from lm.runs.trained import Trained, corpus
+from lm.runs.trained import Trained
 from lm.system.errors import UserError
 from lm.system.files import whole, writable, write_json
+from lm.system.terminal import say
+
+SHOWN = 20  # unknown words that are listed
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The text to score: its name, word ids [N], and its words as they stand in the text [N]."""
+
+    name: str
+    ids: np.ndarray
+    words: Callable[[], list[str]]
 
 
 def evaluate(cfg: DictConfig) -> None:
     """Print nats, tokens and perplexity of a given text, or of a split of the corpus that the model was trained on."""
     asked_precision(cfg, "auto", "32-true")
     trained = load_trained(cfg)
-    node, splits = containers(cfg.evaluator), partial(_split, trained, TOKENS if cfg.dry else None)
+    node, splits = containers(cfg.evaluator), partial(_split_ids, trained, TOKENS if cfg.dry else None)
     asked: Evaluator = build(dry(node, "evaluator") if cfg.dry else node, "evaluator", {"corpus": splits})
-    text = asked_text(cfg.text, cfg.text_file, "text")
-    ids = splits(cfg.split) if text is None else _sentence(trained.vocab, text)
+    given = asked_text(cfg.text, cfg.text_file, "text")
+    if given is None:
+        text = Asked(cfg.split, splits(cfg.split), partial(trained.corpus.split_words, cfg.split, trained.vocab))
+    else:
+        text = _sentence(trained.vocab, given)
     evaluator = asked.resolved(trained.model)
     found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
-    score, scored = score_text(evaluator, trained.model, ids)
-    words = [trained.vocab.words[i] for i in scored.words.tolist()]
-    lines = [f"{_visible(word)}\t{nats:.6f}" for word, nats in zip(words, scored.nats.tolist(), strict=True)]
-    result = {**score.as_dict(), "evaluator": evaluator.name, "split": cfg.split if text is None else "text"}
-    result |= {"settings": evaluator.settings, "found_on_valid": list(found)}
+    score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk)
+    if cfg.per_token or given is not None:
+        lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab.unk)
+    result = {**score.as_dict(), "perplexity_known": score.perplexity_known, "evaluator": evaluator.name}
+    result |= {"split": text.name, "settings": evaluator.settings, "found_on_valid": list(found)}
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
+    elif given is not None:
+        print("\n".join(lines))
     if cfg.out:
         write_json(writable(cfg.out, "out"), result)
-    if text is not None and not cfg.per_token:
-        print("\n".join(lines))
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     bits = f", {score.nats_per_token / log(2):.4f} bits a character" if trained.vocab.unit == "character" else ""
+    known = f", {score.perplexity_known:.4f} without the unknown" if score.unknown else ""
     print(
-        f"{result['split']}: {score.nats:.4f} nats over {score.tokens:,} tokens, "
-        f"perplexity {score.perplexity:.4f}{bits} ({evaluator.name})"
+        f"{text.name}: {score.nats:.4f} nats over {counted(score.tokens, score.unknown)}, "
+        f"perplexity {score.perplexity:.4f}{known}{bits} ({evaluator.name})"
     )
+    if said := warning(trained.vocab, {text.name: (score.tokens, score.unknown)}):
+        say(said)
 
 
-def _split(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
+def _split_ids(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
     """The word ids of a split. Except for "train", only the first `tokens` ids are returned (None: all).
 
     Raises UserError for an unknown split.
     """
     if split not in SPLITS:
         raise UserError(unknown_option("split", split, SPLITS, "split"))
-    ids: np.ndarray = corpus(trained).ids[split]
+    ids = trained.split_ids(split)
     return ids if tokens is None or split == "train" else ids[:tokens]
 
 
-def _sentence(vocab: Vocab, text: str) -> np.ndarray:
-    """The word ids of a text, after an `<eos>`, so that the first word is scored too. A newline becomes `<eos>`."""
-    unknown = dict.fromkeys(word for word in vocab.split(text) if word not in vocab)
+def _sentence(vocab: Vocab, text: str) -> Asked:
+    """A given text, after an `<eos>`, so that its first word is scored too. A newline becomes `<eos>`."""
+    words = [EOS, *vocab.split(text)]
+    unknown = list(dict.fromkeys(word for word in words if word not in vocab))
     if unknown:
-        print(f"out of vocabulary, scored as <unk>: {' '.join(unknown)}", file=sys.stderr)
-    ids = vocab.sentence(text)
-    if len(ids) < 2:
+        more = f" and {len(unknown) - SHOWN:,} others" if len(unknown) > SHOWN else ""
+        say(f"out of vocabulary, scored as {UNK}: {' '.join(map(_visible, unknown[:SHOWN]))}{more}")
+    if len(words) < 2:
         raise UserError("text is empty; give at least one word")
-    return ids
+    return Asked("text", vocab.sentence(text), lambda: words)
+
+
+def _lines(text: Asked, positions: np.ndarray, scored: Scored, unk: int) -> list[str]:
+    """A line for each scored token: the word as it stands in the text, its nats, and 1 if it is known, else 0."""
+    words = text.words()
+    rows = zip(positions.tolist(), scored.nats.tolist(), (scored.words != unk).tolist(), strict=True)
+    return [f"{_visible(words[at])}\t{nats:.6f}\t{known:d}" for at, nats, known in rows]
 
 
 def _visible(word: str) -> str:

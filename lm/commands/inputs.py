@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lm.config.hydra_job import checked
 from lm.config.unknown_key import did_you_mean
+from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained, load
 from lm.system.devices import device
@@ -26,7 +27,8 @@ def load_trained(cfg: DictConfig) -> Trained:
     for name in ("out", "per_token"):
         if cfg.get(name):
             writable(cfg[name], name)  # checked before the work is done
-    trained = load(cfg.checkpoint, cfg.trust)
+    files = {split: file for split, file in cfg.get("data", {}).items() if file is not None}
+    trained = load(cfg.checkpoint, cfg.trust, cfg.get("data_from"), files)
     if "accelerator" in cfg:
         trained.model.to(device("cpu" if cfg.get("dry") else cfg.accelerator.accelerator))
     return trained
@@ -59,19 +61,19 @@ def _near(word: str, vocab: Vocab) -> str:
 def asked_text(given: str | None, file: str | None, name: str) -> str | None:
     """The text given on the command line, or read from a file or standard input (`-`); None if none is given.
 
-    Raises UserError if both are given, or the text cannot be read.
+    The last line of a file gets an end if it lacks one; a text from the command line stays as it is. Raises UserError
+    if both are given, or the text cannot be read.
     """
     if given is not None and file is not None:
         raise UserError(f"{name} and {name}_file are both given; choose one")
     if file is None:
-        return given
+        return None if given is None else normalised(given)
     if file == "-" and sys.stdin is None:
         raise UserError(f"{name}_file=-: standard input is closed; name a file")
     try:
-        return sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
     except OSError as error:
         raise UserError(
             f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input"
         ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{name}_file: {file} is not UTF-8; convert it first, for example with iconv") from None
+    return with_last_line_end(decoded(data, f"{name}_file: {'standard input' if file == '-' else file}"))

@@ -28,7 +28,7 @@ from lm.runs.checkpoint import Description, load_weights, read
 from lm.runs.provenance import provenance
 from lm.runs.result import Result, score, summary
 from lm.runs.run_folder import RunFolder
-from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start
+from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start, say_texts
 from lm.sampling import texts
 from lm.system.devices import device
 from lm.system.errors import UserError
@@ -150,12 +150,14 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     corpus: Corpus = build(config["data"], "data")
+    corpus.prepare()
     if TBPTT(**config["tbptt"]).random_length:
         corpus.randomise_windows(config["seed"])
     model = make_model(start, corpus)
+    say_texts(corpus, model)
     sampler = build(config["sampler"], "sampler")
     sampler.banned(corpus.vocab)  # so that an unknown word is reported now, not after an epoch
-    about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.checksums))
+    about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.encoded.checksums))
     swept, path = typed_overrides() if sweeping() else [], str(folder.path)
     context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
     trainer = make_trainer(config, context, precision, begin)
@@ -168,7 +170,7 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
     model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
     model.head.prepare(torch.from_numpy(np.bincount(ids, minlength=len(corpus.vocab))))
     if start.file is not None:
-        resume.same_text(start.saved, corpus.vocab, corpus.tokens, start.file)
+        resume.same_text(start.saved, corpus, start.file)
         load_weights(model, start.saved, start.file)  # Lightning does it again; here the error message is clear
     elif config.get("weights_from"):
         resume.take_weights(model, config["weights_from"], corpus.vocab)
@@ -222,8 +224,9 @@ def collect(run: Run, result: Result) -> None:
     """Add samples, counts, speed and provenance to the result."""
     module, context = run.module, run.context
     result.samples = texts(run.module.model, context.sampler, context.vocab, context.seed)
+    result.train = {"tokens": run.corpus.tokens["train"], "unknown": run.corpus.unknown["train"]}
     result.vocabulary = len(context.vocab)
-    result.parameters = sum(weight.numel() for weight in run.module.model.parameters())
+    result.parameters = run.module.model.parameter_count
     result.precision = run.precision
     result.training = {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")}
     result.tokens_per_second = module.tokens_per_second

@@ -30,6 +30,7 @@ Text = Annotated[str, Free()]
 Texts = Annotated[list[str], Free(many=True)]
 Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
 Checkpoint = Annotated[Text, "a checkpoint file, or a run's folder: then its best one"]
+DataFrom = Annotated[Text | None, "the folder that holds the run's text files, if they have moved"]
 OutFile = Annotated[Text | None, "a file for the figures as JSON"]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Group = Any
@@ -133,15 +134,28 @@ class SampleConfig(Bounded):
 
 
 @dataclass
+class MovedFiles:
+    """The places of the run's text files, if they have moved; for `data=text`."""
+
+    train: Text | None = None
+    valid: Text | None = None
+    test: Text | None = None
+
+
+@dataclass
 class EvaluateConfig(Bounded):
     """Settings of `scripts/evaluate.py`."""
 
     checkpoint: Checkpoint = MISSING
     evaluator: Group = MISSING
     split: Annotated[str, "train, valid or test of the corpus that the model was trained on"] = "test"
-    text: Annotated[Text | None, "a text to score instead, with its first word; a line break is <eos>"] = None
-    text_file: Annotated[Text | None, "the same from a file, or from standard input: -"] = None
-    per_token: Annotated[Text | None, "a file with one line for each token: word, tab, nats"] = None
+    text: Annotated[Text | None, "a text to score instead, with its first word; a line end is <eos>"] = None
+    text_file: Annotated[
+        Text | None, "the same from a file, or standard input: -; a missing last line end is added"
+    ] = None
+    data: MovedFiles = field(default_factory=MovedFiles)
+    data_from: DataFrom = None
+    per_token: Annotated[Text | None, "a file, a line for each token: word, nats, known (1 or 0); tabs between"] = None
     out: OutFile = None
     accelerator: Group = MISSING
     dry: Annotated[bool, "only the first words, on the processor: to see that a command runs"] = False
@@ -156,6 +170,7 @@ class DistanceConfig(Bounded):
     words: Annotated[Texts, "two or more; each pair is measured"] = MISSING
     words_file: Annotated[Text | None, "the same from a file, or from standard input: -"] = None
     neighbours: Annotated[int, AtLeast(0), "nearest words to list for each"] = 5
+    data_from: DataFrom = None
     out: OutFile = None
     trust: Trust = field(default_factory=list)
 
@@ -182,6 +197,7 @@ class Comparison(Bounded):
     frequent: Annotated[int, AtLeast(3), "number of most frequent words for the comparison of embeddings"] = 1000
     neighbours: Annotated[Count, "nearest words of each word, compared between two embeddings"] = 10
     seed: Annotated[int, AtLeast(0), "seed of all random draws"] = 0
+    data_from: DataFrom = None
     trust: Trust = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -219,6 +235,7 @@ class TBPTTReportConfig(Bounded):
 
     out: Annotated[Text, "the folder for report.html, report.md with its pictures, and report.json"] = "tbptt-report"
     checkpoint: Annotated[Text | None, "a file or a run's folder: measure how far its gradients reach too"] = None
+    data_from: DataFrom = None
     windows: Annotated[list[Count], "values of tbptt.windows, with windows of sizes.window tokens"] = field(
         default_factory=lambda: [1, 2, 4, 8, 16]
     )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Annotated
 
-from lm.data.encoding import encode_cached
-from lm.data.source import Source
+import numpy as np
+
+from lm.data.encoding import Encoded, encode_cached, encode_split
+from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
+from lm.data.vocabulary import Vocab
 from lm.system.bounds import AtLeast, Count, bounded
 
 VocabSize = Annotated[int, AtLeast(3)]
@@ -17,8 +21,8 @@ VocabSize = Annotated[int, AtLeast(3)]
 class Corpus:
     """A text that is read in windows: the training text as parallel streams, validation and test as one stream each.
 
-    Validation and test score every token but the first, so their perplexities depend on neither `batch_size` nor
-    `window`.
+    A text is read when it is first needed. Validation and test score every token but the first, so their perplexities
+    depend on neither `batch_size` nor `window`.
 
     Args:
         source: the three texts.
@@ -42,17 +46,59 @@ class Corpus:
         min_count: Count = 1,
     ) -> None:
         self.source = source
-        encoded = encode_cached(source, unit, vocab_size, min_count)
-        self.vocab, self.ids, self.checksums = encoded.vocab, encoded.ids, encoded.checksums
-        self.window = window
-        self.train: Windows = Windows(self.ids["train"], batch_size, window, "train")
-        self.valid = one_stream(self.ids["valid"], eval_window, "valid")
-        self.test = one_stream(self.ids["test"], eval_window, "test")
+        self.batch_size, self.window, self.eval_window = batch_size, window, eval_window
+        self.unit, self.vocab_size, self.min_count = unit, vocab_size, min_count
+
+    @cached_property
+    def encoded(self) -> Encoded:
+        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count)
+
+    @property
+    def vocab(self) -> Vocab:
+        return self.encoded.vocab
+
+    @property
+    def ids(self) -> dict[str, np.ndarray]:
+        """The ids [N] of each split."""
+        return self.encoded.ids
+
+    @cached_property
+    def train(self) -> Windows:
+        return Windows(self.ids["train"], self.batch_size, self.window, "train")
+
+    @cached_property
+    def valid(self) -> Windows:
+        return one_stream(self.ids["valid"], self.eval_window, "valid")
+
+    @cached_property
+    def test(self) -> Windows:
+        return one_stream(self.ids["test"], self.eval_window, "test")
+
+    def prepare(self) -> None:
+        """Read and encode all texts now, and cut them into windows. Raises UserError if that fails."""
+        for split in SPLITS:
+            getattr(self, split)
+
+    def split_ids(self, split: str, vocab: Vocab) -> np.ndarray:
+        """The ids [N] of one split in a given vocabulary. Only this split's file has to be there."""
+        # If all files are there, the stored ids are the fastest way to them.
+        if all(path.is_file() for path in self.source.files.values()) and self.vocab == vocab:
+            return self.ids[split]
+        return encode_split(self.source, split, vocab)
+
+    def split_words(self, split: str, vocab: Vocab) -> list[str]:
+        """The tokens of one split as they stand in the text, in or out of the vocabulary."""
+        return [word for text in end_last_line(self.source.pieces(split)) for word in vocab.split(text)]
 
     @property
     def tokens(self) -> dict[str, int]:
-        """The number of tokens in each split."""
+        """How many tokens each split has."""
         return {split: len(ids) for split, ids in self.ids.items()}
+
+    @cached_property
+    def unknown(self) -> dict[str, int]:
+        """How many tokens of each split are `<unk>`."""
+        return {split: self.vocab.unknown(ids) for split, ids in self.ids.items()}
 
     @property
     def tokens_per_window(self) -> float:

@@ -22,7 +22,7 @@ from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 
-FORMAT = 3  # increase it when the stored format changes: older folders are then ignored
+FORMAT = 4  # increase it when the stored format changes: older folders are then ignored
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,13 @@ class Encoded:
     @cached_property
     def checksums(self) -> dict[str, str]:
         """CRC-32 of the words and of each split's ids; equal checksums mean equal text and vocabulary."""
-        words = zlib.crc32("\n".join(self.vocab.words).encode())
-        sums = {split: zlib.crc32(np.ascontiguousarray(ids).data) for split, ids in self.ids.items()}
-        return {name: f"{number:08x}" for name, number in {"vocabulary": words, **sums}.items()}
+        words = np.frombuffer("\n".join(self.vocab.words).encode(), np.uint8)
+        return {name: checksum(part) for name, part in {"vocabulary": words, **self.ids}.items()}
+
+
+def checksum(ids: np.ndarray) -> str:
+    """CRC-32 of an array's bytes, in hexadecimal digits."""
+    return f"{zlib.crc32(np.ascontiguousarray(ids).data):08x}"
 
 
 def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Encoded:
@@ -58,10 +62,13 @@ def encode(source: Source, unit: str = "word", vocab_size: int | None = None, mi
     vocab = Vocab.from_counts(counts, unit, vocab_size, min_count)
     final = np.array([vocab.id(word) for word in passing], dtype=vocab.dtype)
     ids = {"train": final[train] if len(train) else np.zeros(0, vocab.dtype)}
-    for split in SPLITS[1:]:
-        parts = [vocab.encode(text) for text in end_last_line(source.pieces(split))]
-        ids[split] = np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
-    return Encoded(vocab, ids)
+    return Encoded(vocab, ids | {split: encode_split(source, split, vocab) for split in SPLITS[1:]})
+
+
+def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
+    """The ids [N] of one split of a source in a given vocabulary."""
+    parts = [vocab.encode(text) for text in end_last_line(source.pieces(split))]
+    return np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
 
 
 def encode_cached(
@@ -90,7 +97,7 @@ def encode_cached(
 def _load(folder: Path) -> Encoded | None:
     try:
         stored = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        vocab = Vocab(stored["words"], stored["unit"])
+        vocab = Vocab.from_dict(stored)
         ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
         encoded = Encoded(vocab, ids)
         # numpy checks the lengths; the checksums detect damaged content.
@@ -107,7 +114,7 @@ def _store(encoded: Encoded, folder: Path) -> None:
     try:
         for split, ids in encoded.ids.items():
             np.save(aside / f"{split}.npy", ids)
-        stored = {"words": encoded.vocab.words, "unit": encoded.vocab.unit, "checksums": encoded.checksums}
+        stored = {**encoded.vocab.as_dict(), "checksums": encoded.checksums}
         (aside / "vocab.json").write_text(json.dumps(stored), encoding="utf-8")
         if folder.exists():  # damaged: `_load` refused it
             shutil.rmtree(folder, ignore_errors=True)

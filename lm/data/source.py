@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+
+from lm.system.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 
@@ -21,6 +24,17 @@ class Source(ABC):
     @abstractmethod
     def pieces(self, split: str) -> Iterator[str]:
         """Yields the text of one split in pieces that end at line ends."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """The file of each split, whether it exists or not; empty if the text is not the user's files."""
+        return {}
+
+    def move_to(self, folder: Path) -> None:
+        """Read files of the same names in another folder. Raises UserError if the text is not the user's files."""
+        raise UserError(
+            f"data_from={folder}: this run's text is not in files that can lie in another folder; leave it out"
+        )
 
     knows_nats: ClassVar[bool] = False
 

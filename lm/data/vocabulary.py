@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from lm.data.tokenisation import EOS, SPLITTERS
 from lm.system.errors import UserError
 
 UNK = "<unk>"
+PIECE = 1 << 24  # ids that are counted at a time
 
 
 class _Index(dict[str, int]):
@@ -29,15 +31,17 @@ class _Index(dict[str, int]):
 class Vocab:
     """An immutable list of words that includes `<eos>` and `<unk>`; a word's index is its id.
 
-    `unit` is "word" or "character": what a token is, and so how text is split and joined.
+    `unit` is "word" or "character": what a token is, and so how text is split and joined. `writes_unk` says whether the
+    training text itself contains the word `<unk>`, as the Penn Treebank does; it is then a word like any other.
     Raises UserError for a list with repeated words or without the two special words.
     """
 
-    def __init__(self, words: Sequence[str], unit: str = "word") -> None:
+    def __init__(self, words: Sequence[str], unit: str = "word", writes_unk: bool = False) -> None:
         if unit not in SPLITTERS:
             raise UserError(f"data.unit must be one of {', '.join(SPLITTERS)}; got {unit!r}")
         self.words = tuple(words)
         self.unit = unit
+        self.writes_unk = writes_unk
         missing = {EOS, UNK} - set(self.words)
         if missing or len(set(self.words)) != len(self.words):
             raise UserError(f"a vocabulary must contain each word once, and {EOS} and {UNK}; this one does not")
@@ -69,7 +73,16 @@ class Vocab:
             ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])
             kept = set(ranked[: max_size - len(special)]) | special
         numbered = dict.fromkeys(word if word in kept else UNK for word in counts)
-        return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], unit)
+        return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], unit, UNK in counts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The vocabulary as plain containers, for `from_dict`."""
+        return {"words": list(self.words), "unit": self.unit, "writes_unk": self.writes_unk}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Vocab:
+        """The vocabulary that `as_dict` returned. Raises KeyError or UserError for anything else."""
+        return cls(saved["words"], saved["unit"], saved.get("writes_unk", False))
 
     def __len__(self) -> int:
         return len(self.words)
@@ -102,6 +115,11 @@ class Vocab:
     def split(self, text: str) -> list[str]:
         """Split text into tokens, in or out of the vocabulary; a newline becomes `<eos>`."""
         return SPLITTERS[self.unit](text)
+
+    def unknown(self, ids: np.ndarray) -> int:
+        """How many of the ids [N] are `<unk>`."""
+        # In pieces, so that memory stays flat.
+        return sum(int(np.count_nonzero(piece == self.unk)) for piece in np.array_split(ids, len(ids) // PIECE + 1))
 
     def encode(self, text: str) -> np.ndarray:
         """Convert text to ids [N]. A newline becomes `<eos>`, and an out-of-vocabulary word becomes `<unk>`."""

@@ -52,6 +52,10 @@ class Evaluator(Bounded, ABC, group="evaluator"):
         Called by `scoring`, with the model in evaluation mode and every `auto` replaced by a number.
         """
 
+    def positions(self, length: int) -> np.ndarray:
+        """The places in a text of `length` ids of the words that `parts` yields, in the same order."""
+        return np.arange(1, length)
+
     def resolved(self, model: LanguageModel) -> Self:
         """A copy of the evaluator in which a number, found on the validation text, replaces every `auto`.
 
@@ -106,13 +110,16 @@ class Reader(Evaluator):
             yield Scored(words, nats.cpu())
 
 
-def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int]) -> tuple[Score, Scored]:
+def evaluate(
+    evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int], unk: int
+) -> tuple[Score, Scored]:
     """Score a text [N]: returns the total, and the nats of each word. The first word is given, so it has no score.
 
-    To score all words of a text, use `Vocab.sentence`, which puts the end of a sentence before the first word. Raises
-    UserError for a text of fewer than two ids.
+    `unk` is the id of `<unk>` (`Vocab.unk`), so that unknown words are counted. To score all words of a text, use
+    `Vocab.sentence`, which puts the end of a sentence before the first word. Raises UserError for a text of fewer than
+    two ids.
     """
-    ids, score, read = np.asarray(ids), Score(), 0
+    ids, score, read = np.asarray(ids), Score(unk), 0
     if len(ids) < 2:
         raise UserError(
             f"a text of {len(ids)} ids has nothing to score: the first id is given, each later one is predicted; "
@@ -122,7 +129,7 @@ def evaluate(evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Seque
     scored = Scored(torch.empty(len(ids) - 1, dtype=torch.long), torch.empty(len(ids) - 1))
     with evaluator.scoring(model, ids) as scoring, bar(evaluator.name, len(ids) - 1) as progress:
         for part in scoring:
-            score += part.nats
+            score.add(part.words, part.nats)
             for kept, new in zip(scored, part, strict=True):
                 kept[read : read + len(new)] = new
             read += len(part.words)

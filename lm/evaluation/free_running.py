@@ -42,6 +42,10 @@ class FreeRunning(Evaluator):
         streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
         return Windows(ids, streams, self.window, keep_last=True)
 
+    def positions(self, length: int) -> np.ndarray:
+        windows = islice(self.windows(np.arange(length)), self.limit)
+        return np.concatenate([window.targets.flatten().numpy() for window in windows])
+
     def parts(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Scored]:
         device, state = device_of(model), None
         for window in islice(self.windows(ids), self.limit):

@@ -1,4 +1,4 @@
-"""The score of a text: nats, number of tokens, and the perplexity computed from these two."""
+"""The score of a text: nats, tokens, unknown tokens, and the perplexity computed from them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ from torch import Tensor
 
 @dataclass
 class Score:
-    """The score of a text: the sum of its words' nats, in float64, and its number of tokens."""
+    """The score of a text: the sum of its tokens' nats, in float64, and how many tokens there are.
 
+    Tokens with the id `unk` are unknown: the model reads them as `<unk>`. They are also counted apart, because a text
+    of many unknown tokens is easy to predict.
+    """
+
+    unk: int
     nats: float = 0.0
     tokens: int = 0
+    unknown: int = 0
+    unknown_nats: float = 0.0
 
-    def __iadd__(self, nats: Tensor) -> Score:
-        """Add more tokens to the score; `nats` holds the nats of each token, in any shape."""
-        self.nats += float(nats.detach().cpu().double().sum())
+    def add(self, words: Tensor, nats: Tensor) -> None:
+        """Add the ids of more tokens and their nats; both have the same shape, of any number of dimensions."""
+        nats, unknown = nats.detach().cpu().double(), words.cpu() == self.unk
+        self.nats += float(nats.sum())
         self.tokens += nats.numel()
-        return self
+        self.unknown += int(unknown.sum())
+        self.unknown_nats += float(nats[unknown].sum())
 
     @property
     def nats_per_token(self) -> float:
@@ -30,8 +39,14 @@ class Score:
         """exp(nats / tokens) over the whole text; inf if the result is too large for a float."""
         return perplexity(self.nats_per_token)
 
+    @property
+    def perplexity_known(self) -> float:
+        """The perplexity without the unknown tokens; nan if all are unknown."""
+        known = self.tokens - self.unknown
+        return perplexity((self.nats - self.unknown_nats) / known) if known else math.nan
+
     def as_dict(self) -> dict[str, float]:
-        return {"perplexity": self.perplexity, "nats": self.nats, "tokens": self.tokens}
+        return {"perplexity": self.perplexity, "nats": self.nats, "tokens": self.tokens, "unknown": self.unknown}
 
 
 def perplexity(nats_per_token: float) -> float:

@@ -70,6 +70,11 @@ class LanguageModel(nn.Module, ABC):
     output_dropout: nn.Module
     """Dropout between the last layer's output [..., H] and the head."""
 
+    @property
+    def parameter_count(self) -> int:
+        """The number of weights, each counted once."""
+        return sum(weight.numel() for weight in self.parameters())
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
         """The state before the first word, on the model's device."""

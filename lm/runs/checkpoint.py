@@ -54,7 +54,7 @@ class Description:
         checkpoint.update(
             format=FORMAT,
             config=self.config,
-            vocab={"words": list(self.vocab.words), "unit": self.vocab.unit},
+            vocab=self.vocab.as_dict(),
             tokens=self.tokens,
             provenance=self.provenance,
             events=events,
@@ -184,7 +184,7 @@ def read_to_resume(path: Path) -> dict[str, Any]:
 
 def vocabulary(content: dict[str, Any]) -> Vocab:
     """The vocabulary in a checkpoint's `content`."""
-    return Vocab(content["vocab"]["words"], content["vocab"]["unit"])
+    return Vocab.from_dict(content["vocab"])
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from lm.data.unknown_tokens import counted
 from lm.system.files import write_json
 from lm.system.terminal import aligned
 
@@ -20,9 +21,9 @@ UNFINISHED = "the run has not ended: it was killed, or it is still running"
 class Result:
     """The result of a run; every field is a key of result.json.
 
-    `valid` and `test` are scores: {perplexity, nats, tokens}. A score may also hold `free_running`, the score without
-    teacher forcing with the number of windows read, and `source`, the perplexity of the process that generated the
-    text, if known.
+    `valid` and `test` are scores: {perplexity, nats, tokens, unknown}. A score may also hold `free_running`, the score
+    without teacher forcing with the number of windows read, and `source`, the perplexity of the process that generated
+    the text, if known.
     """
 
     config: dict[str, Any]
@@ -31,6 +32,7 @@ class Result:
     status: str = "failed"  # or "completed"
     error: str | None = UNFINISHED
     resumed_at: list[int] = field(default_factory=list)  # the global step of each resumption
+    train: dict[str, int] = field(default_factory=dict)  # tokens of the training text, and how many are unknown
     valid: dict[str, Any] = field(default_factory=dict)  # score of the best epoch
     test: dict[str, Any] = field(default_factory=dict)  # score of the best checkpoint, or of the last weights if none
     best: dict[str, Any] = field(default_factory=lambda: {"checkpoint": None, "epoch": None})
@@ -97,4 +99,4 @@ def _figure(score: dict[str, Any]) -> str:
     if score.get("perplexity") is None:
         return "not measured"
     known = f"; {score['source']:.2f} for the chain that generated the text" if "source" in score else ""
-    return f"{score['perplexity']:.2f} over {score['tokens']:,} tokens{known}"
+    return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{known}"

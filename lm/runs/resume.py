@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning.callbacks import Timer
 
+from lm.data.corpus import Corpus
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import find, load_weights, read, vocabulary
@@ -24,12 +25,13 @@ def refuse_spent_time(limit: Any, saved: dict[str, Any], where: Path) -> None:
         )
 
 
-def same_text(saved: dict[str, Any], vocab: Vocab, tokens: dict[str, int], where: Path) -> None:
-    """Raise UserError if a checkpoint's vocabulary or numbers of tokens per split differ from `vocab` and `tokens`."""
-    if vocabulary(saved) != vocab or saved["tokens"] != tokens:
+def same_text(saved: dict[str, Any], corpus: Corpus, where: Path) -> None:
+    """Raise UserError if a checkpoint's vocabulary or the ids of one of its splits differ from those of `corpus`."""
+    before, now = saved["provenance"]["data"], corpus.encoded.checksums
+    if changed := [name for name in now if before.get(name) != now[name]]:
         raise UserError(
-            f"checkpoint: the text that {where} was trained on has changed since (its vocabulary or its length); "
-            "restore the files, or start a new run without checkpoint="
+            f"checkpoint: the text that {where} was trained on has changed since ({', '.join(changed)}): restore the "
+            "files; or name their new places, data.train=FILE and so on; or start a new run without checkpoint="
         )
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from lm.config.trust import refuse_foreign
+from lm.data.source import SPLITS
 from lm.system.errors import UserError
 
 FREE = ("trainer", "accelerator", "callbacks", "logger", "sampler", "free_running", "checkpoint", "trust", "dry")
 """Parts of a configuration that may change when a run resumes. The saved training state depends on all other parts."""
+
+PLACES = tuple(f"data.{split}" for split in SPLITS)
+"""Places of a run's text files. They may change too: the text itself is compared by its checksum."""
 
 
 def merged(
@@ -31,7 +35,9 @@ def merged(
     explicit = {name.replace("/", ".") for name in explicit}
     typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
     for key in {*typed_flat, *default_flat}:
-        free = key.split(".")[0] in FREE
+        free = key.split(".")[0] in FREE or key in PLACES
+        if key in PLACES and typed_flat.get(key) is None:
+            continue
         if key not in typed_flat:
             if free:
                 result.pop(key, None)

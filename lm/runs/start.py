@@ -11,7 +11,10 @@ from omegaconf import MISSING, DictConfig
 from lm.config.compose import composed
 from lm.config.dry_run import dry
 from lm.config.hydra_job import plain, sweeping, typed_overrides
+from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
+from lm.data.unknown_tokens import counted, warning
+from lm.models.interfaces import LanguageModel
 from lm.runs import resume
 from lm.runs.checkpoint import read_to_resume
 from lm.runs.result import Result
@@ -110,3 +113,14 @@ def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
                 f"trainer.{limit} was {before}, is now {now}: learning rates that depend on the training left are "
                 "computed again"
             )
+
+
+def say_texts(corpus: Corpus, model: LanguageModel) -> None:
+    """Print what is read, and the sizes of vocabulary and model. Warn if many tokens are unknown."""
+    counts = {split: (tokens, corpus.unknown[split]) for split, tokens in corpus.tokens.items()}
+    for split, (tokens, unknown) in counts.items():
+        place = corpus.source.files.get(split)
+        say(f"{split} text: {counted(tokens, unknown)}" + (f", from {place}" if place else ""))
+    say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.unit}s; model: {model.parameter_count:,} weights")
+    if said := warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()}):
+        say(said)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lm.config.build import build
 from lm.config.trust import refuse_foreign
 from lm.data.corpus import Corpus
+from lm.data.encoding import checksum
 from lm.data.vocabulary import Vocab
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
@@ -28,6 +31,8 @@ class Trained:
     config: dict[str, Any]
     path: Path
     trusted: tuple[str, ...] = ()
+    data_from: Path | None = None  # the folder to which the run's text files have moved
+    checksums: Mapping[str, str] = field(default_factory=dict)  # of the ids of each split in training
 
     def untrained(self) -> LanguageModel:
         """A copy of the model with its initial weights, in evaluation mode (`weights_from` is ignored).
@@ -39,34 +44,67 @@ class Trained:
             torch.manual_seed(self.config["seed"])
             model = _model(self.config, self.vocab, self.trusted)
             if init != Random():
-                init.apply(model, corpus(self).ids["train"])
+                init.apply(model, self.split_ids("train"))
             return model.eval()
 
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The run's corpus; it reads a text when it is needed. Its vocabulary may have changed since training."""
+        corpus: Corpus = _build(self.config, "data", self.trusted)
+        if self.data_from is not None:
+            corpus.source.move_to(self.data_from)
+        return corpus
 
-def load(path: str | Path, trusted: Iterable[str] = ()) -> Trained:
-    """Load a trained model. `path` is a checkpoint file or a run's folder. Raises UserError if that fails.
+    def split_ids(self, split: str) -> np.ndarray:
+        """The word ids [N] of a split of the run's corpus. Only this split's file has to be there.
 
-    `trusted` names classes and functions outside this project that may run, as `package.module.Name`.
+        Raises UserError if the text cannot be read, or is not the text that the run read.
+        """
+        try:
+            ids = self.corpus.split_ids(split, self.vocab)
+        except UserError as error:
+            raise UserError(
+                f"{error}. {self.path} was trained with this text: if it has moved, name its folder: data_from=DIR"
+            ) from None
+        if checksum(ids) != self.checksums.get(split, checksum(ids)):
+            where = self.corpus.source.files.get(split, "the text found here")
+            raise UserError(
+                f"{where} is not the {split} text that {self.path} was trained with: it has changed since. Restore it, "
+                "or name the folder of the old one, data_from=DIR, or score it as another text: text_file=FILE"
+            )
+        return ids
+
+
+def load(
+    path: str | Path,
+    trusted: Iterable[str] = (),
+    data_from: str | Path | None = None,
+    data: Mapping[str, str] | None = None,
+) -> Trained:
+    """Load a trained model. Raises UserError if that fails.
+
+    Args:
+        path: a checkpoint file or a run's folder.
+        trusted: classes and functions outside this project that may run, as `package.module.Name`.
+        data_from: the folder to which the files of the run's text have moved.
+        data: {split: file} for files that have moved, each to a place of its own.
     """
     file = find(path)
     content = read(file)
-    vocab = vocabulary(content)
-    trusted = tuple(trusted)
-    model = _model(content["config"], vocab, trusted)
+    vocab, config, trusted = vocabulary(content), content["config"], tuple(trusted)
+    model = _model(config, vocab, trusted)
     load_weights(model, content, file)
     model.eval()
-    return Trained(model, vocab, content["config"], file, trusted)
-
-
-def corpus(trained: Trained) -> Corpus:
-    """Read again the texts that a model was trained on. Raises UserError if their vocabulary has changed."""
-    data: Corpus = _build(trained.config, "data", trained.trusted)
-    if data.vocab != trained.vocab:
+    folder = None if data_from is None else Path(data_from).expanduser().resolve()
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"data_from: {folder} is not a folder; name the folder that holds the run's text files")
+    if other := [split for split in data or {} if split not in config["data"]]:
         raise UserError(
-            f"the text that {trained.path} was trained on has changed since: its vocabulary is different now. "
-            "Restore the files, or score a text with text_file=FILE"
+            f"data.{other[0]}: the text of {file} is not given by single files; name its folder: data_from=DIR"
         )
-    return data
+    moved = {split: str(Path(place).expanduser().resolve()) for split, place in (data or {}).items()}
+    config = {**config, "data": {**config["data"], **moved}}
+    return Trained(model, vocab, config, file, trusted, folder, content.get("provenance", {}).get("data", {}))
 
 
 def _model(config: dict[str, Any], vocab: Vocab, trusted: Collection[str]) -> LanguageModel:

@@ -22,7 +22,7 @@ def free_running(
     limits: Mapping[str, int | float | None],
     stop: StopRequest,
 ) -> dict[str, dict[str, Any]]:
-    """Score splits without teacher forcing: perplexity, nats, tokens, windows read, and all windows of each split.
+    """Score splits without teacher forcing: the score of each split, and how many of its windows were read.
 
     `limits` holds, for each split to score, Lightning's limit on its windows; `settings.limit` limits them too.
     Raises Interrupted on a stop request.
@@ -36,14 +36,14 @@ def free_running(
             continue
         part = "" if count == windows else f" of {windows:,}"
         say(f"free-running perplexity of the {split} text ({count:,}{part} windows) ...")
-        score = Score()
+        score = Score(corpus.vocab.unk)
         with (
             replace(evaluator, limit=count).scoring(model, ids) as parts,
             bar("free running", count, "window") as progress,
         ):
             for scored in parts:
                 stop.obey()
-                score += scored.nats
+                score.add(scored.words, scored.nats)
                 progress.update()
         found[split] = {**score.as_dict(), "windows": count, "windows_in_all": windows}
     return found

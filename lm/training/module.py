@@ -44,6 +44,7 @@ class LanguageModule(Validated):
         base_length: the learning rate of an update is multiplied by mean window length / `base_length` (None: by 1).
         state_reset: probability that a stream's carried state is set to zero before a window.
         regularisation: terms added to the minimised loss; the logged loss remains nats per token.
+        unk: id of `<unk>`, so that scores count unknown tokens.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class LanguageModule(Validated):
         base_length: int | None = None,
         state_reset: float = 0.0,
         regularisation: Regularisation | None = None,
+        *,
+        unk: int,
     ) -> None:
-        super().__init__()
+        super().__init__(unk)
         self.automatic_optimization = False
         self.model = model
         self.forcing = forcing

@@ -27,6 +27,10 @@ from lm.training.callbacks.start_of_training import StartOfTraining
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
 
+INTERVALS = (100, 50, 20, 10, 5, 2, 1)
+"""The windows between two points of the training curves, if they are not set: the first that gives `POINTS` points."""
+POINTS = 50
+
 
 def make_trainer(
     config: dict[str, Any], context: RunContext, precision: str | int | None, begin: Callable[[], None]
@@ -68,6 +72,8 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
     windows = limited(len(corpus.train), trainer.limit_train_batches)
     per_window = config["data"]["window"] if forcing.update == "token" else 1
     per_epoch = -(-windows * per_window // tbptt.windows)
+    if config["trainer"].get("log_every_n_steps") is None:  # before this, the trainer has Lightning's default
+        trainer.log_every_n_steps = log_interval(windows * (trainer.max_epochs or 1))  # type: ignore[attr-defined]
     return LanguageModule(
         model,
         forcing,
@@ -78,7 +84,13 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
         base_length=config["data"]["window"] if tbptt.random_length else None,
         state_reset=tbptt.reset,
         regularisation=Regularisation(**config.get("regularisation", {})),
+        unk=corpus.vocab.unk,
     )
+
+
+def log_interval(windows: int) -> int:
+    """The number of windows between two points of the training curves, in a run of so many windows."""
+    return next((n for n in INTERVALS if -(-windows // n) >= POINTS), 1)
 
 
 def quiet_libraries() -> None:

@@ -23,13 +23,14 @@ class Validated(Counted):
     model: LanguageModel
     average: WeightAverage
 
-    def __init__(self) -> None:
+    def __init__(self, unk: int) -> None:
         super().__init__()
+        self.unk = unk
         self._eval_state: State = []
-        self._score = Score()
+        self._score = Score(unk)
         self.scores: dict[str, Score] = {}  # the latest one of each split
         self.best_epoch: int | None = None  # of the lowest validation perplexity so far, counted from 1
-        self.best_score: dict[str, Any] = {}  # perplexity, nats and tokens of that validation
+        self.best_score: dict[str, Any] = {}  # of that validation
 
     @property
     def best(self) -> float:
@@ -44,7 +45,7 @@ class Validated(Counted):
         self.average.validated(self.scores["valid"].nats_per_token, self.seconds)
 
     def on_validation_epoch_start(self) -> None:
-        self._score = Score()
+        self._score = Score(self.unk)
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -54,7 +55,7 @@ class Validated(Counted):
         # In fp32 even if training is in bf16, so that evaluate.py on the checkpoint gives the same perplexity.
         with exact(self.device.type):
             hidden, self._eval_state = self.model(window.inputs, self._eval_state)
-            self._score += self.model.head.nll(hidden, window.targets)
+            self._score.add(window.targets, self.model.head.nll(hidden, window.targets))
 
     test_step = validation_step
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from lm.data.sources.text_files import TextFiles
 from lm.data.streams import EVAL_WINDOW
 from lm.system.bounds import Count
 from lm.system.errors import UserError
+from lm.system.file_hash import content_hash
 from lm.system.files import user_cache
 
 SHA256 = {
@@ -37,23 +37,23 @@ def file_name(split: str) -> str:
 class PennTreebank(TextFiles):
     """The three files in `$LM_DATA_DIR/ptb`, or in the user's cache; missing files are downloaded.
 
-    Raises UserError if a file cannot be downloaded, or, when a file is read, if its checksum is wrong.
+    Raises UserError when a file is read that cannot be downloaded, or that has a wrong checksum.
     """
 
     def __init__(self) -> None:
         root = os.environ.get("LM_DATA_DIR")
         folder = (Path(root).expanduser() if root else user_cache()) / "ptb"
-        paths = {split: folder / file_name(split) for split in SPLITS}
-        for split, path in paths.items():
-            if not path.is_file():
-                _download(split, path)
-        super().__init__(paths["train"], paths["valid"], paths["test"])
+        train, valid, test = (folder / file_name(split) for split in SPLITS)
+        super().__init__(train, valid, test)
+
+    def file(self, split: str) -> Path:
+        if not self.paths[split].is_file():
+            _download(split, self.paths[split])
+        return super().file(split)
 
     def pieces(self, split: str) -> Iterator[str]:
-        path = self.paths[split]
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != SHA256[split]:
+        path = self.file(split)
+        if (found := content_hash(path)) != SHA256[split]:
             raise UserError(
                 f"{path} is not the Penn Treebank's {split} text: its sha256 is {found}, not {SHA256[split]} "
                 "(truncated or changed). Delete it to have it downloaded again, or train on it as it is: "

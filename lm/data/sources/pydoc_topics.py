@@ -11,6 +11,7 @@ from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
 from lm.system.bounds import Count
 from lm.system.errors import UserError
+from lm.system.file_hash import content_hash
 
 
 class PydocTopics(Source):
@@ -34,8 +35,7 @@ class PydocTopics(Source):
         self._topics: dict[str, str] = topics.topics
 
     def fingerprint(self) -> dict[str, object]:
-        stat = self._path.stat()
-        return {"pydoc": [str(self._path), stat.st_size, stat.st_mtime_ns]}
+        return {"pydoc": content_hash(self._path)}
 
     def pieces(self, split: str) -> Iterator[str]:
         paragraphs = (part for _, text in sorted(self._topics.items()) for part in text.split("\n\n"))

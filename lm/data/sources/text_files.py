@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from lm.data.corpus import Corpus, VocabSize
+from lm.data.plain_text import decoded
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
 from lm.system.bounds import Count
 from lm.system.errors import UserError
+from lm.system.file_hash import content_hash
 
 PIECE_BYTES = 1 << 24  # text is read and encoded 16 MB at a time, so that memory stays flat
 
@@ -25,7 +28,7 @@ class TextFiles(Source):
         fractions: the parts of a single file for train, valid and test.
 
     Raises:
-        UserError: for a missing, empty, binary or non-UTF-8 file.
+        UserError: when a file is read that is missing, empty, binary or not UTF-8.
     """
 
     def __init__(
@@ -47,35 +50,43 @@ class TextFiles(Source):
         paths = [train] * 3 if single else [train, valid, test]
         self.paths = {split: Path(str(path)).expanduser().resolve() for split, path in zip(SPLITS, paths, strict=True)}
         self.single = single
-        for split, path in self.paths.items():
-            if not path.is_file():
-                what = "is a folder" if path.is_dir() else "does not exist"
-                raise UserError(f"data.{split}: {path} {what}; name a text file")
-            if path.stat().st_size == 0:
-                raise UserError(f"data.{split}: {path} is empty; name a file that contains text")
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        return self.paths
+
+    def move_to(self, folder: Path) -> None:
+        self.paths = {split: folder / path.name for split, path in self.paths.items()}
+
+    def file(self, split: str) -> Path:
+        """The file of a split. Raises UserError if it is missing or empty."""
+        path = self.paths[split]
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise UserError(f"data.{split}: {path} {what}; name a text file: data.{split}=FILE")
+        if path.stat().st_size == 0:
+            raise UserError(f"data.{split}: {path} is empty; name a file that contains text")
+        return path
 
     def fingerprint(self) -> dict[str, object]:
-        stats = {split: path.stat() for split, path in self.paths.items()}
-        files = {
-            split: [str(path), stats[split].st_size, stats[split].st_mtime_ns] for split, path in self.paths.items()
-        }
+        hashes: dict[Path, str] = {}
+        for split in SPLITS:
+            if (path := self.file(split)) not in hashes:
+                with _reading(split, path):
+                    hashes[path] = content_hash(path)
+        files = {split: hashes[path] for split, path in self.paths.items()}
         return {"files": files, "fractions": self.fractions if self.single else None}
 
     def pieces(self, split: str) -> Iterator[str]:
-        path = self.paths[split]
+        path = self.file(split)
         start, end = self._span(split)
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                while (at := file.tell()) < end:
-                    data = file.read(min(PIECE_BYTES, end - at))
-                    if file.tell() < end:
-                        data += file.readline()
-                    yield _decode(data, path, at)
-        except OSError as error:
-            raise UserError(
-                f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights"
-            ) from None
+        with _reading(split, path), path.open("rb") as file:
+            file.seek(start)
+            while (at := file.tell()) < end:
+                data = file.read(min(PIECE_BYTES, end - at))
+                if file.tell() < end:
+                    data += file.readline()
+                yield decoded(data, str(path), at)
 
     def _span(self, split: str) -> tuple[int, int]:
         """The first byte of a split and the byte after its last; splits begin and end at line ends."""
@@ -99,17 +110,12 @@ class TextFiles(Source):
         return cuts[number], cuts[number + 1]
 
 
-def _decode(data: bytes, path: Path, at: int) -> str:
-    if b"\0" in data:
-        raise UserError(f"{path} is not text (byte {at + data.index(0)} is zero); name a plain UTF-8 text file")
+@contextmanager
+def _reading(split: str, path: Path) -> Iterator[None]:
     try:
-        # Drops a byte-order mark and converts Windows line ends.
-        return data.decode("utf-8-sig" if at == 0 else "utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is not UTF-8 (byte {at + error.start} is 0x{data[error.start]:02x}); "
-            "convert it first, for example: iconv -f LATIN1 -t UTF-8 OLD > NEW"
-        ) from None
+        yield
+    except OSError as error:
+        raise UserError(f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights") from None
 
 
 def text(

@@ -106,7 +106,7 @@ class LightningRival:
         self.device = device
         self.sizes, self.count, self.precision, self.folder = sizes, count, precision, folder
         forcing, optim = forcing or Forcing(), Adam(lr=0.002)
-        self.module = LanguageModule(sizes.model(), forcing, optim, updates_per_epoch=1000, epochs=1)
+        self.module = LanguageModule(sizes.model(), forcing, optim, updates_per_epoch=1000, epochs=1, unk=0)
         vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
         self.about = Description(vocab, config={}, tokens={}, provenance={})
 

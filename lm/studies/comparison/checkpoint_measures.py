@@ -53,7 +53,7 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArr
                 return earlier
     except (OSError, ValueError, KeyError):
         pass
-    _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1])
+    _, scored = evaluate(Static(), trained.model, text.ids["test"][: tokens + 1], trained.vocab.unk)
     nats: NDArray[np.float64] = scored.nats.double().numpy()
     kept.parent.mkdir(parents=True, exist_ok=True)
     with whole(kept, "free some space") as aside, aside.open("wb") as file:

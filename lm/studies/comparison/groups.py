@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from lm.data.source import SPLITS
 from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
@@ -39,6 +40,9 @@ def _settings(run: Run) -> str:
     config: dict[str, Any] = {key: value for key, value in run.config.items() if key not in BESIDE}
     config["accelerator"] = run.result.get("precision")  # as it was used: `auto` differs from machine to machine
     config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
+    # A file's place says nothing about its text: the checksums do.
+    data = {key: value for key, value in config.get("data", {}).items() if key not in SPLITS}
+    config["data"] = [data, run.result.get("provenance", {}).get("data")]
     return json.dumps(config, sort_keys=True)
 
 

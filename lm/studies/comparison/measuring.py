@@ -83,7 +83,9 @@ def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> 
     library, known = Library(), list(known)
     for one in known:
         with_reason = Refusal(refused, one.run.name)
-        trained = with_reason("all that needs its weights", partial(load, one.run.folder, settings.trust))
+        trained = with_reason(
+            "all that needs its weights", partial(load, one.run.folder, settings.trust, settings.data_from)
+        )
         if trained is not None:
             one.vocab = trained.vocab
             one.text = with_reason("all that needs its text", partial(library.text, trained))

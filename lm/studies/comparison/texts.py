@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lm.data.source import SPLITS
 from lm.data.vocabulary import Vocab
-from lm.runs.trained import Trained, corpus
+from lm.runs.trained import Trained
 from lm.studies.comparison.ngram import TrigramModel
 
 PROMPT_TOKENS = {"word": 2, "character": 12}
@@ -78,6 +79,5 @@ class Library:
         """The text that a checkpoint was trained on. Raises UserError if the text is missing or has changed."""
         key = json.dumps(trained.config["data"], sort_keys=True)
         if key not in self._texts or self._texts[key].vocab != trained.vocab:
-            data = corpus(trained)
-            self._texts[key] = Text(data.vocab, data.ids)
+            self._texts[key] = Text(trained.vocab, {split: trained.split_ids(split) for split in SPLITS})
         return self._texts[key]

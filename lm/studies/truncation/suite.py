@@ -7,13 +7,12 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 
 from lm.config.build import build
 from lm.data.streams import Windows
 from lm.models.interfaces import LanguageModel
-from lm.runs.trained import corpus, load
+from lm.runs.trained import load
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.page import write
 from lm.studies.truncation import graph
@@ -110,7 +109,11 @@ def _ways(k: int, length: int) -> str:
 
 def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageModel], Windows]:
     """The models whose gradients are measured, and their text; both come from the checkpoint if one is given."""
-    trained = None if settings["checkpoint"] is None else load(settings["checkpoint"], settings["trust"])
+    trained = (
+        None
+        if settings["checkpoint"] is None
+        else load(settings["checkpoint"], settings["trust"], settings["data_from"])
+    )
     window = sizes.window if trained is None else int(trained.config["data"].get("window", sizes.window))
     needed = max(settings["places"] * (settings["reach"] + 1), WINDOWS * window) + 1  # tokens a stream
     if trained is None:
@@ -119,7 +122,7 @@ def _models(settings: dict[str, Any], sizes: Sizes) -> tuple[dict[str, LanguageM
             model = sizes.model()
         small = replace(sizes, batch_size=STREAMS)
         return {"untrained": model}, small.windows(-(-needed // window))
-    ids: np.ndarray = corpus(trained).ids["valid"]
+    ids = trained.split_ids("valid")
     streams = max(1, min(STREAMS, len(ids) // needed))
     windows = Windows(ids, streams, window, "valid")
     if len(windows) < WINDOWS:

@@ -1,0 +1,31 @@
+"""Says how many tokens of a text are unknown, which is part of every perplexity, and warns if there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lm.data.vocabulary import UNK, Vocab
+
+MANY = 0.05
+"""The share of unknown tokens above which a perplexity is compared with nothing."""
+
+
+def counted(tokens: int, unknown: int | None) -> str:
+    """`1,024 tokens, 43 unknown (4.2%)`. `unknown` is None for a score from a version that did not count them."""
+    share = f" ({unknown / tokens:.1%})" if unknown and tokens else ""
+    return f"{tokens:,} tokens" + ("" if unknown is None else f", {unknown:,} unknown{share}")
+
+
+def warning(vocab: Vocab, texts: Mapping[str, tuple[int, int]]) -> str | None:
+    """A warning about texts with many unknown tokens; None if there are none. `texts`: {name: (tokens, unknown)}.
+
+    No warning if the training text itself contains the word `<unk>`: it is then a word of the benchmark.
+    """
+    many = [f"{unknown / tokens:.0%} of {name}" for name, (tokens, unknown) in texts.items() if unknown > MANY * tokens]
+    if vocab.writes_unk or not many:
+        return None
+    return (
+        f"warning: out of vocabulary, read as {UNK}: {', '.join(many)}. {UNK} is easy to predict, so this perplexity "
+        "compares with nothing of another vocabulary. To know more words, train with a lower data.min_count, a larger "
+        "data.vocab_size or more text; a text without spaces needs data.unit=character"
+    )

@@ -1,0 +1,100 @@
+"""Every figure says how many of its tokens were unknown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Done, Run
+
+from lm.data.unknown_tokens import counted, warning
+from lm.data.vocabulary import EOS, UNK, Vocab
+
+SETTINGS = [*TINY, "trainer.limit_train_batches=4", "trainer.max_epochs=1", "accelerator=cpu"]
+KNOWN = "the army said it is here\nit said the army is here\n" * 100
+INVENTED = "zorp the blik army vuum\nthe said fnarg is here\n" * 30  # 4 of 12 tokens, `<eos>` included
+
+
+@pytest.fixture
+def run(tmp_path: Path, train: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> Run:
+    caplog.set_level("INFO")
+    for split, text in (("train", KNOWN), ("valid", KNOWN), ("test", INVENTED)):
+        (tmp_path / split).write_text(text)
+    return train("data=text", *(f"data.{split}={tmp_path}/{split}" for split in ("train", "valid", "test")), *SETTINGS)
+
+
+def test_a_run_counts_its_unknown_tokens(run: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    result = run.result
+    assert result["train"] == {"tokens": 1400, "unknown": 0}
+    assert result["valid"]["unknown"] == result["valid"]["free_running"]["unknown"] == 0
+    assert (result["test"]["tokens"], result["test"]["unknown"]) == (359, 119)  # the first token is not scored
+    free = result["test"]["free_running"]
+    assert free["unknown"] == pytest.approx(free["tokens"] * 4 / 12, abs=5)
+    assert f"test text: 360 tokens, 120 unknown (33.3%), from {tmp_path}/test" in caplog.text
+    assert "vocabulary: 8 words; model: " in caplog.text
+    assert "over 359 tokens, 119 unknown (33.1%)" in caplog.text
+    assert "read as <unk>: 33% of the test text." in caplog.text
+    assert "data.min_count" in caplog.text
+
+
+def test_evaluate_tells_them_apart(run: Run, tmp_path: Path, call: Callable[..., Done]) -> None:
+    out, lines = tmp_path / "out.json", tmp_path / "lines.tsv"
+    done = call("evaluate", f"checkpoint={run.dir}", f"out={out}", f"per_token={lines}")
+    assert done.code == 0, done.err
+    assert "over 359 tokens, 119 unknown (33.1%), perplexity" in done.out
+    assert "compares with nothing of another vocabulary" in done.err
+    figures, rows = json.loads(out.read_text()), [line.split("\t") for line in lines.read_text().splitlines()]
+    assert [word for word, _, _ in rows] == INVENTED.replace("\n", f" {EOS} ").split()[1:]
+    assert {word for word, _, known in rows if known == "0"} == {"zorp", "blik", "vuum", "fnarg"}
+    known = [float(nats) for _, nats, known in rows if known == "1"]
+    assert figures["unknown"] == len(rows) - len(known) == 119
+    assert figures["perplexity_known"] == pytest.approx(2.718281828 ** (sum(known) / len(known)), rel=1e-4)
+
+
+def test_words_read_freely_stand_beside_their_own_nats(run: Run, tmp_path: Path, call: Callable[..., Done]) -> None:
+    lines = tmp_path / "lines.tsv"
+    settings = ["evaluator=free_running", "evaluator.streams=3", "evaluator.window=5"]
+    assert call("evaluate", f"checkpoint={run.dir}", f"per_token={lines}", *settings).code == 0
+    rows = [line.split("\t") for line in lines.read_text().splitlines()]
+    text = INVENTED.replace("\n", f" {EOS} ").split()
+    assert [word for word, _, _ in rows[:15]] == text[1:6] + text[121:126] + text[241:246]
+    assert all((known == "0") == (word in ("zorp", "blik", "vuum", "fnarg")) for word, _, known in rows)
+
+
+def test_many_unknown_words_of_a_text_are_listed_in_part(run: Run, tmp_path: Path, call: Callable[..., Done]) -> None:
+    text = tmp_path / "text"
+    text.write_text(" ".join(f"word{i}" for i in range(50)))
+    done = call("evaluate", f"checkpoint={run.dir}", f"text_file={text}")
+    assert "scored as <unk>: word0 word1 " in done.err
+    assert "word19 and 30 others" in done.err
+    assert "text: " in done.out
+    assert "over 51 tokens, 50 unknown (98.0%)" in done.out
+
+
+def test_counts_in_words() -> None:
+    assert counted(82_429, 4_794) == "82,429 tokens, 4,794 unknown (5.8%)"
+    assert counted(100, 0) == "100 tokens, 0 unknown"
+    assert counted(100, None) == "100 tokens"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "writes", "expected"), [(5, False, None), (6, False, "6% of test"), (6, True, None), (100, True, None)]
+)
+def test_the_warning_begins_above_five_percent_of_words_that_the_text_does_not_write(
+    unknown: int, writes: bool, expected: str | None
+) -> None:
+    said = warning(Vocab(["a", "b", EOS, UNK], writes_unk=writes), {"test": (100, unknown)})
+    assert said is None if expected is None else expected in (said or "")
+
+
+def test_a_text_that_writes_unk_is_known_from_its_checkpoint(
+    tmp_path: Path, train: Callable[..., Run], call: Callable[..., Done]
+) -> None:
+    (tmp_path / "text").write_text("the <unk> army said <unk>\n" * 200)
+    run = train("data=text", f"data.train={tmp_path}/text", *SETTINGS)
+    assert run.result["test"]["unknown"] > 0.3 * run.result["test"]["tokens"]
+    done = call("evaluate", f"checkpoint={run.dir}")
+    assert "unknown (33." in done.out
+    assert "warning" not in done.err
