@@ -27,7 +27,8 @@ def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> No
         )
 
     def done(valid: float) -> dict[str, Any]:
-        figures = {"valid": {"perplexity": valid}, "test": {"perplexity": valid + 1}, "best": {"epoch": 2}}
+        test = {"perplexity": valid + 1, "tokens": 200, "unknown": 13}
+        figures = {"valid": {"perplexity": valid}, "test": test, "best": {"epoch": 2}}
         return {"status": "completed", **figures}
 
     job("0", status="failed", error="no luck")
@@ -36,7 +37,7 @@ def test_the_table_is_ordered_by_the_best_validation_score(tmp_path: Path) -> No
     lines = table(tmp_path).splitlines()
     assert "3 jobs" in lines[0]
     assert [line.split()[0] for line in lines[2:5]] == ["2", "1", "0"]
-    assert lines[2].split()[1:3] == ["20.00", "21.00"]
+    assert lines[2].split()[1:4] == ["20.00", "21.00", "6.5%"]
     assert "seed=0: no luck" in lines[4]
     assert lines[5].strip() == "all jobs with data=text"
 

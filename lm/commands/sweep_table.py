@@ -47,20 +47,29 @@ def _report(folder: Path, trusted: list[str]) -> str:
         return f"none: {type(error).__name__}: {' '.join(str(error).split())}; for details: {later}"
 
 
+def _unknown(score: dict[str, Any]) -> str:
+    """The share of a score's tokens that are unknown."""
+    return f"{score['unknown'] / score['tokens']:.1%}" if score.get("tokens") and "unknown" in score else "-"
+
+
 def table(folder: Path) -> str:
-    """A table of the jobs in a sweep's folder: perplexities, time, settings; failed jobs last, each with its error."""
+    """A table of the jobs in a sweep's folder: perplexities, unknown tokens of the test text, time, settings.
+
+    Failed jobs are last, each with its error.
+    """
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
     jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
     typed = [result.get("overrides") or [] for _, result in jobs]
     common = [override for override in typed[0] if all(override in other for other in typed)] if typed else []
-    rows = [("job", "valid", "test", "epoch", "time", "settings")]
+    rows = [("job", "valid", "test", "unknown", "epoch", "time", "settings")]
     for path, result in jobs:
         settings = " ".join(override for override in result.get("overrides") or [] if override not in common)
         if result["status"] == "completed":
             valid, test = (f"{result[split].get('perplexity') or float('inf'):.2f}" for split in ("valid", "test"))
-            rows.append((path.name, valid, test, str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings))
+            rest = (_unknown(result["test"]), str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings)
+            rows.append((path.name, valid, test, *rest))
         else:
-            rows.append((path.name, "failed", "", "", "", f"{settings}: {result['error']}"))
-    lines = [f"  {line}" for line in aligned(rows, "lrrrrl")]
+            rows.append((path.name, "failed", "", "", "", "", f"{settings}: {result['error']}"))
+    lines = [f"  {line}" for line in aligned(rows, "lrrrrrl")]
     shared = [f"  all jobs with {' '.join(common)}"] if common else []
     return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])

@@ -24,6 +24,7 @@ from lm.studies.comparison.quality import Quality, SampleQuality, pieces, qualit
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Text
 from lm.system.errors import UserError
+from lm.system.file_hash import content_hash
 from lm.system.files import whole
 
 WORDS = ("army", "taxpayer")
@@ -44,8 +45,7 @@ def nats_of_test(trained: Trained, text: Text, tokens: int, kept: Path) -> NDArr
 
     The file `kept` caches the losses for the next report; it is valid for the same checkpoint and type of device.
     """
-    stat, device = trained.path.stat(), device_of(trained.model).type
-    sign = f"{trained.path} {stat.st_size} {stat.st_mtime_ns} {text.key} {tokens} {device}"
+    sign = f"{content_hash(trained.path)} {text.key} {tokens} {device_of(trained.model).type}"
     try:
         with np.load(kept) as found:
             if str(found["sign"]) == sign:
