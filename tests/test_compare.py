@@ -131,8 +131,57 @@ def test_other_vocabularies_are_refused_with_the_reason_and_compared_in_the_rest
         assert "vocabularies differ (41 and 20 words)" in refused[figure]["reason"]
     assert found["perplexities"] == []
     assert all(row["quality"] and row["samples"] and row["curves"]["training"] for row in found["runs"])
-    assert "which is lower means nothing" in (tmp_path / "report.md").read_text()
+    text = (tmp_path / "report.md").read_text()
+    assert (
+        text.count("which perplexity is lower means nothing unless text and vocabulary are the same".capitalize()) == 2
+    )
+    assert "Test perplexity when" not in text
     assert (tmp_path / "training-2.png").is_file()
+
+
+def test_vocabularies_are_not_mixed_up_where_the_text_is_gone(folder: Path, tmp_path: Path) -> None:
+    for name in ("a1", "other"):
+        shutil.copytree(folder / name, tmp_path / name)
+        shutil.rmtree(tmp_path / name / "checkpoints")
+    found = report(tmp_path, tmp_path / "out", "a1", "other")
+    assert [row["text"] for row in found["runs"]] == [None, None]
+    assert "vocabularies differ (41 and 20 words)" in found["incomparable"]
+    assert found["perplexities"] == []
+    assert "Test perplexity when" not in (tmp_path / "out/report.md").read_text()
+
+
+def test_every_perplexity_has_the_number_of_its_unknown_tokens(folder: Path, tmp_path: Path) -> None:
+    found = report(folder, tmp_path / "out", "a1", "other")
+    for row in found["runs"]:
+        result = Run(folder / row["name"]).result
+        valid, test = result["valid"], result["test"]
+        assert row["unknown"] == {
+            "train": result["train"]["unknown"],
+            "valid": valid["unknown"],
+            "valid_free_running": valid["free_running"]["unknown"],
+            "test": test["unknown"],
+            "test_free_running": test["free_running"]["unknown"],
+        }
+        group = next(group for group in found["groups"] if row["name"] in group["runs"])
+        assert group["test"]["unknown"] == [test["unknown"]]
+    assert 0 < test["unknown"] < test["tokens"]  # of the small vocabulary
+    share = f"{test['unknown']:,} of {test['tokens']:,} ({test['unknown'] / test['tokens']:.1%})"
+    for name in ("report.md", "report.html"):
+        assert (tmp_path / "out" / name).read_text().count(share) == 2
+
+
+def test_a_run_of_an_earlier_version_did_not_count_unknown_tokens(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "a1", tmp_path / "old")
+    result = Run(tmp_path / "old").result
+    del result["train"]
+    for score in (result["valid"], result["test"]):
+        del score["unknown"], score["free_running"]["unknown"]
+    write_json(tmp_path / "old/result.json", result)
+    shutil.copytree(folder / "a2", tmp_path / "a2")
+    found = report(tmp_path, tmp_path / "out", "old", "a2")
+    assert set(found["runs"][0]["unknown"].values()) == {None}
+    assert found["groups"][0]["test"]["unknown"] is None
+    assert f"| - of {result['test']['tokens']:,} |" in (tmp_path / "out/report.md").read_text().replace("\\", "")
 
 
 def test_a_picture_of_runs_with_pairs_of_their_own_names_no_pair_for_all(folder: Path, tmp_path: Path) -> None:

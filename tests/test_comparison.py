@@ -24,6 +24,7 @@ from lm.studies.comparison.differences import (
     DistanceDifference,
     _of_one_text,
     differences,
+    different_text,
     of_distances,
     pick,
 )
@@ -33,12 +34,12 @@ from lm.studies.comparison.groups import Group, grouped
 from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
-from lm.studies.comparison.quality import Loop, distinct, loop, pieces, quality
+from lm.studies.comparison.quality import Loop, Quality, SampleQuality, against_real, distinct, loop, pieces, quality
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.sections import short, words
 from lm.studies.comparison.settings import Settings
-from lm.studies.comparison.statistics import Interval, between_seeds, over_seeds, paired_bootstrap
+from lm.studies.comparison.statistics import Interval, between_means, between_seeds, over_seeds, paired_bootstrap
 from lm.studies.comparison.texts import Text
 from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
 
@@ -237,20 +238,68 @@ def test_convergence_is_the_first_validation_at_or_below() -> None:
 finite = st.floats(1e-3, 1e6)
 
 
-@given(finite, finite)
-def test_smaller_and_larger_are_never_mixed_up(x: float, y: float) -> None:
-    said = sentences.order("A", x, "B", y)
-    if "equal" in said:
-        assert sentences.number(x) == sentences.number(y)
-    else:
-        shown = [float(figure.replace(",", "")) for figure in re.findall(r"\(([^)]*)\)", said)]
-        assert ("is smaller than" in said) == (x < y) == (shown[0] < shown[1])
-        assert ("is larger than" in said) == (x > y)
+@given(finite, finite, finite)
+def test_more_and_less_common_are_said_only_with_an_interval_and_never_mixed_up(
+    x: float, y: float, half: float
+) -> None:
+    said = sentences.judged("A", x, y, Interval(x - y, x - y - half, x - y + half, 20))
+    assert ("more common" in said) == (x - y + half < 0)
+    assert ("less like" in said) == (x - y - half > 0)
+    assert ("No difference shown" in said) == (abs(x - y) <= half)
+    assert "No difference shown: too few texts" in sentences.judged("A", x, y, Interval(x - y, None, None, 1))
+
+
+def test_a_hair_is_no_difference() -> None:
+    """The texts of a run and real text, 4.76 and 4.78 nats on average, with the usual spread over texts."""
+    written, real = (
+        Quality(20, 2000, 1.0, 1.0, 1.0, 0.0, mean, list(mean + 0.3 * np.linspace(-1, 1, 20)), 0, None, None)
+        for mean in (4.76, 4.78)
+    )
+    (row, other) = against_real({"a": SampleQuality(written, replace(written, ngram_nats_of_texts=[1.0] * 20))},
+                                {"a": real}, 0.95)  # fmt: skip
+    assert (row.run, row.sampler, other.sampler) == ("a", "greedy", "random")
+    known = stats.ttest_ind(written.ngram_nats_of_texts, real.ngram_nats_of_texts, equal_var=False)
+    assert row.over_texts[1:3] == pytest.approx(tuple(known.confidence_interval(0.975)))  # two comparisons
+    said = sentences.judged("a, greedy", 4.76, 4.78, row.over_texts)
+    assert "No difference shown" in said
+    assert "common" not in said
+    assert "more common" in sentences.judged("a, random", 1.0, 4.78, other.over_texts)
+
+
+def test_equal_texts_have_an_interval_and_a_single_one_has_none() -> None:
+    assert between_means([1.0, 1.0], [3.0, 3.0]) == (2.0, 2.0, 2.0, 2)
+    assert between_means([1.0], [3.0, 4.0]) == (2.5, None, None, 1)
+
+
+def test_a_figure_that_is_not_a_number_excludes_nothing() -> None:
+    assert not Interval(math.nan, math.nan, math.nan, 3).excludes(0)
+
+
+def test_figures_without_an_interval_are_not_ordered() -> None:
+    written = quality(np.array([[1, 2, 3, 4]]), 0, None)
+    orders = r"smaller|larger|more|fewer|less|better|worse|best"
+    for said in (
+        sentences.loops("A", written, replace(written, distinct_2=0.5)),
+        sentences.change("a - b", "cosine", 0.5, 0.1),
+        sentences.epochs("A", 100.0, 3, 104.0, 5),
+        sentences.epochs("A", 100.0, 5, 100.0, 5),
+    ):
+        assert not re.search(rf"\b({orders})\b", said)
+    assert sentences.epochs("A", 100.0, 3, 104.0, 5).endswith(
+        "was 100.0, after epoch 3 of 5, and 104.0 after the last."
+    )
+    short_text = replace(row(0.2, (0.1, 0.3), None, False), over_text=Interval(0.2, None, None, 5))
+    assert sentences.difference(short_text).startswith("A and B: no difference shown.")
 
 
 def test_the_classic_mistake_is_not_made() -> None:
-    said = sentences.order("with teacher forcing", 1.1329, "without", 1.0003)
-    assert said == "with teacher forcing (1.133) is larger than without (1.000)"
+    """The classic exercise calls 1.1329 smaller than 1.0003."""
+    over_seeds, means = Interval(-0.1326, -0.2, -0.1, 3), (1.1329, 1.0003)
+    said = sentences.distances(
+        DistanceDifference(("a", "b"), "cosine", ("teacher", "free"), means, None, over_seeds, 0.95)
+    )
+    assert "the cosine distance is 1.133 with teacher and 1.000 with free" in said
+    assert "the difference, free minus teacher,: [-0.200, -0.100]" in said
 
 
 def row(nats: float, text: tuple[float, float], seeds: tuple[float, float] | None, shown: bool) -> Difference:
@@ -290,8 +339,8 @@ def test_distances_between_settings_need_seeds() -> None:
         )
 
     alone = said(None, None)
-    assert "A (1.133) is larger than that with B (1.000)" in alone
-    assert "cannot be separated" in alone
+    assert "1.133 with A and 1.000 with B" in alone
+    assert "No difference is shown: one of them has a single seed" in alone
     assert "no difference is shown" in said(-0.3, 0.1)
     assert "larger than that of seeds" in said(-0.2, -0.1)
 
@@ -301,7 +350,7 @@ def test_overlapping_intervals_show_no_difference() -> None:
     assert "no difference shown" in sentences.apart(a, b)
     assert "no difference shown" in sentences.apart(b, a)
     assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
-    assert "single runs" in sentences.apart(a, Perplexity(1.0, None, None, 1, [100]))
+    assert sentences.apart(a, Perplexity(1.0, None, None, 1, [100])) == "single runs: no difference shown"
 
 
 def finished(name: str, seed: int = 0, test: dict[str, float] | None = None) -> Run:
@@ -366,11 +415,76 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
     assert [row.groups for row in rows] == [("g0", f"g{k}") for k in range(1, 9)]
     runs = [run_figures(text.known[run.name], group, [], []) for group in groups for run in group.runs]
     report = Figures(
-        Settings(), [], [], runs, [], [group_figures(group, runs, 0.95) for group in groups], rows, [], [], [], []
+        Settings(),
+        [],
+        [],
+        None,
+        runs,
+        [],
+        [group_figures(group, runs, 0.95) for group in groups],
+        rows,
+        [],
+        [],
+        [],
+        [],
+        [],
     )
-    assert "g0" in short._best(report)[0]
-    assert "than 8 of the 8 others." in short._best(report)[0]
-    assert "than 3 of the 8 others, of which 3 were compared" in short._best(replace(report, differences=rows[5:]))[0]
+    assert "lowest g0 (" in short._best(report)[0]
+    assert "than 8 of the 8 other settings." in short._best(report)[0]
+    some = short._best(replace(report, differences=rows[5:]))[0]
+    assert "than 3 of the 8 other settings, of which 3 were compared" in some
+    chance = [replace(row, shown=False) for row in rows]
+    (said,) = short._best(replace(report, differences=chance))
+    assert "is not shown to differ from any of the 8 other settings." in said
+    assert "lowest" not in said
+    (said,) = short._best(replace(report, incomparable="their vocabularies differ"))
+    assert said == sentences.incomparable("their vocabularies differ")
+
+
+def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
+    groups = [Group(name, (finished(name),)) for name in "ABC"]
+    figures = [
+        replace(
+            group_figures(group, of_runs(group, [one_pair(None, 1.0)]), 0.95), test=Perplexity(10, 9, 11, 2, [5]),
+            test_free_running=own,
+        )
+        for group, own in zip(
+            groups,
+            [Perplexity(20, 15, 25, 2, [5]), Perplexity(18, 16, 19, 2, [5]), Perplexity(40, 30, 50, 2, [5])],
+            strict=True,
+        )
+    ]  # fmt: skip
+    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [])
+    (said,) = short._own_words(report)
+    assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
+    assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
+    (said,) = short._own_words(replace(report, groups=figures[:2]))
+    assert "B (18.00) is not shown to differ from any of the 1 other settings" in said
+    single = [
+        replace(group, test_free_running=Perplexity(x, None, None, 1, [5]))
+        for group, x in zip(figures, (3, 2, 1), strict=True)
+    ]
+    (said,) = short._own_words(replace(report, groups=single))
+    assert "C (1.000) is not shown to differ" in said
+    assert short._own_words(replace(report, incomparable="their vocabularies differ")) == []
+
+
+def test_unknown_tokens_are_counted_and_shared_out() -> None:
+    assert sentences.unknown([4794], [82429]) == "4,794 of 82,429 (5.8%)"
+    assert sentences.unknown([0], [10]) == "0 of 10 (0.0%)"
+    assert sentences.unknown([1, 2], [10]) == "1 / 2 of 10"
+    assert sentences.unknown(None, [10]) == "- of 10"
+
+
+def test_runs_without_a_known_text_are_compared_only_if_their_vocabularies_are_of_one_size() -> None:
+    one, two = (Known(finished(name)) for name in "ab")
+    assert different_text([one, two]) is None
+    one.run.result["vocabulary"], two.run.result["vocabulary"] = 41, 41
+    assert different_text([one, two]) is None
+    two.run.result["vocabulary"] = 20
+    assert "vocabularies differ (41 and 20 words)" in (different_text([one, two]) or "")
+    known = Known(one.run, vocab=Vocab(["<eos>", "<unk>", "a"]))
+    assert "vocabularies differ (3 and 20 words)" in (different_text([known, two]) or "")
 
 
 def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> None:
@@ -382,7 +496,7 @@ def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> Non
         runs += zip(of_runs(group, own), own, strict=True)
     said = [[line for line in words._said(order) if "changed the euclidean" in line] for order in (runs, runs[::-1])]
     assert said[0] == said[1]
-    assert "(1.00)" in said[0][0]  # variances 2 and 0, pooled
+    assert "over seeds is 1.00" in said[0][0]  # variances 2 and 0, pooled
 
 
 def test_what_training_changed_is_compared_and_not_where_seeds_began() -> None:

@@ -82,7 +82,7 @@ def test_text_is_read_in_pieces_without_cutting_words(tmp_path: Path, monkeypatc
     text = "".join(f"wörd{i} 字\r\n" for i in range(50)) + "last line without end"
     file = write(tmp_path / "t", b"\xef\xbb\xbf" + text.encode())
     whole = encode(TextFiles(file, file, file))
-    monkeypatch.setattr("lm.data.sources.text_files.PIECE_BYTES", 37)
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 37)
     pieces = encode(TextFiles(file, file, file))
     assert pieces.vocab == whole.vocab
     assert pieces.ids["train"].tolist() == whole.ids["train"].tolist()

@@ -408,6 +408,13 @@ def test_a_temperature_is_not_called_divergence(evaluator: Evaluator, cause: str
         evaluate(Dynamic(rule="sgd", lr=3e38, temperature=0.5), model, random_ids(30), unk=0)
 
 
+@pytest.mark.parametrize("evaluator", [Static(temperature=1e-39), Cache(temperature=1e-39)])
+def test_a_perplexity_that_is_not_a_number_is_no_figure(evaluator: Evaluator, model: LSTMLanguageModel) -> None:
+    model.head.linear.bias.data[3] = 9
+    with pytest.raises(UserError, match=r"evaluator\.temperature=1e-39: choose a value closer to 1"):
+        evaluate(evaluator, model, VALID, unk=0)
+
+
 def test_what_the_model_itself_cannot_do_is_no_divergence_of_the_evaluation(model: LSTMLanguageModel) -> None:
     model.head.linear.bias.data[3] = math.inf
     with pytest.raises(UserError, match="before the first update: the model's own weights are too large"):

@@ -196,12 +196,16 @@ def test_a_failure_is_written_down_and_raised(train: Callable[..., Run], tmp_pat
     assert "data.window must be at least 1" in result["error"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_a_remedy(
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_cause(
     on_text: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
-    with pytest.raises(UserError, match=r"window 0 .*lower optim\.lr"):
-        on_text()
+    losses = [torch.full((4, 6), value, requires_grad=True) for value in (1.0, math.nan)]
+    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: losses.pop(0))
+    with pytest.raises(UserError, match=r"window 1 .*lower optim\.lr"):
+        on_text(name="later")
+    losses = [torch.full((4, 6), math.nan, requires_grad=True)]
+    with pytest.raises(UserError, match="before the first update: the initial weights are too large"):
+        on_text(name="at once")
 
 
 def test_checkpoints_are_plain_and_stand_alone(on_text: Callable[..., Run], tmp_path: Path) -> None:

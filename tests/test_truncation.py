@@ -258,6 +258,11 @@ def said(figures: Figures) -> str:
     return "\n".join([*sentences(figures), *not_shown(figures)])
 
 
+def test_every_claim_has_its_source() -> None:
+    assert not re.findall(r"\b(They|they|them|One says)\b", "\n".join(not_shown(FIGURES)))
+    assert all("the classic exercise" in claim.lower() for claim in not_shown(FIGURES))
+
+
 @given(st.floats(1e-3, 1e12), st.floats(1e-3, 1e12))
 def test_more_and_less_are_never_mixed_up(value: float, other: float) -> None:
     words = versus(value, other)

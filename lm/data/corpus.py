@@ -80,9 +80,9 @@ class Corpus:
             getattr(self, split)
 
     def split_ids(self, split: str, vocab: Vocab) -> np.ndarray:
-        """The ids [N] of one split in a given vocabulary. Only this split's file has to be there."""
+        """The ids [N] of one split in a given vocabulary. Only this split's files have to be there."""
         # If all files are there, the stored ids are the fastest way to them.
-        if all(path.is_file() for path in self.source.files.values()) and self.vocab == vocab:
+        if all(path.is_file() for paths in self.source.files.values() for path in paths) and self.vocab == vocab:
             return self.ids[split]
         return encode_split(self.source, split, vocab)
 

@@ -26,8 +26,8 @@ class Source(ABC):
         """Yields the text of one split in pieces that end at line ends."""
 
     @property
-    def files(self) -> Mapping[str, Path]:
-        """The file of each split, whether it exists or not; empty if the text is not the user's files."""
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """The files of each split, whether they exist or not; empty if the text is not the user's files."""
         return {}
 
     def move_to(self, folder: Path) -> None:

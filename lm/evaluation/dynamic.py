@@ -65,10 +65,10 @@ class Dynamic(Reader):
         trained = [weight.detach().clone() for weight in weights]
         rates, pulls = self._rates_and_pulls(model, weights)
         state: State | None = None
-        for window in one_stream(ids, self.window):
+        for updates, window in enumerate(one_stream(ids, self.window)):
             reading, gradients, state = self._learn(model, weights, window, state)
             if not reading.nats.isfinite().all():
-                raise UserError("evaluator=dynamic: the weights diverged; lower evaluator.lr, or raise evaluator.decay")
+                raise UserError(f"evaluator=dynamic: {self._cause(model, reading, updates)}")
             with torch.no_grad():
                 for weight, before, gradient, rate, pull in zip(weights, trained, gradients, rates, pulls, strict=True):
                     weight.lerp_(before, pull).addcmul_(gradient, rate, value=-1)
@@ -87,6 +87,19 @@ class Dynamic(Reader):
             gradients = torch.autograd.grad(nats.mean(), weights, allow_unused=True, materialize_grads=True)
         return Reading(window.targets, nats.detach(), hidden.detach()), gradients, detach(state)
 
+    def _cause(self, model: LanguageModel, reading: Reading, updates: int) -> str:
+        """Why a reading's nats are not finite, after so many updates of the weights."""
+        temperature = f"evaluator.temperature={self.temperature}"
+        if updates and number(self.temperature) >= 1:
+            return "the weights diverged; lower evaluator.lr, or raise evaluator.decay"
+        if updates:
+            return f"the nats are not finite after update {updates}; lower evaluator.lr, or raise {temperature}"
+        with torch.inference_mode():
+            plain = token_nats(model.head, reading.hidden, reading.words.to(reading.hidden.device), 1.0)
+        if plain.isfinite().all():
+            return f"the nats are not finite with {temperature}; choose a value closer to 1"
+        return "the nats are not finite before the first update: the model's own weights are too large"
+
     def _rates_and_pulls(self, model: LanguageModel, weights: Weights) -> tuple[list[Tensor], list[Tensor]]:
         """The learning rate of each weight, and the fraction by which an update moves it back to its trained value."""
         if self.rule == "sgd":
@@ -94,6 +107,12 @@ class Dynamic(Reader):
             return [rate] * len(weights), [pull] * len(weights)
         rms = self._root_mean_squares(model, weights)
         mean = torch.stack([part.mean() for part in rms]).mean()
+        if not (mean.isfinite() and mean > 0):
+            raise UserError(
+                f"evaluator.rule=rms: the root mean square of the gradients of the training text is {float(mean):g} in "
+                f"float32, with evaluator.temperature={self.temperature}; choose a temperature closer to 1, or "
+                "evaluator.rule=sgd with an lr of its own"
+            )
         pulls = [(self.decay * part / mean).clamp(max=1) for part in rms]
         return [self.lr / (part + self.epsilon) for part in rms], pulls
 

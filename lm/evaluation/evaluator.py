@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -130,12 +131,20 @@ def evaluate(
     with evaluator.scoring(model, ids) as scoring, bar(evaluator.name, len(ids) - 1) as progress:
         for part in scoring:
             score.add(part.words, part.nats)
+            if math.isnan(score.nats):
+                raise UserError(_not_a_number(evaluator.temperature))
             for kept, new in zip(scored, part, strict=True):
                 kept[read : read + len(new)] = new
             read += len(part.words)
             progress.set_postfix_str(f"perplexity {score.perplexity:.2f}", refresh=False)
             progress.update(len(part.words))
     return score, Scored(scored.words[:read], scored.nats[:read])
+
+
+def _not_a_number(temperature: float | Literal["auto"]) -> str:
+    if temperature in (1, AUTO):
+        return "the model's nats are not numbers: its weights are too large, as after training that diverged"
+    return f"the nats are not numbers with evaluator.temperature={temperature}: choose a value closer to 1"
 
 
 def number(value: float | Literal["auto"]) -> float:

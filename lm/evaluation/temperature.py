@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from lm.evaluation.reading import read_stream
 from lm.models.interfaces import LanguageModel
+from lm.system.errors import UserError
 from lm.system.terminal import bar, say
 
 TEMPERATURES = [0.02 * k for k in range(40, 66)]
@@ -27,6 +28,8 @@ def best_temperature(model: LanguageModel, ids: np.ndarray) -> float:
                 for k, temperature in enumerate(TEMPERATURES):
                     sums[k] += F.cross_entropy(logits / temperature, targets, reduction="sum").cpu().double()
             progress.update(len(words))
+    if not sums.isfinite().all():
+        raise UserError("evaluator.temperature=auto: the model's nats on the validation text are not finite numbers")
     best = int(sums.argmin())
     found = round(TEMPERATURES[best], 2)
     if best in (0, len(TEMPERATURES) - 1):

@@ -195,8 +195,8 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
     }
     if not all(weight.isfinite().all() for weight in weights.values()):
         raise UserError(
-            f"checkpoint: the weights in {file} are not all finite numbers: its training diverged; name another, or "
-            "train again with a lower optim.lr"
+            f"checkpoint: the weights in {file} are not all finite numbers: its training has probably diverged; name "
+            "another, or train again with a lower optim.lr"
         )
     try:
         model.load_state_dict(weights)

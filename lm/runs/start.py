@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from lm.runs.checkpoint import read_to_resume
 from lm.runs.result import Result
 from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
+from lm.system.files import absolute
 from lm.system.terminal import say
 
+SHOWN = 3  # files of a text that are named each
 LIMITS = ("max_epochs", "max_time", "limit_train_batches")
 """Settings of the trainer that say how much training there is."""
 
@@ -58,9 +61,9 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
     data = config["data"] if isinstance(config["data"], dict) else {}
     for split in SPLITS:
         if data.get(split) not in (None, MISSING):
-            data[split] = str(Path(str(data[split])).expanduser().resolve())
+            data[split] = absolute(data[split])
     if config.get("weights_from"):
-        config["weights_from"] = str(Path(config["weights_from"]).expanduser().resolve())
+        config["weights_from"] = absolute(config["weights_from"])
     return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides, is_dry)
 
 
@@ -119,8 +122,14 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     """Print what is read, and the sizes of vocabulary and model. Warn if many tokens are unknown."""
     counts = {split: (tokens, corpus.unknown[split]) for split, tokens in corpus.tokens.items()}
     for split, (tokens, unknown) in counts.items():
-        place = corpus.source.files.get(split)
-        say(f"{split} text: {counted(tokens, unknown)}" + (f", from {place}" if place else ""))
+        say(f"{split} text: {counted(tokens, unknown)}{_places(corpus.source.files.get(split, []))}")
     say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.unit}s; model: {model.parameter_count:,} weights")
     if said := warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()}):
         say(said)
+
+
+def _places(files: Sequence[Path]) -> str:
+    """The files of a text, in the order in which they are read; of many files the first two and the last."""
+    if len(files) <= SHOWN:
+        return f", from {', '.join(map(str, files))}" if files else ""
+    return f", from {len(files):,} files: {files[0]}, {files[1].name}, ..., {files[-1].name}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import find, load_weights, read, vocabulary
 from lm.system.errors import UserError
+from lm.system.files import absolute
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Trained:
         return corpus
 
     def split_ids(self, split: str) -> np.ndarray:
-        """The word ids [N] of a split of the run's corpus. Only this split's file has to be there.
+        """The word ids [N] of a split of the run's corpus. Only this split's files have to be there.
 
         Raises UserError if the text cannot be read, or is not the text that the run read.
         """
@@ -67,7 +68,7 @@ class Trained:
                 f"{error}. {self.path} was trained with this text: if it has moved, name its folder: data_from=DIR"
             ) from None
         if checksum(ids) != self.checksums.get(split, checksum(ids)):
-            where = self.corpus.source.files.get(split, "the text found here")
+            where = ", ".join(map(str, self.corpus.source.files.get(split, ["the text found here"])))
             raise UserError(
                 f"{where} is not the {split} text that {self.path} was trained with: it has changed since. Restore it, "
                 "or name the folder of the old one, data_from=DIR, or score it as another text: text_file=FILE"
@@ -79,7 +80,7 @@ def load(
     path: str | Path,
     trusted: Iterable[str] = (),
     data_from: str | Path | None = None,
-    data: Mapping[str, str] | None = None,
+    data: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Trained:
     """Load a trained model. Raises UserError if that fails.
 
@@ -87,7 +88,7 @@ def load(
         path: a checkpoint file or a run's folder.
         trusted: classes and functions outside this project that may run, as `package.module.Name`.
         data_from: the folder to which the files of the run's text have moved.
-        data: {split: file} for files that have moved, each to a place of its own.
+        data: {split: files} for files that have moved, each to a place of its own.
     """
     file = find(path)
     content = read(file)
@@ -102,7 +103,7 @@ def load(
         raise UserError(
             f"data.{other[0]}: the text of {file} is not given by single files; name its folder: data_from=DIR"
         )
-    moved = {split: str(Path(place).expanduser().resolve()) for split, place in (data or {}).items()}
+    moved = {split: absolute(place) for split, place in (data or {}).items()}
     config = {**config, "data": {**config["data"], **moved}}
     return Trained(model, vocab, config, file, trusted, folder, content.get("provenance", {}).get("data", {}))
 

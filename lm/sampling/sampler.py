@@ -55,25 +55,42 @@ class Sampler(Bounded, group="sampler"):
         return [vocab.id(word) for word in self.bad_words]
 
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one word id per row: logits [N, V] -> [N]. Raises UserError for logits that are not finite."""
+        """Draw one word id per row: logits [N, V] -> [N].
+
+        Raises UserError for logits that are not finite, or that the temperature makes infinite.
+        """
         if self.greedy:
             highest = logits.max(dim=-1)
             _refuse_non_finite(highest.values)
             return highest.indices
         weights = self.distribution(logits)
-        _refuse_non_finite(weights[:, 0])  # one nan makes the whole softmax nan
+        if not weights[:, 0].isfinite().all():  # one nan makes the whole softmax nan
+            _refuse_non_finite(logits.amax(dim=-1))
+            size = "small" if self.temperature < 1 else "large"
+            raise UserError(
+                f"sampler.temperature={self.temperature} is too {size}: logits divided by it are not float32 numbers. "
+                "Choose a value closer to 1; for the most probable word each time, choose sampler=greedy"
+            )
         return draw(weights, generator)
 
     def penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
         """Lower the logits [N, V] of words that are already in the text (`seen` [N, V]) by the repetition penalty.
 
         The penalty multiplies a word's log-probability, so it means the same for every head and does not depend on a
-        constant added to all logits. (Keskar et al. 2019 divide or multiply the logit itself.)
+        constant added to all logits. (Keskar et al. 2019 divide or multiply the logit itself.) Raises UserError for
+        logits that are not finite, or that the penalty makes infinite.
         """
         if self.repetition_penalty == 1:
             return logits
         log_probabilities = logits.log_softmax(dim=-1)
-        return torch.where(seen, log_probabilities * self.repetition_penalty, log_probabilities)
+        penalised = torch.where(seen, log_probabilities * self.repetition_penalty, log_probabilities)
+        if not penalised.amax(dim=-1).isfinite().all():
+            _refuse_non_finite(logits.amax(dim=-1))
+            raise UserError(
+                f"sampler.repetition_penalty={self.repetition_penalty} is too large: log-probabilities multiplied by "
+                "it are not float32 numbers; choose a smaller value"
+            )
+        return penalised
 
     def distribution(self, logits: Tensor) -> Tensor:
         """Map logits [N, V] to sampling weights [N, V] in float32. Excluded words have weight 0."""
@@ -106,7 +123,10 @@ def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.searchsorted(cumulative, place, right=True).squeeze(-1).clamp_max(weights.shape[-1] - 1)
 
 
-def _refuse_non_finite(of_logits: Tensor) -> None:
-    """Raise UserError if one of the values [N] is not finite. Each value is computed from one row of logits."""
-    if not of_logits.isfinite().all():
-        raise UserError("the model's logits are not finite: its training diverged, use a lower optim.lr")
+def _refuse_non_finite(highest: Tensor) -> None:
+    """Raise UserError if the highest logit of one row [N] is not finite."""
+    if not highest.isfinite().all():
+        raise UserError(
+            "the model's logits are not finite numbers: its weights are too large, as after training that diverged. "
+            "Train again with a lower optim.lr"
+        )

@@ -112,6 +112,13 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def absolute(place: Any) -> Any:
+    """A file's or folder's absolute path as text, or a list of them; `~` is the home folder."""
+    return (
+        str(Path(str(place)).expanduser().resolve()) if isinstance(place, (str, Path)) else list(map(absolute, place))
+    )
+
+
 def user_cache() -> Path:
     """The user's folder for downloads and encoded text: `$LM_CACHE_DIR`, else the system's cache folder."""
     if override := os.environ.get("LM_CACHE_DIR"):

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,25 @@ from tqdm import tqdm
 from lm.system.log import LOG
 
 
-def bar(what: str, total: int, unit: str = "token") -> tqdm[Any]:
-    """Make a progress bar that appears after two seconds. Without a terminal it is drawn twice a minute."""
+class ProgressBar(tqdm):
+    """A progress bar whose clock starts at the first update: the time before it says nothing about the time left."""
+
+    n: float
+
+    def update(self, n: float | None = 1) -> Any:
+        if self.n:
+            return super().update(n)
+        self.n = self.initial = self.last_print_n = n or 0
+        self.start_t = self.last_print_t = time.time()
+
+
+def bar(what: str, total: int, unit: str = "token") -> ProgressBar:
+    """Make a progress bar that appears after two seconds. Without a terminal it is drawn twice a minute.
+
+    Its time left follows from the speed of the latest parts (tqdm's moving average).
+    """
     often = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(
+    return ProgressBar(
         desc=what, total=total, unit=f" {unit}s", leave=False, delay=2, mininterval=often, maxinterval=often,
         dynamic_ncols=True,
     )  # fmt: skip

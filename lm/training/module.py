@@ -236,6 +236,8 @@ class LanguageModule(Validated):
         """The latest loss in nats per token. Raises UserError if it is not finite, because training has diverged."""
         nats = math.nan if self.last_loss is None else float(self.last_loss)
         if self.last_loss is not None and not math.isfinite(nats):
+            if self.windows == 0 and self.forcing.update == "window":
+                raise UserError(f"the loss is {nats} before the first update: the initial weights are too large")
             raise UserError(
                 f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
                 "lower optim.lr or optim.clip. The last checkpoint was saved before that"

@@ -77,7 +77,7 @@ class Validated(Counted):
         if not math.isfinite(score.perplexity):
             raise UserError(
                 f"the {split} loss is {score.nats_per_token:.4g} nats per token after window {self.windows}: "
-                "training diverged; lower optim.lr or optim.clip"
+                "training has probably diverged; lower optim.lr or optim.clip"
             )
         metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
         write_point(self.loggers, self.windows, metrics)

@@ -10,6 +10,7 @@ from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import EVAL_WINDOW
+from lm.data.text_file import TextFile
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
@@ -46,13 +47,14 @@ class PennTreebank(TextFiles):
         train, valid, test = (folder / file_name(split) for split in SPLITS)
         super().__init__(train, valid, test)
 
-    def file(self, split: str) -> Path:
-        if not self.paths[split].is_file():
-            _download(split, self.paths[split])
-        return super().file(split)
+    def checked(self, split: str) -> list[TextFile]:
+        [path] = self.files[split]
+        if not path.is_file():
+            _download(split, path)
+        return super().checked(split)
 
     def pieces(self, split: str) -> Iterator[str]:
-        path = self.file(split)
+        [path] = (file.path for file in self.checked(split))
         if (found := content_hash(path)) != SHA256[split]:
             raise UserError(
                 f"{path} is not the Penn Treebank's {split} text: its sha256 is {found}, not {SHA256[split]} "

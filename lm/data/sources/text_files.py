@@ -3,133 +3,147 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from glob import glob
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from lm.data.corpus import Corpus, VocabSize
-from lm.data.plain_text import decoded
-from lm.data.source import SPLITS, Source
+from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW
+from lm.data.text_file import TextFile
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
 
-PIECE_BYTES = 1 << 24  # text is read and encoded 16 MB at a time, so that memory stays flat
+Files = str | Path | Sequence[str]
+"""The type of a setting that names text files: a file, a folder (its .txt, .jsonl and .gz files), a glob, or a list."""
+
+ENDINGS = (".txt", ".jsonl", ".gz")
+MOST_HELD_OUT = 1_000_000
+"""Bytes of the valid and test parts of a text that is split by the default fractions: at most a million tokens."""
 
 
 class TextFiles(Source):
-    """Plain UTF-8 files: either three files, used as they are, or one file, split at line ends into contiguous parts.
+    """UTF-8 text in files: three texts, used as they are, or one, split at line ends into contiguous parts.
+
+    A text of several files is read in the order of their names (a folder, a glob), or in the given order (a list). A
+    file may be compressed (.gz), or JSON Lines with a document in each line (`field`).
 
     Args:
-        train: the training text, or the single file.
-        valid: the validation text; None: a part of the single file.
-        test: the test text; None: a part of the single file.
-        fractions: the parts of a single file for train, valid and test.
+        train: the files of the training text, or of the single text.
+        valid: the files of the validation text; None: a part of the single text.
+        test: the files of the test text; None: a part of the single text.
+        fractions: the parts of a single text for train, valid and test; None: 80%, 10% and 10%, where valid and test
+            have at most a million bytes each.
+        field: the field of each JSON object that holds its document's text; None: plain text.
 
     Raises:
-        UserError: when a file is read that is missing, empty, binary or not UTF-8.
+        UserError: when a file is read that is missing, empty, binary, not UTF-8 or cut short.
     """
 
     def __init__(
         self,
-        train: str | Path,
-        valid: str | Path | None = None,
-        test: str | Path | None = None,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
+        train: Files,
+        valid: Files | None = None,
+        test: Files | None = None,
+        fractions: Sequence[float] | None = None,
+        field: str | None = None,
     ) -> None:
         if (valid is None) != (test is None):
             given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
             raise UserError(
                 f"{given} is given but {missing} is not: give all three, or only data.train, which is then split"
             )
-        if valid is None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
+        if fractions is not None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
             raise UserError(f"data.fractions must be three positive numbers that add up to 1; got {list(fractions)}")
-        self.fractions = tuple(fractions)
-        single = valid is None or test is None
-        paths = [train] * 3 if single else [train, valid, test]
-        self.paths = {split: Path(str(path)).expanduser().resolve() for split, path in zip(SPLITS, paths, strict=True)}
-        self.single = single
+        self.fractions = None if fractions is None else tuple(fractions)
+        self.field = field
+        self.single = valid is None or test is None
+        named = [train] * 3 if valid is None or test is None else [train, valid, test]
+        self._named = {split: _list(files) for split, files in zip(SPLITS, named, strict=True)}
 
     @property
-    def files(self) -> Mapping[str, Path]:
-        return self.paths
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        return {split: [path for named in paths for path in _found(named)] for split, paths in self._named.items()}
 
     def move_to(self, folder: Path) -> None:
-        self.paths = {split: folder / path.name for split, path in self.paths.items()}
+        self._named = {split: [folder / path.name for path in paths] for split, paths in self._named.items()}
 
-    def file(self, split: str) -> Path:
-        """The file of a split. Raises UserError if it is missing or empty."""
-        path = self.paths[split]
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise UserError(f"data.{split}: {path} {what}; name a text file: data.{split}=FILE")
-        if path.stat().st_size == 0:
-            raise UserError(f"data.{split}: {path} is empty; name a file that contains text")
-        return path
+    def checked(self, split: str) -> list[TextFile]:
+        """The files of a split. Raises UserError if one is missing or empty."""
+        setting = "data.train" if self.single else f"data.{split}"
+        found = [TextFile(path, setting, self.field) for path in self.files[split]]
+        for file in found:
+            file.check()
+        return found
 
     def fingerprint(self) -> dict[str, object]:
-        hashes: dict[Path, str] = {}
-        for split in SPLITS:
-            if (path := self.file(split)) not in hashes:
-                with _reading(split, path):
-                    hashes[path] = content_hash(path)
-        files = {split: hashes[path] for split, path in self.paths.items()}
-        return {"files": files, "fractions": self.fractions if self.single else None}
+        files = {
+            split: [self._hash(file) for file in self.checked(split)] for split in SPLITS[: 1 if self.single else 3]
+        }
+        return {"files": files, "field": self.field, "fractions": self.fractions if self.single else None}
 
     def pieces(self, split: str) -> Iterator[str]:
-        path = self.file(split)
-        start, end = self._span(split)
-        with _reading(split, path), path.open("rb") as file:
-            file.seek(start)
-            while (at := file.tell()) < end:
-                data = file.read(min(PIECE_BYTES, end - at))
-                if file.tell() < end:
-                    data += file.readline()
-                yield decoded(data, str(path), at)
-
-    def _span(self, split: str) -> tuple[int, int]:
-        """The first byte of a split and the byte after its last; splits begin and end at line ends."""
-        path = self.paths[split]
-        size = path.stat().st_size
+        files = self.checked(split)
         if not self.single:
-            return 0, size
-        cuts = [0]
-        with path.open("rb") as file:
-            for share in (self.fractions[0], self.fractions[0] + self.fractions[1]):
-                file.seek(int(size * share))
-                file.readline()
-                cuts.append(min(file.tell(), size))
-        cuts.append(size)
-        number = SPLITS.index(split)
-        if cuts[number] >= cuts[number + 1]:
+            for file in files:
+                yield from end_last_line(file.pieces())
+            return
+        after, until = self._span(split, sizes := [file.size() for file in files])
+        empty = True
+        for file, begin in zip(files, accumulate(sizes, initial=0), strict=False):
+            for piece in end_last_line(file.pieces(max(-1, after - begin), None if until is None else until - begin)):
+                empty = False
+                yield piece
+        if empty:
             raise UserError(
-                f"{path} has too few lines to be split into train, valid and test; "
+                f"{', '.join(map(str, self.files['train']))}: too few lines to be split into train, valid and test; "
                 "break it into lines, or give data.train, data.valid and data.test"
             )
-        return cuts[number], cuts[number + 1]
+
+    def _span(self, split: str, sizes: Sequence[int]) -> tuple[int, int | None]:
+        """A split has the lines of a single text that begin at a byte in (first, second]; None: to the end."""
+        total = sum(sizes)
+        if self.fractions is None:
+            cuts = [max(int(total * 0.8), total - 2 * MOST_HELD_OUT), max(int(total * 0.9), total - MOST_HELD_OUT)]
+        else:
+            cuts = [int(total * self.fractions[0]), int(total * (self.fractions[0] + self.fractions[1]))]
+        spans = dict(zip(SPLITS, zip([-1, *cuts], [*cuts, None], strict=True), strict=True))
+        return spans[split]
+
+    @staticmethod
+    def _hash(file: TextFile) -> str:
+        with file.opened():  # a file that cannot be read is reported here
+            return content_hash(file.path)
 
 
-@contextmanager
-def _reading(split: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"data.{split}: cannot read {path}: {error.strerror}; check the file and its rights") from None
+def _list(files: Files) -> list[Path]:
+    several = [files] if isinstance(files, (str, Path)) else files
+    return [Path(str(file)).expanduser().resolve() for file in several]
+
+
+def _found(named: Path) -> list[Path]:
+    """The files that a name means: those of a folder or of a glob, sorted by name, or the file itself."""
+    if named.is_dir():
+        return sorted(file for file in named.iterdir() if file.suffix in ENDINGS and file.is_file()) or [named]
+    matches = [] if named.exists() else sorted(map(Path, glob(str(named), recursive=True)))
+    return [path for path in matches if path.is_file()] or [named]
 
 
 def text(
-    train: str,
+    train: str | Sequence[str],
     batch_size: Count,
     window: Count,
-    valid: str | None = None,
-    test: str | None = None,
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    valid: str | Sequence[str] | None = None,
+    test: str | Sequence[str] | None = None,
+    fractions: Sequence[float] | None = None,
+    field: str | None = None,
     unit: Literal["word", "character"] = "word",
     vocab_size: VocabSize | None = None,
     min_count: Count = 1,
     eval_window: Count = EVAL_WINDOW,
 ) -> Corpus:
     """A corpus from any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
-    files = TextFiles(train, valid, test, fractions)
+    files = TextFiles(train, valid, test, fractions, field)
     return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)

@@ -65,7 +65,7 @@ def pack(weight: Tensor) -> torch.ScriptObject:
     """Round a matrix [N, K] to 8 bits, and store it in the memory layout that 8-bit products on this processor need."""
     weight = weight.detach().float().cpu()
     if not weight.isfinite().all():
-        raise UserError("the model's weights are not finite: its training diverged, use a lower optim.lr")
+        raise UserError("the model's weights are not finite: its training has probably diverged; use a lower optim.lr")
     scales = weight.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny) / 127  # N
     with warnings.catch_warnings(action="ignore"):  # deprecations of the Python API, not of these operations
         rounded = torch.quantize_per_channel(weight, scales, torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8)

@@ -133,10 +133,13 @@ def _shown(text: Interval, seeds: Interval) -> bool:
 
 def different_text(ones: list[Known]) -> str | None:
     """The reason why results on the test text cannot be compared between these runs; None if they can."""
-    vocabs = {vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}
-    if len(vocabs) > 1:
-        sizes = " and ".join(f"{size:,}" for size in vocabs.values())
-        return f"their vocabularies differ ({sizes} words), so that a token of one is not a token of the other"
+    sizes = list({vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}.values())
+    if len(sizes) < 2:  # one whose weights cannot be read has at least its size in result.json
+        written = (len(one.vocab) if one.vocab else one.run.result.get("vocabulary") for one in ones)
+        sizes = list(dict.fromkeys(size for size in written if size is not None))
+    if len(sizes) > 1:
+        shown = " and ".join(f"{size:,}" for size in sizes)
+        return f"their vocabularies differ ({shown} words), so that a token of one is not a token of the other"
     if any(one.text is None for one in ones) and any(one.text is not None for one in ones):
         return "the training text of one of them is not known (see what is missing for it)"
     if len({one.text.key if one.text else None for one in ones}) > 1:

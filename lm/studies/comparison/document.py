@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from lm.studies.comparison import sentences
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.sections.prediction import chance, prediction
 from lm.studies.comparison.sections.short import short
@@ -48,16 +51,25 @@ def _sources(report: Figures) -> list[Block | None]:
             run.label,
             str(run.seed),
             str(run.best_epoch or "-"),
-            number(run.valid_perplexity),
-            number(run.test_perplexity),
+            *_scored(run.valid, run.unknown.valid),
+            *_scored(run.test, run.unknown.test),
             number(run.training_seconds, 3),
             " ".join(run.overrides),
             str(run.files.result),
         ]
         for run in report.runs
     ]
-    header = ["", "seed", "best epoch", "valid", "test", "seconds of training", "settings typed", "file"]
+    scores = ["valid", "unknown", "test", "unknown"]
+    header = ["", "seed", "best epoch", *scores, "seconds of training", "settings typed", "file"]
     caption = (
         "Event files, checkpoints and the nats of every word of the test text: see `files` of each run in report.json."
     )
     return [Heading("All runs, and the files of their figures"), Table(header, rows, caption)]
+
+
+def _scored(score: dict[str, Any], unknown: int | None) -> tuple[str, str]:
+    """A score's perplexity, and how many of its tokens are unknown."""
+    if not score.get("tokens"):
+        return "-", "-"
+    counts = None if unknown is None else [unknown]
+    return number(score.get("perplexity")), sentences.unknown(counts, [score["tokens"]])

@@ -20,7 +20,7 @@ from lm.studies.comparison.group_figures import GroupFigures, group_figures
 from lm.studies.comparison.groups import grouped
 from lm.studies.comparison.json_form import IN_PLACE
 from lm.studies.comparison.measuring import Known, Refusal, Refused, look, measure
-from lm.studies.comparison.quality import Quality
+from lm.studies.comparison.quality import AgainstReal, Quality, against_real
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.settings import Settings
@@ -42,6 +42,7 @@ class Figures:
     settings: Settings
     perplexities: list[float]  # to reach, in validation
     prompts: list[str]
+    incomparable: str | None  # why perplexities of the runs cannot be compared; None if they can
     runs: list[RunFigures]
     left_out: list[LeftOut]
     groups: list[GroupFigures]
@@ -49,6 +50,7 @@ class Figures:
     distances: list[DistanceDifference]
     agreement: list[RunsAgreement]
     real_text: list[RealText]  # one for each text
+    against_real: list[AgainstReal]
     refused: list[Refused]
 
 
@@ -63,29 +65,35 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         measure(one, prompts, out, refused, settings)
     best = [one.run.result["valid"].get("perplexity") or math.inf for one in known.values()]
     wanted = curves.levels(best, settings.perplexities)
-    if len({one.text.key if one.text else None for one in known.values()}) > 1:
+    incomparable = different_text(list(known.values()))
+    if incomparable:
         wanted = []
-        Refusal(refused, *known).note(
-            "convergence to the same perplexities", different_text(list(known.values())) or ""
-        )
+        Refusal(refused, *known).note("convergence to the same perplexities", incomparable)
     rows = [run_figures(known[run.name], group, wanted, refused) for group in groups for run in group.runs]
     texts = {one.text.key: one.text for one in known.values() if one.text}
+    real_text = [
+        RealText(
+            [name for name, one in known.items() if one.text and one.text.key == key],
+            real_quality(text, settings),
+        )
+        for key, text in texts.items()
+    ]
     return Figures(
         settings=settings,
         perplexities=wanted,
         prompts=prompts,
+        incomparable=incomparable,
         runs=rows,
         left_out=left_out,
         groups=[group_figures(group, rows, settings.confidence) for group in groups],
         differences=differences(groups, known, refused, settings),
         distances=of_distances(groups, rows, settings.confidence),
         agreement=agreement(groups, known, refused, settings),
-        real_text=[
-            RealText(
-                [name for name, one in known.items() if one.text and one.text.key == key],
-                real_quality(text, settings),
-            )
-            for key, text in texts.items()
-        ],
+        real_text=real_text,
+        against_real=against_real(
+            {name: one.quality for name, one in known.items() if one.quality},
+            {name: real.quality for real in real_text if real.quality for name in real.runs},
+            settings.confidence,
+        ),
         refused=refused,
     )

@@ -22,6 +22,7 @@ class Perplexity:
     high: float | None
     seeds: int
     tokens: list[int]  # scored; several numbers where runs differ
+    unknown: list[int] | None = None  # of these tokens, read as `<unk>`; None if a run did not count them
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def _perplexity(scores: list[dict[str, Any]], confidence: float) -> Perplexity |
     nats = over_seeds([score["nats"] / score["tokens"] for score in known], confidence)
     low, high = (None if value is None else math.exp(value) for value in (nats.low, nats.high))
     tokens = sorted({int(score["tokens"]) for score in known})
-    return Perplexity(math.exp(nats.mean), low, high, nats.over, tokens)
+    counts = [score.get("unknown") for score in known]
+    unknown = None if None in counts else sorted({int(count) for count in counts if count is not None})
+    return Perplexity(math.exp(nats.mean), low, high, nats.over, tokens, unknown)
 
 
 def _reached(rows: Sequence[Reached]) -> GroupReached:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm.studies.comparison.ngram import TrigramModel
+from lm.studies.comparison.statistics import Interval, between_means
 
 Sampler = Literal["greedy", "random"]
 SAMPLERS: tuple[Sampler, ...] = ("greedy", "random")
@@ -27,7 +28,8 @@ class Quality:
     distinct_2: float
     distinct_3: float
     unk: float  # the share of words
-    ngram_nats: float | None  # nats a word; None without a judge
+    ngram_nats: float | None  # nats a word, the mean over texts; None without a judge, like the next field
+    ngram_nats_of_texts: list[float] | None
     loops: int  # texts that end in a loop
     loop_period: float | None  # words, median; None without loops, like the next field
     loop_begins: float | None
@@ -47,6 +49,16 @@ class SampleQuality:
 
     def by(self, sampler: Sampler) -> Quality:
         return self.greedy if sampler == "greedy" else self.random
+
+
+@dataclass(frozen=True)
+class AgainstReal:
+    """Nats a word under the n-gram model: those of a run's texts by one sampler, minus those of real text."""
+
+    run: str
+    sampler: Sampler
+    over_texts: Interval
+    confidence_of_all: float
 
 
 class Loop(NamedTuple):
@@ -78,7 +90,7 @@ def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> 
     """Quality of texts with word ids [N, T]. The model `judge` gives nats per word, from the third word on."""
     texts = rows.tolist()
     loops = [found for found in map(loop, texts) if found]
-    nats = float(np.mean([judge.nats(row).mean() for row in rows])) if judge else None
+    nats = [float(judge.nats(row).mean()) for row in rows] if judge else None
     return Quality(
         sequences=len(texts),
         words=int(rows.size),
@@ -86,11 +98,32 @@ def quality(rows: NDArray[np.integer], unk: int, judge: TrigramModel | None) -> 
         distinct_2=distinct(texts, 2),
         distinct_3=distinct(texts, 3),
         unk=float((rows == unk).mean()),
-        ngram_nats=nats,
+        ngram_nats=float(np.mean(nats)) if nats else None,
+        ngram_nats_of_texts=nats,
         loops=len(loops),
         loop_period=float(np.median([found.period for found in loops])) if loops else None,
         loop_begins=float(np.median([found.begins for found in loops])) if loops else None,
     )
+
+
+def against_real(
+    written: Mapping[str, SampleQuality], real: Mapping[str, Quality], confidence: float
+) -> list[AgainstReal]:
+    """For each run and sampler: the n-gram model's nats of its texts, minus those of the run's real text.
+
+    `written` and `real` have the texts' quality by run. The texts of a run are independent draws of one trained model.
+    All intervals hold together with the given confidence, by Bonferroni's rule.
+    """
+    known = [
+        (run, sampler, before, after)
+        for run, quality in written.items()
+        for sampler in SAMPLERS
+        if run in real
+        and (before := real[run].ngram_nats_of_texts)
+        and (after := quality.by(sampler).ngram_nats_of_texts)
+    ]
+    each = 1 - (1 - confidence) / max(1, len(known))
+    return [AgainstReal(run, name, between_means(a, b, each), confidence) for run, name, a, b in known]
 
 
 def pieces(ids: NDArray[np.integer], sequences: int, words: int) -> NDArray[np.int64]:

@@ -44,6 +44,20 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """How many tokens are out of vocabulary, read as `<unk>`: of the training text, and of those that a score is over.
+
+    None where they were not counted: there is no such score, or it is from an earlier version.
+    """
+
+    train: int | None
+    valid: int | None
+    valid_free_running: int | None
+    test: int | None
+    test_free_running: int | None
+
+
+@dataclass(frozen=True)
 class RunFigures:
     """A run's numbers: from its folder, and measured on its checkpoint (None if not available)."""
 
@@ -57,6 +71,7 @@ class RunFigures:
     forcing: Forcing
     valid: dict[str, Any]  # a score, as result.json holds it (lm/runs/result.py); `test` and `training` too
     test: dict[str, Any]
+    unknown: Unknown
     best_epoch: int | None
     training: dict[str, Any]
     tokens_per_second: float | None
@@ -74,10 +89,6 @@ class RunFigures:
         return _figure(self.valid, "perplexity")
 
     @property
-    def test_perplexity(self) -> float | None:
-        return _figure(self.test, "perplexity")
-
-    @property
     def training_seconds(self) -> float | None:
         return _figure(self.training, "seconds")
 
@@ -85,6 +96,12 @@ class RunFigures:
 def _figure(part: dict[str, Any], name: str) -> float | None:
     found: float | None = part.get(name)
     return found
+
+
+def _unknown(result: dict[str, Any]) -> Unknown:
+    train, valid, test = (result.get(split) or {} for split in ("train", "valid", "test"))
+    own = [score.get("free_running") or {} for score in (valid, test)]
+    return Unknown(*(score.get("unknown") for score in (train, valid, own[0], test, own[1])))
 
 
 def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Refused]) -> RunFigures:
@@ -111,10 +128,11 @@ def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Ref
         forcing=Forcing(forcing.get("feedback"), forcing.get("update")),
         valid=result["valid"],
         test=result["test"],
+        unknown=_unknown(result),
         best_epoch=result["best"].get("epoch"),
         training=result.get("training") or {},
         tokens_per_second=result.get("tokens_per_second"),
-        vocabulary=len(one.vocab) if one.vocab else None,
+        vocabulary=len(one.vocab) if one.vocab else result.get("vocabulary"),
         text=one.text.key if one.text else None,
         curves=Curves(curves.training(run), valid),
         convergence=curves.convergence(valid, wanted),

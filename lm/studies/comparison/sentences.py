@@ -1,6 +1,6 @@
 """Writes sentences on results: what follows from the numbers, and what does not.
 
-Only the function `order` says which of two numbers is smaller.
+A sentence says which of two settings or texts has more only if the interval of the difference excludes 0.
 """
 
 from __future__ import annotations
@@ -37,19 +37,31 @@ def estimate(figure: Perplexity | None, digits: int = 4) -> str:
     return text if figure.low is None else f"{text} {interval(figure.low, figure.high, digits)}"
 
 
+def unknown(counts: Sequence[int] | None, tokens: Sequence[int]) -> str:
+    """Format how many of the tokens are unknown, as `43 of 1,024 (4.2%)`; a dash if they were not counted.
+
+    Several numbers are those of different runs.
+    """
+    some, all_ = (" / ".join(f"{n:,}" for n in numbers or ()) or "-" for numbers in (counts, tokens))
+    share = f" ({counts[0] / tokens[0]:.1%})" if counts and len(counts) == len(tokens) == 1 else ""
+    return f"{some} of {all_}{share}"
+
+
+def incomparable(reason: str) -> str:
+    return f"Which perplexity is lower means nothing unless text and vocabulary are the same: {reason}."
+
+
+def is_below(a: Perplexity, b: Perplexity) -> bool:
+    """Whether the whole interval of `a` is below that of `b`; false if one of them has no interval."""
+    return a.high is not None and b.low is not None and a.high < b.low
+
+
 def apart(a: Perplexity, b: Perplexity) -> str:
     """Say whether the intervals of two perplexities overlap."""
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return "single runs: chance is not ruled out"
-    overlap = a.low <= b.high and b.low <= a.high
-    return "their intervals overlap: no difference shown" if overlap else "their intervals do not overlap"
-
-
-def order(a: str, x: float, b: str, y: float, digits: int = 4) -> str:
-    """Say `A (x) is smaller than B (y)`, or that both are equal in the shown digits."""
-    if number(x, digits) == number(y, digits):
-        return f"{a} and {b} are equal in the digits shown ({number(x, digits)})"
-    return f"{a} ({number(x, digits)}) is {'smaller' if x < y else 'larger'} than {b} ({number(y, digits)})"
+    if a.low is None or b.low is None:
+        return "single runs: no difference shown"
+    separate = is_below(a, b) or is_below(b, a)
+    return "their intervals do not overlap" if separate else "their intervals overlap: no difference shown"
 
 
 def difference(row: Difference) -> str:
@@ -64,7 +76,10 @@ def difference(row: Difference) -> str:
         f" over {row.tokens:,} tokens of the test text"
     )
     if text.low is None:
-        return f"{better} needs {figures} than {worse}; the text is too short ({text.over} segments) for an interval."
+        return (
+            f"{a} and {b}: no difference shown. {better} needs {figures}, but the text is too short ({text.over} "
+            "segments) for an interval."
+        )
     over_text = interval(text.low, text.high, 3)
     over_seeds = "" if seeds.low is None else f", over seeds {interval(seeds.low, seeds.high, 3)}"
     intervals = f"intervals of the difference over segments of the text {over_text}{over_seeds}"
@@ -113,21 +128,20 @@ def _all(count: int) -> str:
 
 
 def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
-    """Say how far training changed a distance, compared with the spread over seeds before training."""
+    """Say how far training changed a distance, and what the spread over seeds before training is."""
     start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
     if by_seed is None:
         return f"{start}; with one seed there is no spread to compare it with."
-    beside = order("that change", by_training, "the spread (standard deviation) over seeds before training", by_seed, 3)
-    return f"{start}; {beside}."
+    return f"{start}; before training, its standard deviation over seeds is {number(by_seed, 3)}."
 
 
 def distances(row: DistanceDifference) -> str:
     """Say how the distance of a word pair differs between two groups of runs."""
     (a, b), (x, y), seeds = row.groups, row.means, row.over_seeds
-    start = f"{' - '.join(row.words)}: the {row.kind} distance with {order(a, x, f'that with {b}', y)}."
+    start = f"{' - '.join(row.words)}: the {row.kind} distance is {number(x)} with {a} and {number(y)} with {b}."
     if seeds.low is None:
-        return f"{start} One of them has a single seed: setting and chance cannot be separated."
-    verdict = "no difference is shown" if _covers(seeds) else "a difference larger than that of seeds"
+        return f"{start} No difference is shown: one of them has a single seed."
+    verdict = "a difference larger than that of seeds" if seeds.excludes(0) else "no difference is shown"
     what = f"the difference, {b} minus {a},"
     if row.changes:
         what += f" in the change by training ({number(row.changes[0], 3)} and {number(row.changes[1], 3)})"
@@ -140,15 +154,10 @@ def tally(what: str, shown: int, judged: int, single: int) -> str:
     return f"{what}: a difference larger than that of seeds in {shown} of {judged} comparisons of settings{rest}."
 
 
-def overfitting(name: str, best: float, best_epoch: int, last: float, epochs: int) -> str:
-    """Say how much worse the last epoch is than the best epoch."""
-    if best_epoch >= epochs:
-        return f"{name}: the last of {epochs} epochs was the best on the validation text ({number(best)})."
-    worse = 100 * (last / best - 1)
-    return (
-        f"{name}: best on the validation text after epoch {best_epoch} of {epochs} ({number(best)}), "
-        f"{number(worse, 2)}% worse at the end ({number(last)}): its training loss alone would not have shown this."
-    )
+def epochs(name: str, best: float, best_epoch: int, last: float, count: int) -> str:
+    """Say after which of `count` epochs validation perplexity was lowest, and what it was after the last one."""
+    end = "" if best_epoch >= count else f", and {number(last)} after the last"
+    return f"{name}: the lowest validation perplexity was {number(best)}, after epoch {best_epoch} of {count}{end}."
 
 
 def reached(level: float, groups: Sequence[GroupFigures]) -> str:
@@ -166,7 +175,7 @@ def reached(level: float, groups: Sequence[GroupFigures]) -> str:
 
 
 def loops(name: str, greedy: Quality, random: Quality) -> str:
-    """Say whether greedy and random samples end in loops."""
+    """Say how many greedy and random samples end in loops, and how varied they are."""
     if greedy.loops:
         how = (
             f"{greedy.loops} of {greedy.sequences} texts end in a loop (medians: its length in words "
@@ -174,19 +183,24 @@ def loops(name: str, greedy: Quality, random: Quality) -> str:
         )
     else:
         how = f"none of its {greedy.sequences} texts ends in a loop"
-    variety = order(
-        "The share of different word pairs (distinct-2) in greedy text", greedy.distinct_2,
-        "that in random samples", random.distinct_2, 3,
-    )  # fmt: skip
-    return f"{name}, greedy: {how}; random sampling: {random.loops} of {random.sequences}. {variety}."
-
-
-def judged(name: str, written: float, real: float) -> str:
-    """Compare the n-gram model's nats per word of generated text (`written`) with those of real text (`real`)."""
-    text = order("nats a word under the n-gram model", written, "for real test text", real, 3)
-    if written >= real:
-        return f"{name}: {text}. Its phrases are less like the training text's than those of real text are."
+    variety = f"greedy {number(greedy.distinct_2, 3)}, random {number(random.distinct_2, 3)}"
     return (
-        f"{name}: {text}. Its phrases are more common than those of real text; repetition has this effect too, so it "
-        "proves no quality."
+        f"{name}, greedy: {how}; random sampling: {random.loops} of {random.sequences}. Share of different word pairs "
+        f"(distinct-2): {variety}."
+    )
+
+
+def judged(name: str, written: float, real: float, difference: Interval) -> str:
+    """Compare the n-gram model's nats per word of generated text with those of real text, by the `difference`."""
+    text = f"{name}: {number(written, 3)} nats a word under the n-gram model, real test text {number(real, 3)}"
+    if difference.low is None:
+        return f"{text}. No difference shown: too few texts for an interval."
+    span = f"the interval of the difference over texts, {interval(difference.low, difference.high, 3)},"
+    if not difference.excludes(0):
+        return f"{text}. No difference shown: {span} contains 0."
+    if difference.mean > 0:
+        return f"{text}; {span} excludes 0. Its phrases are less like the training text's than those of real text are."
+    return (
+        f"{text}; {span} excludes 0. Its phrases are more common in the training text than those of real text; "
+        "repetition has this effect too, so it proves no quality."
     )

@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     over: int  # the number of seeds, or of segments of a text
 
     def excludes(self, value: float) -> bool:
-        return self.low is not None and self.high is not None and not self.low <= value <= self.high
+        return self.low is not None and self.high is not None and (value < self.low or self.high < value)
 
 
 def over_seeds(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -60,6 +60,19 @@ def between_seeds(groups: Sequence[Sequence[float]], confidence: float = 0.95) -
         low, high = known.get((i, j), (None, None))
         found[i, j] = Interval(difference, low, high, over)
     return found
+
+
+def between_means(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Interval:
+    """mean(b) - mean(a) of independent values, with Welch's interval; no interval if one side has a single value."""
+    difference, over = float(np.mean(b) - np.mean(a)), min(len(a), len(b))
+    if over < 2:
+        return Interval(difference, None, None, over)
+    parts = [float(np.var(values, ddof=1)) / len(values) for values in (a, b)]  # of the difference's variance
+    if not any(parts):
+        return Interval(difference, difference, difference, over)
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True))
+    low, high = difference + math.sqrt(sum(parts)) * np.array(stats.t.interval(confidence, freedom))
+    return Interval(difference, float(low), float(high), over)
 
 
 def segment_length(tokens: int) -> int:

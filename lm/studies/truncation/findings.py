@@ -26,7 +26,7 @@ def sentences(found: Figures) -> list[str]:
 
 
 def not_shown(found: Figures) -> list[str]:
-    """Claims without evidence on detach in published answers to the classic exercise, and what this study finds."""
+    """Claims of the classic exercise about detach for which it has no evidence, and what this study finds."""
     first, last = found.by_windows[0], found.by_windows[-1]
     failed = found.attempts[0].failed_at
     ran = f"it fails at window {failed}" if failed else "it runs with this version of torch"
@@ -35,19 +35,19 @@ def not_shown(found: Figures) -> list[str]:
     exact = max(model.gradients.largest_difference for model in found.models.values())
     inside = "changes nothing within a window" if exact < 1e-9 else f"changes gradients by up to {exact:.1e}"
     return [
-        f"They describe training without detach as larger and slower. None of them ran it: {ran}. The alternative that "
-        "runs is one update for several windows.",
-        f"They say that detach needs less memory, without a figure. Here: {megabytes(first.bytes)} with "
-        f"tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; it grows with the "
-        "tokens between two updates.",
-        f"They say that truncation takes less time. Here a window took {milliseconds(first.per_window)} with "
-        f"tbptt.windows={first.windows} and {milliseconds(last.per_window)} with {last.windows}: "
-        f"{_pace(first, last)}.",
-        f"One says that truncation helps against vanishing gradients. In the {name} model the norm falls to "
-        f"{percent(norm)} already within one window of {found.window}, and detach {inside}: it drops what is "
-        "beyond the window.",
-        "Neither they nor this report show the effect of the shorter reach on perplexity. To measure it: "
-        "python train.py -m tbptt.windows=1,4 seed=0,1,2.",
+        f"The classic exercise calls training without detach larger and slower, but did not run it: {ran}. The "
+        "alternative that runs is one update for several windows.",
+        f"The classic exercise says that detach needs less memory, without a figure. Here: {megabytes(first.bytes)} "
+        f"with tbptt.windows={first.windows}, {megabytes(last.bytes)} with {last.windows}; it grows with the tokens "
+        "between two updates.",
+        f"The classic exercise says that truncation takes less time. Here a window took "
+        f"{milliseconds(first.per_window)} with tbptt.windows={first.windows} and {milliseconds(last.per_window)} with "
+        f"{last.windows}: {_pace(first, last)}.",
+        f"The classic exercise says that truncation helps against vanishing gradients. In the {name} model the norm "
+        f"falls to {percent(norm)} already within one window of {found.window}, and detach {inside}: it drops what "
+        "is beyond the window.",
+        "Neither the classic exercise nor this report shows the effect of the shorter reach on perplexity. To measure "
+        "it: python train.py -m tbptt.windows=1,4 seed=0,1,2.",
     ]
 
 

@@ -53,7 +53,7 @@ def text(found: Figures) -> str:
         [
             *map(_columns, tables),
             "\n".join(said),
-            "What the classic exercise's answers did not show:",
+            "What the classic exercise did not show:",
             "\n".join(unshown),
         ]
     )
@@ -68,7 +68,7 @@ def blocks(found: Figures, graphs: dict[str, bytes]) -> list[Block]:
             f"{found.threads}, torch {found.torch}, float32."
         ),
         Statements(sentences(found)),
-        Heading("What the classic exercise's published answers did not show"),
+        Heading("What the classic exercise did not show"),
         Statements(not_shown(found)),
         Heading("The error without detach"),
         _attempts(found),

@@ -4,27 +4,42 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from lm.data.unknown_tokens import counted
 from lm.evaluation import perplexity
 from lm.system.terminal import say
+
+RECENT = 60.0
+"""Seconds of training from which the present speed is computed."""
+
+
+class _Mark(NamedTuple):
+    """A moment of training: seconds of training, windows and tokens until then."""
+
+    seconds: float
+    windows: int
+    tokens: int
 
 
 class Progress(pl.Callback):
     """Prints how much training is left, the expected time, and the progress.
 
-    On a terminal, `Bar` shows the progress; otherwise a line is printed every `line_seconds` seconds.
+    On a terminal, `Bar` shows the progress; otherwise a line is printed every `line_seconds` seconds. Speed and time
+    left follow from the last minute of training.
     """
 
     def __init__(self, line_seconds: float = 30.0) -> None:
         self.line_seconds = line_seconds
         self._said = 0.0
         self._first = 0  # windows trained before this start
+        self._marks: deque[_Mark] = deque()  # one a second; the first is a minute old, or the start of training
         self._forecast_due = True
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
@@ -39,16 +54,16 @@ class Progress(pl.Callback):
         )
         self._said = time.monotonic()
         self._first = int(module.windows)
+        self._marks = deque([_mark(module)])
 
     def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         # The first windows are slow (allocation, threads): wait for at least five of them, and for a second.
         done = module.windows - self._first
         if self._forecast_due and done >= 5 and done >= (module.windows_per_second or 0):
             self._forecast_due = False
-            say(
-                f"expected time: {clock(self._seconds_left(trainer, module))} "
-                f"(from the first {done} windows; without validation)"
-            )
+            left = self._seconds_left(trainer, module, module.windows_per_second)
+            say(f"expected time: {clock(left)} (from the first {done} windows; without validation)")
+        self._note(module)
         if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
             self._said = time.monotonic()
             figures = ", ".join(f"{name} {value}" for name, value in self.figures(trainer, module).items())
@@ -57,7 +72,8 @@ class Progress(pl.Callback):
 
     def on_validation_end(self, trainer: Any, module: Any) -> None:
         score = module.scores["valid"]
-        say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {score.tokens:,} tokens")
+        over = counted(score.tokens, score.unknown)
+        say(f"epoch {trainer.current_epoch + 1}: valid perplexity {score.perplexity:.2f} over {over}")
         words = int(module.model.vocab_size)
         if score.perplexity > words:
             say(
@@ -69,19 +85,35 @@ class Progress(pl.Callback):
     def figures(self, trainer: Any, module: Any) -> dict[str, str]:
         """Loss, perplexity, tokens per second, time left, as text. Call rarely: reading the loss makes a GPU wait."""
         nats = float(module.last_loss) if module.last_loss is not None else float("nan")
+        windows, tokens = self._speed(module)
         return {
             "loss": f"{nats:.3f}",
             "perplexity": f"{perplexity(nats):.1f}",
-            "tokens/s": f"{module.tokens_per_second or 0:,.0f}",
-            "left": clock(self._seconds_left(trainer, module)),
+            "tokens/s": f"{tokens:,.0f}",
+            "left": clock(self._seconds_left(trainer, module, windows)),
         }
 
     def _ahead(self, trainer: Any, module: Any) -> int:
         ahead: int = int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows)
         return max(0, ahead)
 
-    def _seconds_left(self, trainer: Any, module: Any) -> float:
-        rate = module.windows_per_second
+    def _note(self, module: Any) -> None:
+        """Note the present moment, at most once a second, and drop the moments that are no longer needed."""
+        now = _mark(module)
+        if now.seconds - self._marks[-1].seconds >= 1:
+            self._marks.append(now)
+        while len(self._marks) > 1 and now.seconds - self._marks[1].seconds >= RECENT:
+            self._marks.popleft()
+
+    def _speed(self, module: Any) -> tuple[float, float]:
+        """Windows and tokens per second in the last minute of training; 0 before the first window."""
+        first, now = self._marks[0], _mark(module)
+        seconds = now.seconds - first.seconds
+        if not seconds:
+            return 0.0, 0.0
+        return (now.windows - first.windows) / seconds, (now.tokens - first.tokens) / seconds
+
+    def _seconds_left(self, trainer: Any, module: Any, rate: float | None) -> float:
         left = self._ahead(trainer, module) / rate if rate else 0.0
         limit = _time_limit(trainer)
         return left if limit is None else min(left, limit)
@@ -95,6 +127,11 @@ class Bar(TQDMProgressBar):
         self._progress = progress
         self._figures: dict[str, str] = {}
         self._read = 0.0
+
+    def init_train_tqdm(self) -> Tqdm:
+        bar = super().init_train_tqdm()
+        bar.bar_format = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # speed and time left are in figures
+        return bar
 
     def on_train_epoch_start(self, trainer: Any, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
@@ -110,6 +147,10 @@ class Bar(TQDMProgressBar):
         if time.monotonic() - self._read > 0.5:
             self._figures, self._read = self._progress.figures(trainer, module), time.monotonic()
         return dict(self._figures)
+
+
+def _mark(module: Any) -> _Mark:
+    return _Mark(float(module.seconds), int(module.windows), int(module.tokens))
 
 
 def _time_limit(trainer: Any) -> float | None:

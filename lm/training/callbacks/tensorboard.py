@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +43,8 @@ class TextSamples(pl.Callback):
 class EmbeddingProjector(pl.Callback):
     """At the end of training, writes the embeddings of the first `words` words to TensorBoard's projector tab.
 
-    If weights are averaged, the averaged embeddings are written, as in evaluation and checkpoints.
+    If weights are averaged, the averaged embeddings are written, as in evaluation and checkpoints. Words are written as
+    `visible` shows them.
     """
 
     @bounded("callbacks.projector")
@@ -51,11 +53,29 @@ class EmbeddingProjector(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:  # after the module's own on_train_end
         vectors = module.model.embedding.weight[: self.words].detach().float().cpu()
-        labels = list(self.vocab.words[: self.words])
+        labels = [visible(word) for word in self.vocab.words[: self.words]]
         for logger in tensorboards(trainer):
             # The projector's index is appended to. Delete that of an earlier start, else it lists the embedding twice.
             Path(logger.log_dir, "projector_config.pbtxt").unlink(missing_ok=True)
             logger.experiment.add_embedding(vectors, metadata=labels, tag="embedding", global_step=module.windows)
+
+
+EMPTY_LOOKING = "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that Unicode calls letters or symbols, but that show nothing."""
+
+
+def visible(word: str) -> str:
+    """A word as a visible label of one line: each character that cannot be seen becomes its number, such as U+0020.
+
+    TensorBoard's page skips a label of white space only, so that all later labels would be at the wrong points. White
+    space and control characters become numbers in every word. Combining and zero-width characters do so only in a word
+    that shows nothing else, because beside letters they have their effect. The empty word becomes `(empty)`.
+    """
+    kinds = [unicodedata.category(character) for character in word]
+    unseen = [kind[0] in "CMZ" or character in EMPTY_LOOKING for kind, character in zip(kinds, word, strict=True)]
+    numbered = unseen if all(unseen) else [kind[0] == "Z" or kind in ("Cc", "Cs") for kind in kinds]
+    shown = (f"U+{ord(one):04X}" if number else one for one, number in zip(word, numbered, strict=True))
+    return "".join(shown) or "(empty)"
 
 
 class HyperParameters(pl.Callback):

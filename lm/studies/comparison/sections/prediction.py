@@ -25,8 +25,11 @@ def prediction(report: Figures) -> list[Block | None]:
         "",
         "runs",
         "valid perplexity",
+        "unknown",
         "test perplexity",
+        "unknown",
         "test, free running",
+        "unknown",
         "updates",
         "training tokens",
         "tokens/s",
@@ -35,9 +38,9 @@ def prediction(report: Figures) -> list[Block | None]:
         [
             g.name,
             str(len(g.runs)),
-            estimate(g.valid),
-            _scored(g.test),
-            _scored(g.test_free_running),
+            *_scored(g.valid),
+            *_scored(g.test),
+            *_scored(g.test_free_running),
             _count(g.updates),
             _count(g.tokens),
             number(g.tokens_per_second, 3),
@@ -62,7 +65,8 @@ def prediction(report: Figures) -> list[Block | None]:
             header,
             rows,
             "Perplexity of the best checkpoint. It reads true words; under free running it reads its own most "
-            "probable words after each window's true first word. The number of tokens scored is in round brackets.",
+            "probable words after each window's true first word. Unknown: how many of the tokens scored are out of "
+            "vocabulary and read as <unk>; many of them make a text easy to predict.",
         ),
         Text(
             "Training loss also falls when a model learns its text by heart. Compare figures on text that it was not "
@@ -88,22 +92,15 @@ def _learning(report: Figures) -> list[str]:
             f"The settings read different words while they train ({', '.join(sorted(feedback))}), so their training "
             "losses measure different tasks: only the validation curves can be compared."
         )
-    if len(texts(report)) > 1:
-        known = [text for text in texts(report) if text is not None]
-        said.append(
-            "The settings were trained on different texts or vocabularies. Their perplexities are in one table, but "
-            "which is lower means nothing (see the end of this page)."
-            if len(known) > 1
-            else "The training text of some settings is not known (the end of this page says why). Only you can decide "
-            "whether their perplexities can be compared."
-        )
+    if report.incomparable:
+        said.append(sentences.incomparable(report.incomparable))
     said += [line for line in (_both_changed(groups),) if line]
     for group in groups:
         run = next(run for run in report.runs if run.group == group.name)
         curve, best = run.curves.validation, run.valid_perplexity
         if curve and best is not None and run.best_epoch and len(curve.values) > 1:
             last, epochs = curve.values[-1], len(curve.values)
-            said.append(sentences.overfitting(run.label, best, run.best_epoch, last, epochs))
+            said.append(sentences.epochs(run.label, best, run.best_epoch, last, epochs))
     return said
 
 
@@ -158,8 +155,11 @@ def _interval(part: Interval) -> str:
     return "-" if part.low is None else sentences.interval(part.low, part.high, 3)
 
 
-def _scored(figure: Perplexity | None) -> str:
-    return f"{estimate(figure)} ({' / '.join(f'{n:,}' for n in figure.tokens)})" if figure else "-"
+def _scored(figure: Perplexity | None) -> list[str]:
+    """A perplexity, and how many of its tokens are unknown."""
+    if not figure:
+        return ["-", "-"]
+    return [estimate(figure), sentences.unknown(figure.unknown, figure.tokens)]
 
 
 def _count(value: float | None) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.quality import SAMPLERS
-from lm.studies.comparison.sections.shared import texts
-from lm.studies.comparison.sentences import apart, number, side
+from lm.studies.comparison.sentences import apart, incomparable, is_below, number, side
 from lm.studies.comparison.vectors import KINDS
 from lm.studies.page import Block, Heading, Statements
 
@@ -17,33 +16,41 @@ def short(report: Figures) -> list[Block | None]:
 
 def _best(report: Figures) -> list[str]:
     groups = {group.name: group.test.mean for group in report.groups if group.test}
-    if len(groups) < 2 or len(texts(report)) > 1:
+    if len(groups) < 2:
         return []
+    if report.incomparable:
+        return [incomparable(report.incomparable)]
     best = min(groups, key=groups.__getitem__)
     rows = [row for row in report.differences if best in row.groups]
     shown = [row for row in rows if row.shown and (row.nats > 0) == (row.groups[0] == best)]
+    value = f"{best} ({number(groups[best])})"
+    compared = "" if len(rows) == len(groups) - 1 else f", of which {len(rows)} were compared"
+    others = f"{len(groups) - 1} other settings{compared}"
+    if not shown:
+        return [f"Test perplexity when reading true words: {value} is not shown to differ from any of the {others}."]
     runs_only = sum(row.over_seeds.low is None for row in shown)
-    beyond = f"better by more than chance than {len(shown)} of the {len(groups) - 1} others"
-    if len(rows) < len(groups) - 1:
-        beyond += f", of which {len(rows)} were compared"
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
-    return [f"Lowest test perplexity when reading true words: {best} ({number(groups[best])}), {beyond}{limit}."]
+    beyond = f"better by more than chance than {len(shown)} of the {others}{limit}"
+    return [f"Test perplexity when reading true words: lowest {value}, {beyond}."]
 
 
 def _own_words(report: Figures) -> list[str]:
     groups = [
         (group.name, group.test, own) for group in report.groups if group.test and (own := group.test_free_running)
     ]
-    if len(groups) < 2 or len(texts(report)) > 1:
+    if len(groups) < 2 or report.incomparable:
         return []
-    truly_best, _, worse = min(groups, key=lambda group: group[1].mean)
+    truly_best, _, own = min(groups, key=lambda group: group[1].mean)
     best, _, lowest = min(groups, key=lambda group: group[2].mean)
     value = f"{best} ({number(lowest.mean)})"
-    if truly_best == best:
-        return [f"When fed its own words, the same setting has the lowest perplexity: {value}."]
-    other = f"{truly_best}, best on true words, has {number(worse.mean)}"
-    limit = apart(lowest, worse)
-    return [f"When fed their own words, another setting has the lowest perplexity: {value}; {other} ({limit})."]
+    below = sum(is_below(lowest, other) for _, _, other in groups)
+    if below:
+        said = f"lowest {value}, its interval below those of {below} of the {len(groups) - 1} other settings"
+    else:
+        said = f"{value} is not shown to differ from any of the {len(groups) - 1} other settings"
+    if truly_best != best:
+        said += f". {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
+    return [f"Test perplexity when fed their own words: {said}."]
 
 
 def _circles(report: Figures) -> list[str]:

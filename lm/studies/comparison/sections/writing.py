@@ -44,12 +44,14 @@ def writing(report: Figures) -> list[Block | None]:
         if real.quality
     ]
     said = [sentences.loops(run.label, written.greedy, written.random) for run, written in first]
+    against = {(row.run, row.sampler): row.over_texts for row in report.against_real}
     for run, written in first if len(first) <= TOLD else ():
         real_nats = next((r.quality.ngram_nats for r in report.real_text if run.name in r.runs and r.quality), None)
         for sampler in SAMPLERS:
             nats = written.by(sampler).ngram_nats
             if nats is not None and real_nats is not None:
-                said.append(sentences.judged(f"{run.label}, {sampler}", nats, real_nats))
+                difference = against[run.name, sampler]
+                said.append(sentences.judged(f"{run.label}, {sampler}", nats, real_nats, difference))
     samples: list[Block | None] = []
     for at, prompt in enumerate(report.prompts):
         shown = [(run.label, run.samples[at]) for run, _ in first if run.samples]
@@ -63,7 +65,10 @@ def writing(report: Figures) -> list[Block | None]:
         Heading("What do they write, greedily and at random?"),
         Text(
             "One greedy and one random text can show that they differ, but not how. These figures are over the same "
-            "number of texts of each, with as much real text for comparison."
+            "number of texts of each, with as much real text for comparison. The difference in n-gram nats from real "
+            f"text has an interval over texts (Welch's t, {100 * report.settings.confidence:g}% for all runs and "
+            "samplers together). It holds for the trained model that wrote them. The other figures here have no "
+            "interval: they do not show that one is larger."
         ),
         Statements(said),
         Table(
