@@ -191,15 +191,15 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     first = encode_cached(TextFiles(file))
     (folder,) = cached_folders()
     if damage == "cut":
-        data = (folder / "train.npy").read_bytes()
-        (folder / "train.npy").write_bytes(data[:-20])
+        data = (folder / "train.ids").read_bytes()
+        (folder / "train.ids").write_bytes(data[:-20])
     elif damage == "flipped":
-        data = (folder / "train.npy").read_bytes()
-        (folder / "train.npy").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        data = (folder / "train.ids").read_bytes()
+        (folder / "train.ids").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     elif damage == "no vocabulary":
-        (folder / "vocab.json").unlink()
+        (folder / "about.json").unlink()
     else:
-        (folder / "vocab.json").write_text(json.dumps({"words": ["a"], "unit": "word", "sums": {}}))
+        (folder / "about.json").write_text(json.dumps({"vocab": {"words": ["a"], "unit": "word"}, "splits": {}}))
     again = encode_cached(TextFiles(file))
     assert again.vocab == first.vocab
     assert again.ids["train"].tolist() == encode(TextFiles(file)).ids["train"].tolist()

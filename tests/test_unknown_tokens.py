@@ -18,25 +18,29 @@ INVENTED = "zorp the blik army vuum\nthe said fnarg is here\n" * 30  # 4 of 12 t
 
 
 @pytest.fixture
-def run(tmp_path: Path, train: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> Run:
-    caplog.set_level("INFO")
+def run(tmp_path: Path, call: Callable[..., Done]) -> Run:
     for split, text in (("train", KNOWN), ("valid", KNOWN), ("test", INVENTED)):
         (tmp_path / split).write_text(text)
-    return train("data=text", *(f"data.{split}={tmp_path}/{split}" for split in ("train", "valid", "test")), *SETTINGS)
+    files = [f"data.{split}={tmp_path}/{split}" for split in ("train", "valid", "test")]
+    done = call("train", "data=text", *files, *SETTINGS, f"hydra.run.dir={tmp_path}/run")
+    assert done.code == 0, done.err
+    (tmp_path / "said").write_text(done.err + done.out)
+    return Run(tmp_path / "run")
 
 
-def test_a_run_counts_its_unknown_tokens(run: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    result = run.result
+def test_a_run_counts_its_unknown_tokens(run: Run, tmp_path: Path) -> None:
+    result, said = run.result, (tmp_path / "said").read_text()
     assert result["train"] == {"tokens": 1400, "unknown": 0}
     assert result["valid"]["unknown"] == result["valid"]["free_running"]["unknown"] == 0
     assert (result["test"]["tokens"], result["test"]["unknown"]) == (359, 119)  # the first token is not scored
     free = result["test"]["free_running"]
     assert free["unknown"] == pytest.approx(free["tokens"] * 4 / 12, abs=5)
-    assert f"test text: 360 tokens, 120 unknown (33.3%), from {tmp_path}/test" in caplog.text
-    assert "vocabulary: 8 words; model: " in caplog.text
-    assert "over 359 tokens, 119 unknown (33.1%)" in caplog.text
-    assert "read as <unk>: 33% of the test text." in caplog.text
-    assert "data.min_count" in caplog.text
+    assert f"test text: 360 tokens, 120 unknown (33.3%), from {tmp_path}/test" in said
+    assert "vocabulary: 8 words; model: " in said
+    assert "epoch 1: valid perplexity" in said
+    assert "over 359 tokens, 119 unknown (33.1%)" in said
+    assert "read as <unk>: 33% of the test text." in said
+    assert "data.min_count" in said
 
 
 def test_evaluate_tells_them_apart(run: Run, tmp_path: Path, call: Callable[..., Done]) -> None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
@@ -150,7 +149,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
     corpus: Corpus = build(config["data"], "data")
-    corpus.prepare()
+    corpus.prepare(stop.obey)
     if TBPTT(**config["tbptt"]).random_length:
         corpus.randomise_windows(config["seed"])
     model = make_model(start, corpus)
@@ -168,7 +167,7 @@ def make_model(start: Start, corpus: Corpus) -> LanguageModel:
     """The model with a checkpoint's weights, another run's, or new ones. Raises UserError if weights do not fit."""
     config, ids = start.config, corpus.ids["train"]
     model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
-    model.head.prepare(torch.from_numpy(np.bincount(ids, minlength=len(corpus.vocab))))
+    model.head.prepare(torch.from_numpy(corpus.encoded.counts))
     if start.file is not None:
         resume.same_text(start.saved, corpus, start.file)
         load_weights(model, start.saved, start.file)  # Lightning does it again; here the error message is clear

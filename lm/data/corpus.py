@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 
-from lm.data.encoding import Encoded, encode_cached, encode_split
+from lm.data.encoded import Encoded
+from lm.data.encoding import encode_cached, encode_split
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.data.vocabulary import Vocab
@@ -48,10 +50,11 @@ class Corpus:
         self.source = source
         self.batch_size, self.window, self.eval_window = batch_size, window, eval_window
         self.unit, self.vocab_size, self.min_count = unit, vocab_size, min_count
+        self._between: Callable[[], None] = lambda: None
 
     @cached_property
     def encoded(self) -> Encoded:
-        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count)
+        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count, self._between)
 
     @property
     def vocab(self) -> Vocab:
@@ -74,8 +77,12 @@ class Corpus:
     def test(self) -> Windows:
         return one_stream(self.ids["test"], self.eval_window, "test")
 
-    def prepare(self) -> None:
-        """Read and encode all texts now, and cut them into windows. Raises UserError if that fails."""
+    def prepare(self, between: Callable[[], None] = lambda: None) -> None:
+        """Read and encode all texts now, and cut them into windows. Raises UserError if that fails.
+
+        `between` is called after each piece of a text; an exception that it raises ends the work.
+        """
+        self._between = between
         for split in SPLITS:
             getattr(self, split)
 
@@ -93,12 +100,12 @@ class Corpus:
     @property
     def tokens(self) -> dict[str, int]:
         """How many tokens each split has."""
-        return {split: len(ids) for split, ids in self.ids.items()}
+        return {name: split.tokens for name, split in self.encoded.splits.items()}
 
-    @cached_property
+    @property
     def unknown(self) -> dict[str, int]:
         """How many tokens of each split are `<unk>`."""
-        return {split: self.vocab.unknown(ids) for split, ids in self.ids.items()}
+        return {name: split.unknown for name, split in self.encoded.splits.items()}
 
     @property
     def tokens_per_window(self) -> float:

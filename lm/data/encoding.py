@@ -1,68 +1,138 @@
-"""Encodes text to ids once: the result is stored on disk and memory-mapped later."""
+"""Encodes text to ids once: the result is stored on disk and memory-mapped later.
+
+Memory is bounded by the different words of the training text and a buffer: ids are written to disk as they come.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
-import zlib
 from collections import defaultdict
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from lm.data import encoded
+from lm.data.encoded import COUNTS, PIECE, Encoded, SplitWriter, ids_file
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.tokenisation import SPLITTERS
 from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 from lm.system.files import user_cache
+from lm.system.terminal import bar
 
-FORMAT = 4  # increase it when the stored format changes: older folders are then ignored
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A vocabulary and the ids [N] of each split, in the smallest integer type that holds them."""
-
-    vocab: Vocab
-    ids: dict[str, np.ndarray]
-
-    @cached_property
-    def checksums(self) -> dict[str, str]:
-        """CRC-32 of the words and of each split's ids; equal checksums mean equal text and vocabulary."""
-        words = np.frombuffer("\n".join(self.vocab.words).encode(), np.uint8)
-        return {name: checksum(part) for name, part in {"vocabulary": words, **self.ids}.items()}
+FORMAT = 5  # increase it when the stored format changes: older folders are then ignored
+ABANDONED = 86_400  # seconds after which an unfinished folder of another process is deleted
 
 
-def checksum(ids: np.ndarray) -> str:
-    """CRC-32 of an array's bytes, in hexadecimal digits."""
-    return f"{zlib.crc32(np.ascontiguousarray(ids).data):08x}"
+def encode(
+    source: Source,
+    unit: str = "word",
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    between: Callable[[], None] = lambda: None,
+) -> Encoded:
+    """Encode the three texts of a source to ids, in a temporary folder that is deleted when the program ends.
+
+    `between` is called after each piece of the text; an exception that it raises ends the work.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="recurrent-lm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with _room_for(folder):
+        return encode_into(folder, source, unit, vocab_size, min_count, between)
 
 
-def encode(source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1) -> Encoded:
-    """Encode the three texts of a source to ids.
+def encode_cached(
+    source: Source,
+    unit: str = "word",
+    vocab_size: int | None = None,
+    min_count: int = 1,
+    between: Callable[[], None] = lambda: None,
+    cache: Path | None = None,
+) -> Encoded:
+    """Like `encode`, but the result is kept on disk, so that the same text is not encoded again.
 
-    The training text is read only once: its words get temporary ids, and the vocabulary is chosen afterwards, by
+    The folder `cache` (None: the user's cache folder) has one folder per result, named by a hash of all inputs. A
+    result's folder gets its name only when it is complete. A damaged folder is written again. If the cache is not
+    writable, the text is encoded into a temporary folder, with a warning.
+    """
+    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
+    key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
+    folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    if (found := encoded.read(folder)) is not None:
+        return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _clear(folder.parent)
+        aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    except OSError as error:
+        warnings.warn(f"the encoded text cannot be stored: {folder.parent}: {error.strerror}", stacklevel=2)
+        return encode(source, unit, vocab_size, min_count, between)
+    try:
+        with _room_for(folder.parent):
+            encode_into(aside, source, unit, vocab_size, min_count, between)
+            if folder.exists():  # damaged: `read` refused it
+                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another process was first, with the same content
+                os.rename(aside, folder)
+        if (found := encoded.read(folder)) is None:
+            raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
+        return found
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def encode_into(
+    folder: Path, source: Source, unit: str, vocab_size: int | None, min_count: int, between: Callable[[], None]
+) -> Encoded:
+    """Encode the three texts of a source into the files of an empty folder.
+
+    The training text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by
     frequency.
     """
     split_text = SPLITTERS[unit]
     passing: defaultdict[str, int] = defaultdict()
     passing.default_factory = passing.__len__
-    pieces = []
-    for text in end_last_line(source.pieces("train")):
-        tokens = split_text(text)
-        pieces.append(np.fromiter(map(passing.__getitem__, tokens), dtype=np.uint32, count=len(tokens)))
-    train = np.concatenate(pieces) if pieces else np.zeros(0, np.uint32)
-    counts = dict(zip(passing, np.bincount(train, minlength=len(passing)).tolist(), strict=True))
-    vocab = Vocab.from_counts(counts, unit, vocab_size, min_count)
+    counts = np.zeros(0, np.int64)
+    passing_file = folder / "passing"
+    with passing_file.open("wb") as file:
+        for text in _pieces(source, "train", between):
+            tokens = split_text(text)
+            ids = np.fromiter(map(passing.__getitem__, tokens), dtype=np.uint32, count=len(tokens))
+            file.write(ids.data)
+            counts, earlier = np.bincount(ids, minlength=len(passing)), counts
+            counts[: len(earlier)] += earlier
+    vocab = Vocab.from_counts(dict(zip(passing, counts.tolist(), strict=True)), unit, vocab_size, min_count)
     final = np.array([vocab.id(word) for word in passing], dtype=vocab.dtype)
-    ids = {"train": final[train] if len(train) else np.zeros(0, vocab.dtype)}
-    return Encoded(vocab, ids | {split: encode_split(source, split, vocab) for split in SPLITS[1:]})
+    del passing
+    np.bincount(final, counts, len(vocab)).astype(np.int64).tofile(folder / COUNTS)
+    splits = {}
+    with passing_file.open("rb") as file, ids_file(folder, "train").open("wb") as out:
+        writer = SplitWriter(out, vocab.unk)
+        while len(ids := np.fromfile(file, np.uint32, PIECE)):
+            writer.write(final[ids])
+        splits["train"] = writer.facts
+    passing_file.unlink()
+    for split in SPLITS[1:]:
+        with ids_file(folder, split).open("wb") as out:
+            writer = SplitWriter(out, vocab.unk)
+            for text in _pieces(source, split, between):
+                writer.write(vocab.encode(text))
+            splits[split] = writer.facts
+    encoded.write_about(folder, vocab, splits)
+    found = encoded.read(folder)
+    if found is None:
+        raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
+    return found
 
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
@@ -71,56 +141,30 @@ def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
 
 
-def encode_cached(
-    source: Source, unit: str = "word", vocab_size: int | None = None, min_count: int = 1, cache: Path | None = None
-) -> Encoded:
-    """Like `encode`, but the result is stored on disk, so that the same text is not encoded again.
-
-    The folder `cache` (None: the user's cache folder) has one folder per result, named by a hash of all inputs.
-
-    A result's folder gets its name only when it is complete. A damaged folder is written again. If the
-    cache is not writable, the text is encoded in memory, with a warning.
-    """
-    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
-    key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
-    folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
-    encoded = _load(folder)
-    if encoded is None:
-        encoded = encode(source, unit, vocab_size, min_count)
-        try:
-            _store(encoded, folder)
-        except OSError as error:
-            warnings.warn(f"the encoded text cannot be stored: {folder.parent}: {error.strerror}", stacklevel=2)
-    return encoded
+def _pieces(source: Source, split: str, between: Callable[[], None]) -> Iterator[str]:
+    """The pieces of a split, with a progress bar of the bytes read."""
+    with bar(f"encoding the {split} text", source.size(split), "byte") as progress:
+        for text in end_last_line(source.pieces(split)):
+            yield text
+            between()
+            progress.update(len(text) if text.isascii() else len(text.encode()))
 
 
-def _load(folder: Path) -> Encoded | None:
+@contextlib.contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into a UserError."""
     try:
-        stored = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        vocab = Vocab.from_dict(stored)
-        ids = {split: np.load(folder / f"{split}.npy", mmap_mode="r") for split in SPLITS}
-        encoded = Encoded(vocab, ids)
-        # numpy checks the lengths; the checksums detect damaged content.
-        if all(part.dtype == vocab.dtype for part in ids.values()) and encoded.checksums == stored["checksums"]:
-            return encoded
-    except (OSError, ValueError, KeyError, TypeError, UserError):
-        pass  # missing or damaged: the caller encodes again
-    return None
+        yield
+    except OSError as error:
+        remedy = "free some space, or set" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "set"
+        raise UserError(
+            f"the encoded text cannot be written to {folder}: {error.strerror}; {remedy} LM_CACHE_DIR to another folder"
+        ) from None
 
 
-def _store(encoded: Encoded, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-    try:
-        for split, ids in encoded.ids.items():
-            np.save(aside / f"{split}.npy", ids)
-        stored = {**encoded.vocab.as_dict(), "checksums": encoded.checksums}
-        (aside / "vocab.json").write_text(json.dumps(stored), encoding="utf-8")
-        if folder.exists():  # damaged: `_load` refused it
-            shutil.rmtree(folder, ignore_errors=True)
-        os.rename(aside, folder)
-    except OSError:
-        if not folder.exists():  # otherwise another process was first, with the same content
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+def _clear(folder: Path) -> None:
+    """Delete what processes that were killed have left here."""
+    for left in folder.glob(".writing-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)

@@ -30,6 +30,10 @@ class Source(ABC):
         """The files of each split, whether they exist or not; empty if the text is not the user's files."""
         return {}
 
+    def size(self, split: str) -> int | None:
+        """The number of bytes of a split's text, for a progress bar; None if it is not known before reading."""
+        return None
+
     def move_to(self, folder: Path) -> None:
         """Read files of the same names in another folder. Raises UserError if the text is not the user's files."""
         raise UserError(

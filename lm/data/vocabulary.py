@@ -11,7 +11,6 @@ from lm.data.tokenisation import EOS, SPLITTERS
 from lm.system.errors import UserError
 
 UNK = "<unk>"
-PIECE = 1 << 24  # ids that are counted at a time
 
 
 class _Index(dict[str, int]):
@@ -115,11 +114,6 @@ class Vocab:
     def split(self, text: str) -> list[str]:
         """Split text into tokens, in or out of the vocabulary; a newline becomes `<eos>`."""
         return SPLITTERS[self.unit](text)
-
-    def unknown(self, ids: np.ndarray) -> int:
-        """How many of the ids [N] are `<unk>`."""
-        # In pieces, so that memory stays flat.
-        return sum(int(np.count_nonzero(piece == self.unk)) for piece in np.array_split(ids, len(ids) // PIECE + 1))
 
     def encode(self, text: str) -> np.ndarray:
         """Convert text to ids [N]. A newline becomes `<eos>`, and an out-of-vocabulary word becomes `<unk>`."""

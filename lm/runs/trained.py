@@ -14,7 +14,7 @@ import torch
 from lm.config.build import build
 from lm.config.trust import refuse_foreign
 from lm.data.corpus import Corpus
-from lm.data.encoding import checksum
+from lm.data.encoded import checksum
 from lm.data.vocabulary import Vocab
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel

@@ -28,7 +28,7 @@ class ProgressBar(tqdm):
         self.start_t = self.last_print_t = time.time()
 
 
-def bar(what: str, total: int, unit: str = "token") -> ProgressBar:
+def bar(what: str, total: int | None, unit: str = "token") -> ProgressBar:
     """Make a progress bar that appears after two seconds. Without a terminal it is drawn twice a minute.
 
     Its time left follows from the speed of the latest parts (tqdm's moving average).
@@ -36,7 +36,7 @@ def bar(what: str, total: int, unit: str = "token") -> ProgressBar:
     often = 0.1 if sys.stderr.isatty() else 30.0
     return ProgressBar(
         desc=what, total=total, unit=f" {unit}s", leave=False, delay=2, mininterval=often, maxinterval=often,
-        dynamic_ncols=True,
+        dynamic_ncols=True, unit_scale=unit == "byte",
     )  # fmt: skip
 
 

@@ -84,6 +84,14 @@ class TextFiles(Source):
         }
         return {"files": files, "field": self.field, "fractions": self.fractions if self.single else None}
 
+    def size(self, split: str) -> int | None:
+        files = self.checked(split)
+        if any(file.compressed for file in files):
+            return None
+        sizes = [file.size() for file in files]
+        after, until = self._span(split, sizes) if self.single else (-1, None)
+        return (sum(sizes) - 1 if until is None else until) - after
+
     def pieces(self, split: str) -> Iterator[str]:
         files = self.checked(split)
         if not self.single:

@@ -14,6 +14,7 @@ from lm.system.bounds import Above, Bounded, Count
 from lm.system.errors import UserError
 
 Ids = NDArray[np.integer]
+PIECE = 1 << 22  # ids that are counted at a time
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class Unigram(Random):
             raise UserError(
                 "init=unigram and init=cooccurrence set an output bias, but model.head has none: choose init=random"
             )
-        counts = np.bincount(ids, minlength=model.vocab_size) + 0.5
+        pieces = np.array_split(ids, len(ids) // PIECE + 1)  # so that a memory map is never read whole
+        counts = np.full(model.vocab_size, 0.5)
+        for piece in pieces:
+            counts += np.bincount(piece, minlength=model.vocab_size)
         model.head.output.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
 
 

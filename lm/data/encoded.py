@@ -1,0 +1,124 @@
+"""An encoded text on disk: its vocabulary, and the ids of each split, which are memory-mapped and never read whole.
+
+A folder has `train.ids`, `valid.ids` and `test.ids` (ids in the vocabulary's integer type), `train.counts` (how often
+each word occurs, int64), and `about.json`, which is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from lm.data.source import SPLITS
+from lm.data.vocabulary import Vocab
+from lm.system.errors import UserError
+from lm.system.file_hash import signs
+
+ABOUT = "about.json"
+COUNTS = "train.counts"
+PIECE = 1 << 22  # ids that are read at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """Facts about an encoded split: its length in tokens, the CRC-32 of its ids, how many are `<unk>`."""
+
+    tokens: int
+    checksum: str
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A vocabulary, the ids [N] of each split, and facts about the splits."""
+
+    vocab: Vocab
+    ids: dict[str, np.ndarray]
+    splits: dict[str, Split]
+    folder: Path
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """CRC-32 of the words and of each split's ids; equal checksums mean equal text and vocabulary."""
+        words = np.frombuffer("\n".join(self.vocab.words).encode(), np.uint8)
+        return {"vocabulary": checksum(words), **{name: split.checksum for name, split in self.splits.items()}}
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How often each word of the vocabulary occurs in the training text, int64 [V]."""
+        return np.fromfile(self.folder / COUNTS, np.int64)
+
+
+def checksum(array: np.ndarray) -> str:
+    """CRC-32 of an array's bytes, in hexadecimal digits."""
+    return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
+
+
+class SplitWriter:
+    """Writes the ids of a split to a file as they come."""
+
+    def __init__(self, file: BinaryIO, unk: int) -> None:
+        self.file, self.unk = file, unk
+        self.tokens = self.unknown = self.crc = 0
+
+    def write(self, ids: np.ndarray) -> None:
+        self.file.write(ids.data)
+        self.crc = zlib.crc32(ids.data, self.crc)
+        self.tokens += len(ids)
+        self.unknown += int(np.count_nonzero(ids == self.unk))
+
+    @property
+    def facts(self) -> Split:
+        return Split(self.tokens, f"{self.crc:08x}", self.unknown)
+
+
+def ids_file(folder: Path, split: str) -> Path:
+    return folder / f"{split}.ids"
+
+
+def write_about(folder: Path, vocab: Vocab, splits: dict[str, Split]) -> None:
+    """Complete a folder whose other files are written."""
+    files = {name: signs(folder / name) for name in [COUNTS, *(f"{split}.ids" for split in splits)]}
+    about = {"vocab": vocab.as_dict(), "splits": {name: vars(split) for name, split in splits.items()}, "files": files}
+    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
+
+
+def read(folder: Path) -> Encoded | None:
+    """The encoded text in a folder; None if the folder is missing or damaged.
+
+    Always checked: the files' sizes. The ids are read and their checksum compared only if a file's times of change or
+    inode are not those of when it was written, so that a start takes no longer with a large text.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        vocab = Vocab.from_dict(about["vocab"])
+        splits = {name: Split(**about["splits"][name]) for name in SPLITS}
+        ids = {name: _mapped(ids_file(folder, name), vocab.dtype) for name in SPLITS}
+        encoded = Encoded(vocab, ids, splits, folder)
+        sound = all(len(ids[name]) == split.tokens for name, split in splits.items())
+        if sound and (all(_unchanged(folder, about["files"])) or _read_again(encoded)):
+            return encoded
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        pass  # missing or damaged: the caller encodes again
+    return None
+
+
+def _mapped(file: Path, dtype: np.dtype) -> np.ndarray:
+    return np.memmap(file, dtype, "r") if file.stat().st_size else np.zeros(0, dtype)
+
+
+def _unchanged(folder: Path, files: dict[str, Any]) -> Iterator[bool]:
+    return (signs(folder / name) == then for name, then in files.items())
+
+
+def _read_again(encoded: Encoded) -> bool:
+    same = all(checksum(encoded.ids[name]) == split.checksum for name, split in encoded.splits.items())
+    counts = encoded.counts
+    return same and len(counts) == len(encoded.vocab) and int(counts.sum()) == encoded.splits["train"].tokens
