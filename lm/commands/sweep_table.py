@@ -73,6 +73,8 @@ def table(folder: Path) -> str:
     lines = [f"  {line}" for line in aligned(rows, "lrrrrrl")]
     sizes = sorted({result["vocabulary"] for _, result in jobs if result.get("vocabulary")})
     if len(sizes) > 1:
-        lines.append(f"  perplexities do not compare: vocabularies of {' and '.join(f'{size:,}' for size in sizes)} words")
+        lines.append(
+            f"  perplexities do not compare: vocabularies of {' and '.join(f'{size:,}' for size in sizes)} words"
+        )
     shared = [f"  all jobs with {' '.join(common)}"] if common else []
     return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])

@@ -1,0 +1,110 @@
+"""Encoding in bounded memory: what is left on disk, what a start reads, how it ends when it is stopped."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import TINY, Done
+
+from lm.data import encoded
+from lm.data.encoded import SplitWriter
+from lm.data.encoding import ABANDONED, encode, encode_cached
+from lm.data.sources.text_files import TextFiles
+from lm.system.errors import UserError
+from lm.system.signals import Interrupted
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "encoded"
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> TextFiles:
+    (tmp_path / "text").write_text("".join(f"the word{i % 97} is here\n" for i in range(2000)))
+    return TextFiles(tmp_path / "text")
+
+
+def test_pieces_give_what_the_whole_gives(text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encode(text, min_count=3)
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 1000)
+    monkeypatch.setattr("lm.data.encoding.PIECE", 37)
+    pieces = encode(text, min_count=3)
+    assert pieces.vocab == whole.vocab
+    assert pieces.splits == whole.splits
+    for split, ids in whole.ids.items():
+        assert np.array_equal(pieces.ids[split], ids)
+        assert whole.splits[split].checksum == encoded.checksum(ids)
+        assert whole.splits[split].unknown == np.count_nonzero(ids == whole.vocab.unk)
+    assert np.array_equal(whole.counts, np.bincount(whole.ids["train"], minlength=len(whole.vocab)))
+
+
+def test_a_start_reads_no_ids_unless_a_file_has_changed(
+    text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = encode_cached(text)
+    read: list[int] = []
+    monkeypatch.setattr("lm.data.encoded._read_again", lambda found: bool(read.append(1)) or True)
+    assert encode_cached(text).splits == first.splits
+    assert not read
+    os.utime(first.folder / "train.ids")
+    assert encode_cached(text).splits == first.splits
+    assert read
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(SplitWriter, "write", full)
+    with pytest.raises(UserError, match=r"cannot be written to .*LM_CACHE_DIR") as said:
+        encode_cached(text)
+    assert ("free some space" in str(said.value)) == (code == errno.ENOSPC)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_stop_between_two_pieces_leaves_nothing(
+    text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 1000)
+    calls: list[int] = []
+
+    def stop() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        encode_cached(text, between=stop)
+    assert list(cache.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_cleared_after_a_day(text: TextFiles, cache: Path) -> None:
+    for name, age in ((".writing-old", ABANDONED + 60), (".writing-new", 60)):
+        (cache / name).mkdir(parents=True)
+        then = (cache / name).stat().st_mtime - age
+        os.utime(cache / name, (then, then))
+    encode_cached(text)
+    assert {path.name for path in cache.iterdir() if path.name.startswith(".")} == {".writing-new"}
+
+
+def test_a_full_disk_ends_training_with_its_sentence(
+    text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., Done], tmp_path: Path
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SplitWriter, "write", full)
+    done = call("train", "data=text", f"data.train={tmp_path}/text", *TINY, f"hydra.run.dir={tmp_path}/run")
+    assert done.code == 1
+    assert f"error: the encoded text cannot be written to {cache}: No space left on device; free some space" in done.err
