@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -137,6 +138,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             command(name, task or getattr(importlib.import_module(f"lm.commands.{name}"), name))
+        HydraConfig.instance().cfg = None  # otherwise a later test would take these settings for its own
         return Done(int(stopped.value.code or 0), *capsys.readouterr())
 
     return run

@@ -7,21 +7,28 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, Run, configure
+from conftest import TINY, Done, Run, configure
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given
+from hydra.core.override_parser.types import ChoiceSweep, QuotedString
+from hypothesis import example, given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
-from lm.cli.arguments import quote, without_group
+from lm.cli.arguments import for_hydra, group_choice, quote
 from lm.commands.distance import distance as distances
 from lm.commands.evaluate import evaluate
 from lm.commands.sample import sample
 from lm.config.build import build
+from lm.config.hydra_job import checked, containers, output_folder, refuse_unknown_keys
+from lm.config.schemas import SCHEMAS
+from lm.system.bounds import annotations_of
 from lm.system.errors import UserError
 from lm.system.terminal import usable_streams
 
@@ -40,12 +47,35 @@ def shell(*arguments: str, expect: int = 0, **settings: Any) -> subprocess.Compl
 # Free text against Hydra's grammar
 
 
-@given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=30))
+def through_hydra(argument: str, sweeping: bool = False) -> Any:
+    """The value that arrives in a configuration; in a sweep, the list of values."""
+    value = PARSER.parse_override(quote(argument, sweeping)).value()
+    if not sweeping:
+        cfg = OmegaConf.create({"it": value})
+        assert isinstance(value, list) or cfg.it == containers(cfg)["it"]
+        return containers(cfg)["it"]
+    assert isinstance(value, ChoiceSweep)
+    return [unquoted(one) for one in value.list]
+
+
+def unquoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [unquoted(one) for one in value]
+    return value.text if isinstance(value, QuotedString) else value
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30))
+@example("null")
+@example("???")
+@example("true")
+@example("'the company said'")
+@example('"the company said"')
+@example('"the" company "said"')
+@example("${seed} and \\${seed}")
+@example("a, b")
+@example("\\")
 def test_free_text_arrives_as_it_was_typed(text: str) -> None:
-    already_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    if already_quoted or text in ("null", "???") or "${" in text:
-        return
-    assert PARSER.parse_override(quote(f"prompt={text}")).value() == text
+    assert through_hydra(f"prompt={text}") == text
 
 
 @pytest.mark.parametrize(
@@ -55,27 +85,94 @@ def test_free_text_arrives_as_it_was_typed(text: str) -> None:
         ("words=[n't,<unk>]", ["n't", "<unk>"]),
         ("words=[true,null]", ["true", "null"]),
         ("words=[$,N, '1']", ["$", "N", "1"]),
+        ("words=['a, b',c]", ["a, b", "c"]),
+        ('words=["a,b","c"]', ["a,b", "c"]),
+        ("words=['',the,\",']", ["''", "the", '"', "'"]),
+        ("words=[???,'???',${seed}]", ["???", "???", "${seed}"]),
+        ("sampler.bad_words=[<unk>]", ["<unk>"]),
+        ("prompts=[the company,it's]", ["the company", "it's"]),
     ],
 )
 def test_words_are_words(typed: str, words: list[str]) -> None:
-    assert PARSER.parse_override(quote(typed)).value() == words
-    assert list(configure("distance", quote(typed)).words) == words
+    assert through_hydra(typed) == words
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("prompt=the company,it's", ["the company", "it's"]),
+        ("prompt=null,'a, b'", ["null", "a, b"]),
+        ("checkpoint=runs/a (1),null", ["runs/a (1)", None]),
+        ("words=[a,b],[c,d]", [["a", "b"], ["c", "d"]]),
+        ("prompt=choice(a,b)", ["a", "b"]),
+    ],
+)
+def test_in_a_sweep_a_comma_separates_values(typed: str, values: list[Any]) -> None:
+    assert through_hydra(typed, sweeping=True) == values
+
+
+@pytest.mark.parametrize(
+    ("typed", "path"),
+    [
+        ("checkpoint=null", None),
+        ("data.train='my book.txt'", "my book.txt"),
+        ('out="a, b.json"', "a, b.json"),
+        ("weights_from=a 'b' c", "a 'b' c"),
+        ("checkpoint='a' or 'b'", "'a' or 'b'"),
+        ("checkpoint=a/epoch=0-step=10.ckpt", "a/epoch=0-step=10.ckpt"),
+        ("runs=[läufe/a (1),it's]", ["läufe/a (1)", "it's"]),
+    ],
+)
+def test_null_is_no_path_and_quotes_around_a_path_are_hydras(typed: str, path: Any) -> None:
+    assert through_hydra(typed) == path
+
+
+@pytest.mark.parametrize(
+    ("root", "setting"),
+    [("evaluate", "text"), ("sample", "prompt"), ("evaluate", "out"), ("train", "weights_from")],
+)
+@pytest.mark.parametrize("text", ["???", '"the" company "said"', "it's, (a) # {b}"])
+def test_a_command_gets_the_text(call: Callable[..., Done], root: str, setting: str, text: str, tmp_path: Path) -> None:
+    got = []
+    folder = [f"hydra.run.dir={tmp_path}/r"] if root == "train" else []
+    done = call(root, f"{setting}={text}", *folder, task=lambda cfg: got.append((cfg[setting], checked(cfg)[setting])))
+    assert done.code == 0, done.err
+    assert got == [(text, text)]
 
 
 def test_other_settings_are_left_alone() -> None:
-    for argument in ("model.hidden_size=3", "+experiment=no_tf", "seed=1,2", "prompt='it'", "prompt=null", "-m"):
+    for argument in ("model.hidden_size=3", "+experiment=no_tf", "seed=1,2", "out='it'", "checkpoint=null", "~logger"):
         assert quote(argument) == argument
 
 
+@pytest.mark.parametrize(
+    "name", ["a (1)", "it's", "a#b", "a,b", "läufe", "a=b, {c}", "'x' y", "[z]", "${now:%Y}/a (1)"]
+)
+def test_a_run_or_sweep_goes_into_the_folder_that_was_typed(
+    call: Callable[..., Done], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    got: list[Path] = []
+    wanted = tmp_path / name.replace("${now:%Y}", time.strftime("%Y"))
+    done = call("train", f"hydra.run.dir={name}", task=lambda cfg: got.append(output_folder()))
+    assert done.code == 0, done.err
+    several = ["-m", "seed=1,2", f"hydra.sweep.dir={name}", "hydra.sweep.subdir=seed ${seed} (x)"]
+    done = call("train", *several, "hydra.callbacks.table.report=false", task=lambda cfg: got.append(output_folder()))
+    assert done.code == 0, done.err
+    assert got == [wanted, wanted / "seed 1 (x)", wanted / "seed 2 (x)"]
+
+
+def test_a_folder_of_the_users_home(call: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    call("train", "hydra.run.dir=~/a (1)", task=lambda cfg: None)
+    assert (tmp_path / "a (1)" / ".hydra").is_dir()
+
+
 def test_null_takes_a_group_out_where_a_run_can_do_without() -> None:
-    assert without_group("logger=null") == "~logger"
-    assert without_group("callbacks=null") == "~callbacks"
+    assert group_choice("logger=null") == "~logger"
+    assert group_choice("callbacks=null") == "~callbacks"
     for setting in ("logger=tensorboard", "checkpoint=null", "optim.average=null", "prompt=null"):
-        assert without_group(setting) == setting
-
-
-def test_a_path_with_other_letters_is_a_path() -> None:
-    assert quote("hydra.run.dir=läufe") == "hydra.run.dir='läufe'"
+        assert group_choice(setting) == setting
 
 
 def test_streams_that_are_closed_or_know_few_letters_take_everything(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,8 +186,40 @@ def test_streams_that_are_closed_or_know_few_letters_take_everything(monkeypatch
     assert written.getvalue() == b"l\\xe4uft\n"
 
 
-def test_a_path_with_an_equals_sign_is_a_path() -> None:
-    assert configure("sample", quote("checkpoint=a/epoch=0-step=10.ckpt")).checkpoint == "a/epoch=0-step=10.ckpt"
+def test_hydras_options_can_be_anywhere() -> None:
+    typed = ["seed=1", "--config-dir", "mine", "--multirun", "data=text", "--cfg=job"]
+    assert for_hydra(typed, "evaluate") == ["--config-dir", "mine", "-m", "--cfg=job", "seed=1", "data=text"]
+    assert for_hydra(["--info", "seed=1"], "train") == ["--info", "seed=1"]
+    assert for_hydra(["--info", "plugins", "seed=1"], "train") == ["--info", "plugins", "seed=1"]
+
+
+# Keys that no command knows
+
+
+@pytest.mark.parametrize(
+    ("root", "added"),
+    [
+        ("train", ["+callbacks.mine={_target_:a.B,size:3}", "+logger.mine._target_=a.B", "+experiment=no_tf"]),
+        ("train", ["+sampler.own=1", "+data.own=1", "+optim.schedule.own=1", "+trainer.sync_batchnorm=true"]),
+        ("train", ["~logger", "~callbacks", "free_running=null"]),
+        ("sample", ["+sampler.own=1", "sampler._target_=a.B"]),
+        ("evaluate", ["+evaluator.own=1"]),
+        ("benchmark", ["+sizes.own=1"]),
+    ],
+)
+def test_what_a_class_gets_is_left_to_it(root: str, added: list[str]) -> None:
+    refuse_unknown_keys(configure(root, *added))
+
+
+@pytest.mark.parametrize("root", sorted(SCHEMAS))
+def test_a_key_that_a_command_does_not_have_is_refused(root: str) -> None:
+    refuse_unknown_keys(configure(root))
+    with pytest.raises(UserError, match=r"^foo: there is no such group or setting"):
+        refuse_unknown_keys(configure(root, "+foo=1"))
+    for part, schema in annotations_of(SCHEMAS[root]).items():
+        if part == "accelerator" or is_dataclass(schema):
+            with pytest.raises(UserError, match=rf"^{part}\.foo\b.* is .*setting"):
+                refuse_unknown_keys(configure(root, f"+{part}.foo=1"))
 
 
 # Configuration against code

@@ -7,17 +7,21 @@ import json
 import math
 import os
 import pickle
+import shlex
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
-from conftest import TINY, Done, Run, needs_ptb
+from conftest import TINY, Done, Run, configure, needs_ptb
 
 from lm.cli.help import help_text
+from lm.commands.train import train as start_training
 from lm.runs.trained import load
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +80,7 @@ def failure(tmp_path: Path) -> str:
         (["data=text"], "data.train", "data.train=..."),
         (["data.batch_size=1,2"], "data.batch_size", "-m"),
         (["experiment=no_tf"], "experiment", "+experiment=NAME"),
-        (["modle.hidden_size=3"], "modle", "Did you mean model?"),
+        (["modle.hidden_size=3"], "modle", "Did you mean model.hidden_size=3?"),
         (["forcing/decay=linear"], "forcing/decay", "another option of forcing"),
         (["optim.schedule=cosine"], "optim.schedule", "optim/schedule=cosine"),
         (["+experiment=awd_lstm_finetune", "data=pydoc"], "weights_from", "weights_from=PATH"),
@@ -108,7 +112,7 @@ def failure(tmp_path: Path) -> str:
         (["trainer.max_time=10"], "trainer.max_time", "DD:HH:MM:SS"),
         (["model=null"], "model=null", "one of the group's options"),
         (["optim/average=null"], "optim/average=null", "optim.average=null"),
-        (["optim/scheduler=cosine"], "optim/scheduler", "Did you mean optim/schedule?"),
+        (["optim/scheduler=cosine"], "optim/scheduler", "Did you mean optim/schedule=cosine?"),
         (["model/hed=softmax"], "model/hed", "Did you mean model/head?"),
         (["trainer.profile=yes please"], "trainer.profile", "true or false"),
     ],
@@ -119,12 +123,279 @@ def test_configuration(cli: Cli, arguments: list[str], name: str, remedy: str) -
     assert remedy in line
 
 
+MISTAKES = r"""
+# Options as other programs have them
+train --experiment quickstart                       | --experiment quickstart | Did you mean +experiment=quickstart?
+train --experiment=quickstart                       | --experiment=quickstart | Did you mean +experiment=quickstart?
+train --sweep teacher_forcing                       | --sweep       | Did you mean +sweep=teacher_forcing?
+train --seed 1                                      | --seed 1      | Did you mean seed=1?
+train --seed=1                                      | --seed=1      | Did you mean seed=1?
+train -seed 1                                       | -seed 1       | Did you mean seed=1?
+train --lr 0.1                                      | --lr 0.1      | Did you mean optim.lr=0.1?
+train -lr 0.1                                       | -lr 0.1       | Did you mean optim.lr=0.1?
+train --optim.lr 0.1                                | --optim.lr    | Did you mean optim.lr=0.1?
+train --epochs 40                                   | --epochs 40   | Did you mean trainer.max_epochs=40?
+train --bptt 35                                     | --bptt 35     | Did you mean data.window=35?
+train --nhid 200                                    | --nhid 200    | Did you mean model.hidden_size=200?
+train --emsize 200                                  | --emsize 200  | Did you mean model.embedding_size=200?
+train --nlayers 2                                   | --nlayers 2   | Did you mean model.num_layers=2?
+train --batch-size 20                               | --batch-size  | Did you mean data.batch_size=20?
+train --dropout 0.5 --cuda                          | --dropout 0.5 | Did you mean model.dropout=0.5?
+train --cuda                                        | --cuda        | Did you mean accelerator=gpu?
+train --data ./ptb                                  | --data ./ptb  | data=ptb|pydoc|synthetic|text
+train --multi seed=1,2                              | --multi       | Did you mean --multirun?
+train --config_dir .                                | --config_dir  | Did you mean --config-dir?
+train --cfg everything                              | everything    | 'job', 'hydra', 'all'
+train --resolve seed=1                              | --resolve     | --cfg
+evaluate --checkpoint run                           | --checkpoint  | Did you mean checkpoint=run?
+sample --prompt the                                 | --prompt the  | Did you mean prompt=the?
+distance --neighbors 3                              | --neighbors 3 | Did you mean neighbours=3?
+compare --runs run                                  | --runs run    | Did you mean runs=run?
+benchmark --hidden_size 9                           | --hidden_size | Did you mean sizes.hidden_size=9?
+tbptt --batch_size 9                                | --batch_size  | Did you mean sizes.batch_size=9?
+train lr=0.1                                        | lr            | Did you mean optim.lr=0.1?
+train learning_rate=0.1                             | learning_rate | Did you mean optim.lr=0.1?
+train epochs=3                                      | epochs        | Did you mean trainer.max_epochs=3?
+train max_epochs=3                                  | max_epochs    | Did you mean trainer.max_epochs=3?
+train hidden_size=64                                | hidden_size   | Did you mean model.hidden_size=64?
+train hidden_dim=64                                 | hidden_dim    | Did you mean model.hidden_size=64?
+train embedding_dim=64                              | embedding_dim | Did you mean model.embedding_size=64?
+train n_layers=2                                    | n_layers      | Did you mean model.num_layers=2?
+train seq_len=35                                    | seq_len       | Did you mean data.window=35?
+train device=cuda                                   | device        | Did you mean accelerator=gpu?
+train device=cpu                                    | device        | Did you mean accelerator=cpu?
+train gpus=1                                        | gpus          | Did you mean accelerator=gpu?
+train num_workers=4                                 | num_workers   | Choose from: accelerator, callbacks
+train optimizer=sgd                                 | optimizer     | Did you mean optim=sgd?
+train scheduler=cosine                              | scheduler     | Did you mean optim/schedule=cosine?
+train momentum=0.9                                  | momentum      | optim=sgd have it
+train teacher_forcing=false                         | teacher_forcing | Did you mean forcing=free_running|sampled
+train resume=run                                    | resume        | Did you mean checkpoint=run?
+train output_dir=here                               | output_dir    | Did you mean hydra.run.dir=here?
+train tbptt_windows=2                               | tbptt_windows | Did you mean tbptt.windows=2?
+sample temperature=0.5                              | temperature   | Did you mean sampler.temperature=0.5?
+sample length=10                                    | length        | Did you mean sampler.max_new_tokens=10?
+sample text=the                                     | text          | Did you mean prompt=the?
+evaluate temperature=2                              | temperature   | Did you mean evaluator.temperature=2?
+
+# Settings and options in the wrong place
+train model.lr=0.1                                  | model.lr      | Did you mean optim.lr=0.1?
+train training.batch_size=4                         | training      | Did you mean data.batch_size=4?
+train data.train=book.txt                           | data.train    | data=text has it: data=text data.train=book.txt
+train data=book.txt                                 | data=book.txt | data=text data.train=book.txt
+train data=./my/book.txt                            | ./my/book.txt | data=text data.train=./my/book.txt
+train book.txt                                      | book.txt      | data=text data.train=book.txt
+train run                                           | run           | checkpoint=run
+train lstm                                          | lstm          | model=lstm
+train model/lstm                                    | model/lstm    | model=lstm
+train +experiment                                   | +experiment   | +experiment=NAME
+train forcing=[teacher,free_running]                | forcing=[     | -m forcing=teacher,free_running
+train data=text,pydoc                               | data=text,pydoc | -m
+train free_running=false                            | free_running  | free_running=null
+train tbptt=2                                       | tbptt         | tbptt.windows=
+train model=LSTM                                    | model=LSTM    | Did you mean lstm?
+train accelerator=cuda                              | accelerator=cuda | auto, cpu, gpu, mps
+train accelerator=1                                 | accelerator=1 | auto, cpu, gpu, mps
+train hydra.rundir=here                             | hydra.rundir  | Did you mean hydra.run.dir=here?
+train hydra/launcher=submitit_slurm                 | submitit_slurm | pip install hydra-submitit-launcher
+train -m hydra/launcher=joblib seed=1,2             | joblib        | pip install hydra-joblib-launcher
+train -m hydra/sweeper=optuna seed=1,2              | optuna        | pip install hydra-optuna-sweeper
+train ~callbacks.projecter                          | ~callbacks.projecter | Did you mean ~callbacks.projector?
+train +seed=1                                       | +seed         | seed=1
+train +foo=1                                        | foo           | Choose from: accelerator
+train +lr=0.1                                       | lr            | Did you mean optim.lr
+train +tbptt.foo=1                                  | tbptt.foo     | Choose from: random_length, reset, windows
+train +free_running.foo=1                           | free_running.foo | Choose from: limit, streams
+train +accelerator.foo=1                            | accelerator.foo | Choose from: accelerator, devices
+sample +foo=1                                       | foo           | Choose from: accelerator, checkpoint
+sample +data.test=book.txt                          | data          | Choose from: accelerator, checkpoint
+sample +accelerator.precison=int8                   | accelerator.precison | Did you mean precision?
+evaluate +foo=1                                     | foo           | Choose from: accelerator, checkpoint
+evaluate +data.tset=book.txt                        | data.tset     | Did you mean test?
+evaluate model.hidden_size=3                        | model.hidden_size | Choose from: accelerator, checkpoint
+evaluate data=ptb                                   | data          | data.test=
+evaluate evaluator.theta=auto                       | evaluator.theta | evaluator=cache evaluator.theta=auto
+evaluate +sampler=greedy                            | sampler       | Choose from: accelerator, evaluator
+evaluate +experiment=quickstart                     | +experiment=quickstart | only train.py
+evaluate run                                        | run           | checkpoint=run
+sample run prompt=the                               | run           | checkpoint=run
+sample greedy                                       | greedy        | sampler=greedy
+distance +model.hidden_size=9                       | model         | Choose from: checkpoint
+distance accelerator=cpu                            | accelerator   | Choose from: checkpoint
+distance run words=[the,no]                         | run           | checkpoint=run
+compare run several/b                               | run           | runs=[run,several/b]
+compare runs=[run] +foo=1                           | foo           | Choose from: accelerator
+benchmark +foo=1                                    | foo           | Choose from: accelerator, dry
+benchmark +sizes.foo=1 sections=[reading]           | sizes.foo     | Choose from: batch_size
+tbptt +foo=1                                        | foo           | Choose from: accelerator, checkpoint
+tbptt run                                           | run           | checkpoint=run
+
+# Quotes, spaces and other signs
+train "'seed=1'"                                    | 'seed=1'      | leave them out
+train “seed=1”                                      | “seed=1”      | "seed=1"
+train seed=“1”                                      | seed=“1”      | type it as "
+train –m seed=1,2                                   | –m            | as in -m
+train —multirun seed=1,2                            | —multirun     | as in --multirun
+train seed=1 ''                                     | empty         | variable
+train seed = 1                                      | seed =        | seed=1
+train seed= 1                                       | seed= 1       | seed=1
+train seed =1                                       | seed =1       | seed=1
+train 'seed = 1'                                    | seed = 1      | seed=1
+train seed:1                                        | seed:1        | seed=1
+train seed==1                                       | seed==1       | seed=1
+train seed=1, optim.lr=0.1                          | seed=1,       | leave out the ,
+train 'seed=1;'                                     | seed=1;       | leave out the ;
+train seed=1,2                                      | seed=1,2      | -m
+train optim.lr=0,001                                | optim.lr=0,001 | optim.lr=0.001
+train optim.lr 0.1                                  | optim.lr      | optim.lr=0.1
+train optim.lr -0.1                                 | optim.lr      | optim.lr=-0.1
+train optim.betas=(0.9,0.99)                        | optim.betas   | optim.betas=[0.9,0.99]
+train optim.betas=[0.9,0.99                         | optim.betas   | the list does not end
+train seed=null                                     | seed          | must not be null
+train hydra.run.dir=                                | hydra.run.dir | hydra.run.dir=DIR
+train data=text data.train=                         | data.train    | is empty; name a file
+sample checkpoint=run prompt=the company            | company       | "prompt=the company"
+sample checkpoint=run prompt="'the" "company'"      | company'      | "prompt=the company"
+sample checkpoint=run prompt=“the                   | “the          | Did you mean the?
+sample checkpoint=run prompt='"the company"'        | "the          | Did you mean the?
+sample checkpoint=run prompt=null                   | 'null'        | Write <unk>
+sample checkpoint=run prompt=???                    | '???'         | Write <unk>
+evaluate checkpoint = run                           | checkpoint =  | checkpoint=run
+evaluate checkpoint=                                | checkpoint    | is empty; name a file
+evaluate checkpoint=null                            | checkpoint    | must not be null
+evaluate checkpoint=run text the company            | text          | "text=the company"
+evaluate split=[train,valid]                        | split         | one text; got '[train,valid]'
+evaluate split=train,valid                          | split         | -m
+distance words=[the company]                        | company]      | "words=[the company]"
+distance words=the,company                          | words         | "words=[the,company]"
+distance "words='[the,company]'"                    | words         | "words=[the,company]"
+compare runs=run                                    | runs          | "runs=[run]"
+compare runs=[run] perplexities=[a]                 | perplexities  | each of its entries a number; got [a]
+benchmark sections=reading                          | sections      | sections=[reading
+
+# Files and folders
+train data=text data.train=nothing                  | nothing       | name a text file
+train data=text data.train=picture.png              | picture.png   | plain UTF-8
+train data=text data.train=utf16.txt                | utf16.txt     | plain UTF-8
+train data=text data.train=book.txt data.valid=book.txt | data.test | give all three
+train weights_from=nothing data=text data.train=book.txt | nothing  | name a checkpoint file
+train checkpoint=several                            | several       | checkpoint=several/a
+train checkpoint=nothing                            | nothing       | name a checkpoint file
+train hydra.run.dir=book.txt                        | book.txt      | another folder
+train hydra.run.dir=run data=text data.train=book.txt | run         | checkpoint=last
+sample checkpoint=missing                           | missing       | name a checkpoint file
+sample checkpoint=weights.pt                        | weights.pt    | name another
+sample checkpoint=text.zip                          | text.zip      | name another
+sample checkpoint=run prompt_file=picture.png       | picture.png   | plain UTF-8
+evaluate checkpoint=several                         | several       | checkpoint=several/a
+evaluate checkpoint=nothing                         | nothing       | name a checkpoint file
+evaluate checkpoint=picture.png                     | picture.png   | name another
+evaluate checkpoint=run/result.json                 | result.json   | name another
+evaluate checkpoint=last                            | checkpoint=last | checkpoint=PATH
+evaluate checkpoint=run text_file=missing.txt       | missing.txt   | check the name
+evaluate checkpoint=run text_file=nothing           | nothing       | check the name
+evaluate checkpoint=run text_file=utf16.txt         | utf16.txt     | plain UTF-8
+evaluate checkpoint=run text_file=latin1.txt        | latin1.txt    | iconv
+evaluate checkpoint=run out=nothing                 | nothing       | name a file
+evaluate checkpoint=run per_token=book.txt/nats.tsv | book.txt/nats.tsv | another file
+distance checkpoint=run words_file=missing.txt      | missing.txt   | check the name
+compare                                             | runs          | runs=[DIR,DIR]
+compare runs=[missing]                              | missing       | name a run's folder
+compare runs=[nothing]                              | nothing       | name a run's folder
+compare runs=[book.txt]                             | book.txt      | name a run's folder
+compare runs=[run] out=book.txt                     | book.txt      | name a folder
+benchmark out=nothing sections=[reading]            | nothing       | name a file
+tbptt checkpoint=picture.png out=report             | picture.png   | name another
+tbptt out=book.txt                                  | book.txt      | name a folder
+
+# Values that cannot be, and combinations
+train model.dropout=50% data=text data.train=book.txt | model.dropout | a number
+train data=text data.train=book.txt data.fractions=[0.9,0.9,0.9] | data.fractions | add up to 1
+train data=text data.train=book.txt model.tied=true | model.tied    | must be equal
+train weights_from=run init=unigram data=text data.train=book.txt | weights_from | init=random
+train forcing=teacher forcing/decay=linear          | forcing/decay | another option of forcing
+train checkpoint=run model.hidden_size=3            | model.hidden_size | leave out
+sample checkpoint=run prompt=zebra                  | 'zebra'       | Write <unk>
+sample checkpoint=run prompt=The                    | 'The'         | Did you mean the?
+sample checkpoint=run sampler.bad_words=[zebra]     | zebra         | sampler.bad_words
+sample checkpoint=run sampler.bad_words=zebra       | sampler.bad_words | "sampler.bad_words=[zebra]"
+sample checkpoint=run sampler=beam                  | sampler=beam  | greedy
+sample checkpoint=run sampler.top_p=1.5             | sampler.top_p | at most 1; got 1.5
+sample checkpoint=run seed=-1                       | seed          | got -1
+evaluate checkpoint=run split=validation            | split=validation | Did you mean valid?
+evaluate checkpoint=run text=                       | text          | give at least one word
+evaluate checkpoint=run text=the text_file=book.txt | text_file     | choose one
+evaluate checkpoint=run evaluator=cache evaluator.weight=2 | evaluator.weight | between 0 and 1
+evaluate checkpoint=run accelerator.precision=16    | accelerator.precision=16 | 32-true
+distance checkpoint=run                             | words         | words=[army,taxpayer]
+distance checkpoint=run words=[the]                 | words         | two or more
+distance checkpoint=run words=[the,armi]            | 'armi'        | Did you mean army?
+distance checkpoint=run words=[the,no] words_file=book.txt | words_file | choose one
+distance checkpoint=run words=[the,no] neighbours=-1 | neighbours   | at least 0; got -1
+compare runs=[run] confidence=95                    | confidence    | below 1; got 95
+compare runs=[run] words=[the]                      | words         | two or more
+benchmark sections=[speed]                          | sections=speed | Choose from: growth
+benchmark rounds=0                                  | rounds        | at least 1; got 0
+benchmark accelerator=gpu sections=[reading]        | sections      | leave them out
+tbptt windows=4                                     | windows       | windows=[4
+tbptt windows=[0]                                   | windows       | at least 1; got 0
+"""  # noqa: RUF001
+"""Command line, as a shell reads it | what the sentence names | what it says to do."""
+
+
+def rows(table: str) -> list[tuple[str, str, str]]:
+    found = [line for line in table.splitlines() if line and not line.startswith("#")]
+    parts = [[part.strip() for part in line.split(" | ")] for line in found]
+    return [(typed, name, remedy) for typed, name, remedy in parts]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run, a folder of runs, a text, and files and folders of wrong kinds."""
+    folder = tmp_path_factory.mktemp("desk")
+    (folder / "book.txt").write_text("the company said no .\nthe army said <unk> .\n" * 100)
+    (folder / "nothing").mkdir()
+    (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    (folder / "utf16.txt").write_text("the company said no .\n" * 60, encoding="utf-16")
+    (folder / "latin1.txt").write_bytes("das Gesch\u00e4ft\n".encode("latin-1") * 60)
+    with zipfile.ZipFile(folder / "text.zip", "w") as archive:
+        archive.writestr("book.txt", "the company said no .\n" * 60)
+    torch.save({"weight": torch.zeros(2)}, folder / "weights.pt")
+    (folder / "run").mkdir()
+    start_training(configure("train", "data=text", f"data.train={folder}/book.txt", *TINY), folder / "run")
+    for name in ("a", "b"):
+        shutil.copytree(folder / "run", folder / "several" / name)
+    return folder
+
+
+@pytest.mark.parametrize(("typed", "name", "remedy"), rows(MISTAKES))
+def test_a_students_mistake(
+    call: Callable[..., Done], desk: Path, typed: str, name: str, remedy: str, tmp_path: Path, monkeypatch: Monkey
+) -> None:
+    monkeypatch.chdir(desk)
+    root, *arguments = shlex.split(typed)
+    if root == "train" and not any(part in typed for part in ("hydra.run.dir", "checkpoint=", "-m ")):
+        arguments.append(f"hydra.run.dir={tmp_path}/r")
+    done = call(root, *arguments)
+    assert done.code == 1, done
+    assert "Traceback" not in done.err
+    (line,) = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert name in line
+    assert remedy in line
+
+
+def test_hydras_options_are_told_from_settings(call: Callable[..., Done]) -> None:
+    done = call("train", "seed=3", "--cfg", "job", "data=synthetic")
+    assert done.code == 0
+    assert "seed: 3" in done.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "name", "remedy"),
     [
         (["checkpoint=last"], "checkpoint=last", "hydra.run.dir=DIR"),
         (["checkpoint=conf"], "conf holds no checkpoint", "the folder of a run"),
-        (["--modle=3"], "command line", "without dashes"),
+        (["--modle=3"], "--modle=3", "without dashes"),
     ],
 )
 def test_what_is_refused_before_a_folder_is_made(arguments: list[str], name: str, remedy: str) -> None:
@@ -274,6 +545,7 @@ def test_a_checkpoint_without_the_state_of_its_training(
     [
         ("model=mine", "defaults: [lstm]\nhidden_size:3\nnum_layers: 1\n", "model/mine.yaml, line 3", "no valid YAML"),
         ("+experiment=mine", "model: {hidden_size: 3}\n", "experiment/mine.yaml", "# @package _global_"),
+        ("+experiment=mine", "# @package _global_\nmodle: {}\n", "experiment/mine.yaml: modle", "Did you mean model?"),
     ],
 )
 def test_configuration_files(cli: Cli, chosen: str, content: str, name: str, remedy: str, tmp_path: Path) -> None:
@@ -303,14 +575,8 @@ def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(
 ) -> None:
     path = train(*small).dir / "checkpoints/last.ckpt"
 
-    as_ever = Path.open
-
-    def refuse(self: Path, *rest: Any, **more: Any) -> Any:
-        if self == path:
-            raise PermissionError(errno.EACCES, "Permission denied", str(self))
-        return as_ever(self, *rest, **more)
-
-    monkeypatch.setattr(Path, "open", refuse)
+    barred = PermissionError(errno.EACCES, "Permission denied", str(path))
+    monkeypatch.setattr("lm.runs.trained.find", Mock(return_value=Mock(open=Mock(side_effect=barred))))
     line = cli(f"checkpoint={path}", root="evaluate")
     assert f"{path}: Permission denied; check the rights" in line
 
@@ -384,8 +650,7 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(
 def test_a_loss_that_is_not_finite(cli: Cli, small: list[str], monkeypatch: Monkey, tmp_path: Path) -> None:
     monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
     line = cli(*small)
-    assert "became nan at window 0" in line
-    assert "lower optim.lr" in line
+    assert "the loss is nan before the first update" in line
     assert failure(tmp_path) in line
 
 
@@ -411,15 +676,33 @@ def test_what_needs_a_window_over_token_updates(setting: str, cli: Cli, small: l
     assert "forcing.update=window" in line
 
 
-def test_a_fault_of_ours_shows_where_it_is(call: Callable[..., Done], tmp_path: Path) -> None:
-    def task(cfg: Any) -> None:
-        raise ZeroDivisionError("by us")
-
-    done = call("train", f"hydra.run.dir={tmp_path}", task=task)
+def test_a_fault_of_ours_shows_where_it_is(
+    call: Callable[..., Done], small: list[str], tmp_path: Path, monkeypatch: Monkey
+) -> None:
+    monkeypatch.setattr("lm.commands.train.keep_freed_memory", None)
+    done = call("train", *small, f"hydra.run.dir={tmp_path}")
     assert done.code == 1
     assert "Traceback" in done.err
     assert "a bug in recurrent-lm" in done.err
-    assert "by us" in (tmp_path / "train.log").read_text()
+    assert "'NoneType' object is not callable" in (tmp_path / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ValueError("Only one of --run and --cfg"),
+            "error: Only one of --run and --cfg; HYDRA_FULL_ERROR=1 shows where",
+        ),
+        (KeyError("job"), "error: KeyError: 'job'; HYDRA_FULL_ERROR=1 shows where"),
+    ],
+)
+def test_an_error_of_hydra_or_its_plugins_is_not_called_ours(
+    call: Callable[..., Done], error: Exception, said: str, monkeypatch: Monkey
+) -> None:
+    monkeypatch.setattr("hydra._internal.hydra.Hydra.run", Mock(side_effect=error))
+    done = call("train")
+    assert (done.code, done.err.strip()) == (1, said)
 
 
 @pytest.mark.parametrize("setting", ["init_scale=-0.1", "init_scale=0.0", "embedding_init=-0.1"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 from conftest import TINY, Done, configure
 from omegaconf import OmegaConf
 
+from lm.cli.blame import foreign_place
 from lm.commands.sweep_table import SweepTable
 from lm.commands.train import resume_command
 from lm.config.trust import foreign, refuse_foreign
@@ -67,7 +69,40 @@ class Half(Cell):
 class Breaks(Cell):
     def layer(self, input_size, hidden_size):
         raise ValueError("not today")
+
+class Wrong(Cell):
+    def layer(self, input_size, hidden_size):
+        return None
 '''
+OTHERS = """
+from pytorch_lightning import Callback
+from pytorch_lightning.loggers import CSVLogger
+
+class Fails(Callback):
+    def on_train_start(self, trainer, module):
+        {}["no such key"]
+
+class ReadsNothing(Callback):
+    def on_train_start(self, trainer, module):
+        open("/nowhere/at all")
+
+class LacksPackage(Callback):
+    def on_train_start(self, trainer, module):
+        import a_module_that_is_not_there.inside
+
+class LacksModule(Callback):
+    def on_train_start(self, trainer, module):
+        import torch.a_module_that_is_not_there
+
+class FailingLogger(CSVLogger):
+    def log_metrics(self, metrics, step=None):
+        raise RuntimeError("no disk")
+
+class CallsUsWrongly(Callback):
+    def on_train_start(self, trainer, module):
+        from lm.data.vocabulary import Vocab
+        Vocab.from_dict({})
+"""
 NAME = "own_cells.Minimal"
 
 
@@ -76,6 +111,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the package, its configuration and a run trained with them."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "own_cells.py").write_text(CELL)
+    (folder / "own_others.py").write_text(OTHERS)
     (folder / "own_broken.py").write_text("import a_module_that_is_not_there\n")
     (folder / "conf/model/cell").mkdir(parents=True)
     (folder / "conf/model/cell/minimal.yaml").write_text(f"_target_: {NAME}\n")
@@ -169,14 +205,80 @@ def test_what_is_wrong_with_a_part_is_said(own: Path, use: Use, target: str, sai
     assert said in done.err
 
 
-def test_an_error_in_ones_own_code_is_not_called_a_bug_of_the_project(own: Path, use: Use) -> None:
-    chosen = ["~model/cell", "+model.cell._target_=own_cells.Breaks", "model=zaremba", "data=synthetic", *TINY]
-    done = use("train", *chosen, f"hydra.run.dir={own}/breaks")
+SMALL = ["data=synthetic", "data.tokens=4000", *TINY, "trainer.limit_train_batches=2"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said", "where"),
+    [
+        (["+model.cell._target_=own_cells.Breaks"], "ValueError: not today", "own_cells.py, line"),
+        (["+callbacks.mine._target_=own_others.Fails"], "KeyError: 'no such key'", "own_others.py, line 7"),
+        (["+callbacks.mine._target_=own_others.ReadsNothing"], "FileNotFoundError", "own_others.py, line 11"),
+        (["+logger.mine._target_=own_others.FailingLogger"], "RuntimeError: no disk", "own_others.py, line"),
+        (
+            [
+                "+callbacks.mine._target_=pytorch_lightning.callbacks.EarlyStopping",
+                "+callbacks.mine.monitor=nothing",
+            ],
+            "RuntimeError: Early stopping",
+            "It comes from pytorch_lightning.callbacks.EarlyStopping",
+        ),
+        (
+            ["+model.cell._target_=own_cells.Wrong"],
+            "Error: ",
+            "in recurrent-lm, or caused by own_cells.Wrong, which is no part of it",
+        ),
+        (
+            ["+callbacks.mine._target_=own_others.CallsUsWrongly"],
+            "KeyError",
+            "in recurrent-lm, or caused by own_others.CallsUsWrongly",
+        ),
+    ],
+)
+def test_an_error_in_other_code_is_not_called_a_bug_of_the_project(
+    own: Path, use: Use, chosen: list[str], said: str, where: str, tmp_path: Path
+) -> None:
+    done = use("train", "~model/cell", "model=zaremba", *chosen, *SMALL, f"hydra.run.dir={tmp_path}")
     assert done.code == 1
     last = done.err.strip().splitlines()[-1]
-    assert last.startswith("error: ValueError: not today")
-    assert f"{own}/own_cells.py, line" in last
+    assert last.startswith("error: ")
+    assert said in last
+    assert where in last
     assert "bug in recurrent-lm" not in last
+
+
+def test_code_beside_the_project_in_its_folder_is_the_users_own() -> None:
+    def by_hand(raising: Callable[[], Any]) -> str | None:
+        try:
+            raising()
+        except Exception as error:
+            return foreign_place(error)
+        return None
+
+    here = Path(__file__).resolve()
+    assert by_hand(lambda: 1 / 0) == f"{here}, line {by_hand.__code__.co_firstlineno + 8}"
+    assert str(by_hand(lambda: json.loads("{"))).startswith(f"{here}, line")  # raised in a library that it called
+    assert by_hand(lambda: load("/nowhere/at all")) is None  # by this project
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        (
+            "LacksPackage",
+            "error: a_module_that_is_not_there is not installed: pip install a_module_that_is_not_there",
+        ),
+        (
+            "LacksModule",
+            "error: torch has no module torch.a_module_that_is_not_there; another version of torch may have it",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named(own: Path, use: Use, name: str, sentence: str, tmp_path: Path) -> None:
+    done = use("train", f"+callbacks.mine._target_=own_others.{name}", *SMALL, f"hydra.run.dir={tmp_path}")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert done.err.strip().splitlines()[-1] == sentence
 
 
 def test_only_what_a_sweep_itself_ran_is_trusted() -> None:

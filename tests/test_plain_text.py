@@ -50,11 +50,13 @@ def test_bytes_that_are_no_text_are_refused_everywhere(
 ) -> None:
     file.write_bytes(data)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    read = {
+        "corpus": lambda: list(TextFiles(file, file, file).pieces("train")),
+        "file": lambda: asked_text(None, str(file), "text"),
+        "input": lambda: asked_text(None, "-", "text"),
+    }[way]
     with pytest.raises(UserError, match=said) as refused:
-        if way == "corpus":
-            list(TextFiles(file, file, file).pieces("train"))
-        else:
-            asked_text(None, "-" if way == "input" else str(file), "text")
+        read()
     assert ("standard input" if way == "input" else str(file)) in str(refused.value)
 
 

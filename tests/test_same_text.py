@@ -68,7 +68,7 @@ def test_where_a_text_was_looked_for_is_told(moved: Run, tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=rf"{tmp_path}/empty/test.txt does not exist"):
         figures(tmp_path, moved, f"data_from={tmp_path}/empty")
-    with pytest.raises(UserError, match="data_from: .*nowhere is not a folder"):
+    with pytest.raises(UserError, match=r"data_from: .*nowhere is not a folder"):
         figures(tmp_path, moved, f"data_from={tmp_path}/nowhere")
 
 

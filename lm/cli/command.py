@@ -5,28 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lm.cli.arguments import for_hydra
+from lm.cli.blame import foreign_place, is_ours
 from lm.cli.error_sentences import explain
 from lm.config.compose import register
-from lm.config.conf_folder import CONF, ROOT
+from lm.config.conf_folder import CONF
+from lm.config.trust import foreign
 from lm.system.errors import UserError, out_of_memory
 from lm.system.log import LOG, log_warnings
 from lm.system.signals import Interrupted, terminable
 from lm.system.terminal import usable_streams
-
-UNKNOWN_OPTION = (
-    "the command line cannot be read: settings are key=value without dashes, and options such as --config-dir DIR come "
-    "before all settings; see --help"
-)
 
 
 def command(name: str, task: Callable[[DictConfig], Any]) -> None:
@@ -51,7 +47,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
         try:
             return task(cfg)
         except Exception as error:
-            codes.append(_tell(error, name, wants_traceback))
+            codes.append(_tell(error, name, wants_traceback, _chosen(cfg)))
             return float("inf")  # for sweepers: the worst score
         except Interrupted as stop:
             LOG.error("error: %s", ". ".join([str(stop), *getattr(stop, "__notes__", [])]))
@@ -62,10 +58,6 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
         with terminable():
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
-    except SystemExit as stop:  # argparse, about an option that Hydra does not know
-        if stop.code not in (None, 0):
-            LOG.error("error: %s", UNKNOWN_OPTION)
-            codes.append(1)
     except Interrupted as stop:
         if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
             LOG.error("error: %s", stop)
@@ -78,29 +70,45 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     sys.exit(max(codes, default=0))
 
 
-def _tell(error: Exception, name: str, wants_traceback: bool) -> int:
-    """Report an error and return the exit code.
+def _tell(error: Exception, name: str, wants_traceback: bool, chosen: Collection[str] = ()) -> int:
+    """Report an error and return the exit code. `chosen`: the classes and functions that the user added.
 
-    Prints the stack trace if the user wants it, or if the error is a bug of this program.
+    Prints the stack trace if the user wants it, or if the error is a bug of this program or of the user's own code.
     """
     if isinstance(error.__cause__, OSError) and isinstance(error, ValueError):  # Hydra's log cannot be opened
         error = error.__cause__
-    known = isinstance(error, (UserError, HydraException, OmegaConfBaseException, OSError)) or out_of_memory(error)
-    ours = not known and not hasattr(error, "problem_mark")
-    if ours or wants_traceback:
+    sentence, traced = _sentence(error, name, chosen), wants_traceback
+    if sentence is None:
+        sentence, traced = f"{type(error).__name__}: {error}. {_whose(error, chosen)}", True
+    if traced:
         LOG.error("%s", "".join(traceback.format_exception(error)).rstrip())
-    where = _foreign_place(error) or "This is a bug in recurrent-lm; please report it with the lines above"
-    LOG.error("error: %s", f"{type(error).__name__}: {error}. {where}" if ours else explain(error, name))
+    LOG.error("error: %s", sentence)
     return 1
 
 
-def _foreign_place(error: Exception) -> str | None:
-    """The line of the user's own code in which an error occurred; None if only other code was running.
+def _sentence(error: Exception, name: str, chosen: Collection[str]) -> str | None:
+    """What the user can do about an error; None if it is a bug, of this program or of the user's own code."""
+    missing = isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] != "lm"
+    written = isinstance(error, (UserError, HydraException)) or hasattr(error, "problem_mark")
+    if missing or written or out_of_memory(error):
+        return explain(error, name)
+    if isinstance(error, (OSError, OmegaConfBaseException)) and foreign_place(error, chosen) is None:
+        return explain(error, name)
+    if is_ours(error):
+        return None
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "  # Hydra's sentences are ValueErrors
+    return f"{kind}{' '.join(str(error).split())}; HYDRA_FULL_ERROR=1 shows where"
 
-    Code of this project and of installed libraries is not the user's own.
-    """
-    installed = (str(ROOT), sys.prefix, sys.base_prefix, "<")
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(installed) and Path(frame.filename).is_file():
-            return f"It comes from {frame.filename}, line {frame.lineno}; the lines above say how it was reached"
-    return None
+
+def _whose(error: Exception, chosen: Collection[str]) -> str:
+    if place := foreign_place(error, chosen):
+        return f"It comes from {place}; the lines above say how it was reached"
+    if chosen:
+        return f"The lines above say where: in recurrent-lm, or caused by {', '.join(chosen)}, which is no part of it"
+    return "This is a bug in recurrent-lm; please report it with the lines above"
+
+
+def _chosen(cfg: DictConfig) -> list[str]:
+    """The classes and functions in a configuration that do not belong to this project."""
+    config: Any = OmegaConf.to_container(cfg)
+    return [code for code in foreign(config) if not code.startswith("lm.")]

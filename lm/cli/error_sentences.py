@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from lm.cli.arguments import FREE_LISTS
-from lm.cli.known_settings import unknown_override, unparsable
-from lm.config.unknown_key import unknown_option
+from lm.cli.known_settings import settings_of, unknown_deletion, unknown_override
+from lm.cli.wrong_form import unreadable
+from lm.config.compose import default_options
+from lm.config.conf_folder import CONF
+from lm.config.schemas import SCHEMAS
+from lm.config.unknown_key import has_settings, unknown_option, unknown_top
 from lm.system.errors import out_of_memory
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
+PLUGINS = {"launcher": ("joblib", "ray", "rq", "submitit"), "sweeper": ("ax", "nevergrad", "optuna")}
+"""Hydra's plugins, which are packages of their own."""
 
 
 def explain(error: Exception, command: str) -> str:
@@ -38,6 +45,15 @@ def of_the_system(error: Exception, command: str) -> str | None:
     return f"{where}{error.strerror or error}; {remedy}choose another folder or file"
 
 
+def of_a_missing_package(error: Exception, command: str) -> str | None:
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    package = error.name.partition(".")[0]
+    if package in sys.modules:
+        return f"{package} has no module {error.name}; another version of {package} may have it"
+    return f"{package} is not installed: pip install {package}"
+
+
 def of_memory(error: Exception, command: str) -> str | None:
     return "out of memory: ask for less at a time, or choose a smaller model" if out_of_memory(error) else None
 
@@ -50,19 +66,45 @@ def of_a_yaml_file(error: Exception, command: str) -> str | None:
 
 
 def of_an_unknown_key(error: Exception, command: str) -> str | None:
-    found = re.search(r"Could not override '([^']+)'", str(error))
-    return unknown_override(found[1], command) if found else None
+    found = re.search(r"Could not override '([^']+)'.*?use \+[^=\n]+=([^\n]*)", str(error), re.DOTALL)
+    return unknown_override(found[1], found[2].strip("'").replace("\\'", "'"), command) if found else None
 
 
 def of_an_unreadable_argument(error: Exception, command: str) -> str | None:
-    return unparsable(error.override) if isinstance(error, OverrideParseException) else None
+    return unreadable(error.override) if isinstance(error, OverrideParseException) else None
 
 
 def of_an_unknown_option(error: Exception, command: str) -> str | None:
     if not (isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file):
         return None
+    file = error.missing_cfg_file.removeprefix("data/")
+    if file != error.missing_cfg_file and (Path(file).is_file() or re.search(r"[/\\]|\.\w{2,5}$", file)):
+        return f"data={file}: for a text file of your own: data=text data.train={file}"
     group, _, option = error.missing_cfg_file.rpartition("/")
+    plugin, kind = option.partition("_")[0], group.removeprefix("hydra/")
+    if plugin in PLUGINS.get(kind, ()):
+        return f"{group}={option} is not installed: pip install hydra-{plugin}-{kind}"
     return unknown_option(group, option, error.options)
+
+
+def of_a_key_in_a_file(error: Exception, command: str) -> str | None:
+    found = re.search(r"In '([\w/]+)/([^'/]+)'.*\sKey '([^']+)' not in '\w+Config'", str(error), re.DOTALL)
+    if not found:
+        return None
+    group, option, key = found.groups()
+    if group == key:  # a group of other commands
+        return unknown_top(group, default_options(command))
+    return f"{group}/{option}.yaml: {unknown_top(key, SCHEMAS[command].__dataclass_fields__)}"
+
+
+def of_a_plus_too_many(error: Exception, command: str) -> str | None:
+    found = re.search(r"An item is already at '([^']+)'.*?prefix: '([^\n]*)'", str(error), re.DOTALL)
+    return f"+{found[1]}: it has a value already; leave out the plus sign: {found[2]}" if found else None
+
+
+def of_a_deletion(error: Exception, command: str) -> str | None:
+    found = re.search(r"Could not delete from config\. '([^']+)' does not exist", str(error))
+    return unknown_deletion(found[1], command) if found else None
 
 
 def of_a_choice_made_twice(error: Exception, command: str) -> str | None:
@@ -82,8 +124,11 @@ def of_several_values(error: Exception, command: str) -> str | None:
     if "Ambiguous value" not in str(error) or not found:
         return None
     key, value = found.groups()
-    if key in FREE_LISTS:
-        return f"{key} must be a list: {key}=[{value}]"
+    if (CONF / key.lstrip("+")).is_dir():
+        return f"{key}={value}: for several options, a sweep: put -m in front"
+    if re.fullmatch(r"-?\d+,\d+", value):
+        decimal = f"{key}={value.replace(',', '.')}"
+        return f"{key}={value}: several values are a sweep: put -m in front; one number has a decimal point: {decimal}"
     ways = f"a sweep (put -m in front), a list ({key}=[{value}]) or a text ({key}='\"{value}\"')"
     return f"{key}={value}: several values are {ways}; say which"
 
@@ -93,22 +138,33 @@ def of_a_value_of_another_type(error: Exception, command: str) -> str | None:
     if not isinstance(error.__cause__, OmegaConfBaseException) or not found:
         return None
     (key, value), cause = found.groups(), str(error.__cause__)
+    if "not Optional" in cause:
+        return f"{key} must not be null; give it another value, or leave it out"
+    if "Invalid type assigned" in cause:
+        below = [name for name in settings_of(command, ()) if name.startswith(f"{key}.")]
+        return has_settings(key, below) + (f"; {key}=null turns it off" if key == "free_running" else "")
     if "ListConfig" in cause:
         return f"{key} must be a list: {key}=[{value},...]"
-    types = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+    types = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "string": "one text"}
     wanted = next((words for name, words in types.items() if name in cause), None)
+    if wanted and re.search(r"full_key: \S+\[\d+\]", cause):
+        return f"{key} must be a list, each of its entries {wanted}; got {value}"
     return f"{key} must be {wanted}; got {value!r}" if wanted else None
 
 
 ORIGINS: tuple[Callable[[Exception, str], str | None], ...] = (
     of_the_system,
     of_a_yaml_file,
+    of_a_missing_package,
     of_memory,
     of_an_unknown_key,
     of_an_unreadable_argument,
     of_an_unknown_option,
+    of_a_plus_too_many,
+    of_a_deletion,
     of_a_choice_made_twice,
     of_an_experiment_without_package,
+    of_a_key_in_a_file,
     of_several_values,
     of_a_value_of_another_type,
 )

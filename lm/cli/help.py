@@ -8,9 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from lm.cli.program import program
+from lm.config.compose import default_options
 from lm.config.conf_folder import CONF
 from lm.config.schemas import SCHEMAS, is_group, meaning
 from lm.system.bounds import annotations_of
@@ -57,10 +56,8 @@ EXAMPLES = {
 def help_text(root: str) -> str:
     """The help text of the command whose root file is conf/`root`.yaml."""
     file = CONF / f"{root}.yaml"
-    defaults = OmegaConf.to_container(OmegaConf.load(file))["defaults"]  # type: ignore[call-overload, index]
-    chosen = {key: value for entry in defaults if isinstance(entry, dict) for key, value in entry.items()}
     parts = [_about(file), "Groups (choose with group=option) and their settings (set with group.setting=value):"]
-    parts += [_group(name, option) for name, option in chosen.items() if (CONF / name).is_dir()]
+    parts += [_group(name, option) for name, option in default_options(root).items()]
     if root == "train":
         parts += [_group(name, None) for name in ("experiment", "sweep")]
     settings = "\n".join(f"  {line}" for line in [*_own_settings(SCHEMAS[root]), *_settings(file)])

@@ -7,6 +7,7 @@ from itertools import combinations
 from omegaconf import DictConfig, OmegaConf
 
 from lm.commands.inputs import asked_text, known_word, load_trained
+from lm.config.hydra_job import containers
 from lm.evaluation.word_distances import distance as distance_of
 from lm.evaluation.word_distances import neighbours, spread
 from lm.system.errors import UserError
@@ -62,7 +63,7 @@ def _words(cfg: DictConfig) -> list[str]:
             raise UserError("words is missing; name two or more: words=[army,taxpayer]")
         words = (asked_text(None, cfg.words_file, "words") or "").split()
     else:
-        words = [str(word) for word in cfg.words]
+        words = [str(word) for word in containers(cfg)["words"]]
     words = list(dict.fromkeys(words))
     if len(words) < 2:
         raise UserError(

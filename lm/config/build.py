@@ -64,6 +64,8 @@ def _resolved(
 
     Nodes inside this node stay unchanged.
     """
+    if not isinstance(node, Mapping) and not (CONF / path.replace(".", "/")).is_dir():
+        raise UserError(f"{path}={node}: {path} holds settings; set one of them: {path}.KEY=VALUE")
     if not isinstance(node, Mapping) or TARGET not in node:
         raise UserError(f"{path} has no {TARGET}; choose one of the group's options, as in {path}=NAME")
     target = _find(str(node[TARGET]), path)
@@ -93,6 +95,8 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         *group, last = path.split(".")
         if isinstance(value, str) and (CONF / "/".join(group) / last).is_dir():
             raise UserError(chosen_with_slash(path, value))
+        if value is None:
+            raise UserError(f"{path} must not be null; set it on the command line: {path}=...")
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")
     for number in value if isinstance(value, (list, tuple)) else [value]:
         if isinstance(number, float) and not math.isfinite(number):
@@ -114,7 +118,10 @@ def _find(name: str, path: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise unknown from None
-        raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
+        package = str(error.name).partition(".")[0]
+        raise UserError(
+            f"{path}.{TARGET}: {module_name} cannot be imported: {error}; if it is a package: pip install {package}"
+        ) from error
     except (ImportError, SyntaxError) as error:
         raise UserError(f"{path}.{TARGET}: {module_name} cannot be imported: {error}") from error
     if inspect.isabstract(target):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lm.config.conf_folder import CONF
 from lm.config.schemas import SCHEMAS
@@ -25,6 +26,13 @@ def composed(root: str, overrides: Sequence[str] = (), with_hydra: bool = False)
             return compose(root, overrides=list(overrides), return_hydra_config=with_hydra)
     finally:
         GlobalHydra.instance().hydra = running
+
+
+def default_options(root: str) -> dict[str, str]:
+    """The groups of conf/`root`.yaml, each with its default option."""
+    defaults: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{root}.yaml"))
+    entries = [entry for entry in defaults["defaults"] if isinstance(entry, dict)]
+    return {group: option for entry in entries for group, option in entry.items() if (CONF / group).is_dir()}
 
 
 def register() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,7 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from lm.config.conf_folder import CONF
+from lm.config.nearest_setting import did_you_mean_setting, leaves, meant
+from lm.config.unknown_key import did_you_mean, unknown_setting
 from lm.system.bounds import annotations_of, check_bounds
+from lm.system.errors import UserError
 
 
 def containers(node: DictConfig) -> dict[str, Any]:
@@ -20,17 +25,49 @@ def containers(node: DictConfig) -> dict[str, Any]:
 def checked(cfg: DictConfig) -> dict[str, Any]:
     """A command's configuration as plain dictionaries and lists. Missing values stay `???`.
 
-    Raises UserError if a setting that belongs to the command itself, not to a group, is out of bounds.
+    Raises UserError for a key that the command does not know, and if a setting that belongs to the command itself, not
+    to a group, is out of bounds.
     """
+    refuse_unknown_keys(cfg)
     values = containers(cfg)
     check_bounds("", annotations_of(OmegaConf.get_type(cfg)), values)
     return values
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """A configuration as plain dictionaries and lists. A removed group (`~logger`) becomes an empty dictionary."""
+    """A configuration as plain dictionaries and lists. A removed group (`~logger`) becomes an empty dictionary.
+
+    Raises UserError for a key that the command does not know.
+    """
+    refuse_unknown_keys(cfg)
     config = containers(cfg)
     return {**config, **{group: {} for group in ("callbacks", "logger") if config.get(group) in (None, MISSING)}}
+
+
+def refuse_unknown_keys(cfg: DictConfig) -> None:
+    """Raise UserError for a key that a command does not have; with a plus sign Hydra accepts any key.
+
+    `lm.config.build` does the same for the settings of the classes and functions that it builds.
+    """
+    _refuse_unknown("", cfg, list(leaves(containers(cfg))))
+    known = OmegaConf.load(CONF / "accelerator" / "auto.yaml")  # its settings belong to no class
+    for key in cfg.get("accelerator", ()):
+        if key not in known:
+            raise UserError(unknown_setting("accelerator", str(key), map(str, known)))
+
+
+def _refuse_unknown(path: str, node: DictConfig, names: list[str]) -> None:
+    """Refuse keys that are not fields of the dataclass that describes `node`, also in the parts of `node`."""
+    schema: Any = OmegaConf.get_type(node)
+    known = [field.name for field in fields(schema)]
+    for key in map(str, node):
+        inner = f"{path}.{key}" if path else key
+        if key not in known:
+            found = meant(inner, [name for name in names if name.partition(".")[0] in known])
+            hint = did_you_mean_setting(found) if found else did_you_mean(key, known)
+            raise UserError(f"{inner}: there is no such group or setting. {hint}")
+        if is_dataclass(OmegaConf.get_type(node, key)):
+            _refuse_unknown(inner, node[key], names)
 
 
 def sweeping() -> bool:

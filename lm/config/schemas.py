@@ -7,31 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_origin
 
 from lm.config.build import MISSING
+from lm.config.free_text import Files, Free, Place, Places, Text, Texts
 from lm.system.bounds import INSIDE, PROBABILITY, Above, AtLeast, Bounded, Count, Range
 from lm.system.errors import UserError
 
-
-@dataclass(frozen=True)
-class Free:
-    """Marks settings as free text: Hydra's grammar does not apply to their values, which are used as typed.
-
-    It is in the annotation of one setting, or of a group, where it lists the group's free-text settings.
-    """
-
-    texts: tuple[str, ...] = ()
-    lists: tuple[str, ...] = ()
-    many: bool = False  # the setting itself is a list
-
-
-Text = Annotated[str, Free()]
-Texts = Annotated[list[str], Free(many=True)]
 Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
-Checkpoint = Annotated[Text, "a checkpoint file, or a run's folder: then its best one"]
-DataFrom = Annotated[Text | None, "the folder that holds the run's text files, if they have moved"]
-OutFile = Annotated[Text | None, "a file for the figures as JSON"]
+Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
+DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]
+OutFile = Annotated[Place | None, "a file for the figures as JSON"]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Group = Any
 
@@ -45,12 +31,6 @@ def meaning(hint: Any) -> str:
     """The description of a setting for `--help`, read from the setting's annotation."""
     said = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, str)]
     return said[-1] if said else ""
-
-
-def free(hint: Any) -> Free | None:
-    """The `Free` mark in an annotation, also inside a union or a list; None if the setting is not free text."""
-    own = next((extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Free)), None)
-    return own or next((found for part in get_args(hint) if (found := free(part))), None)
 
 
 PROFILE = "profile"
@@ -100,12 +80,12 @@ class FreeRunningTest(Bounded, group="free_running"):
 class TrainConfig:
     """Settings of `train.py`: a dictionary for each group of conf/, and the settings that belong to no group."""
 
-    data: Annotated[Group, Free(texts=("train", "valid", "test"))] = MISSING
+    data: Annotated[Group, Free(path=True, or_many=True, inside=("train", "valid", "test"))] = MISSING
     model: Group = MISSING
     init: Group = MISSING
     forcing: Group = MISSING
     optim: Group = MISSING
-    sampler: Annotated[Group, Free(lists=("bad_words",))] = MISSING
+    sampler: Annotated[Group, Free(many=True, inside=("bad_words",))] = MISSING
     trainer: Group = MISSING
     accelerator: Group = MISSING
     callbacks: Group = MISSING
@@ -114,8 +94,8 @@ class TrainConfig:
     regularisation: Regularisation = field(default_factory=Regularisation)
     free_running: FreeRunningTest | None = field(default_factory=FreeRunningTest)
     seed: Seed = 0
-    checkpoint: Annotated[Text | None, "resume from this file, this run's folder, or `last` in hydra.run.dir"] = None
-    weights_from: Annotated[Text | None, "start a new run from the weights of this file or run's folder"] = None
+    checkpoint: Annotated[Place | None, "resume from this file, this run's folder, or `last` in hydra.run.dir"] = None
+    weights_from: Annotated[Place | None, "start a new run from the weights of this file or run's folder"] = None
     dry: Annotated[bool, "two windows of everything with tiny sizes, on the processor: to see that it runs"] = False
     trust: Trust = field(default_factory=list)
 
@@ -125,9 +105,9 @@ class SampleConfig(Bounded):
     """Settings of `scripts/sample.py`."""
 
     checkpoint: Checkpoint = MISSING
-    sampler: Annotated[Group, Free(lists=("bad_words",))] = MISSING
-    prompt: Annotated[Text | None, "text to continue, printed too; null: start from a random word, not printed"] = None
-    prompt_file: Annotated[Text | None, "the same from a file, or from standard input: -"] = None
+    sampler: Annotated[Group, Free(many=True, inside=("bad_words",))] = MISSING
+    prompt: Annotated[Text | None, "text to continue, printed too; without it: from a random word, not printed"] = None
+    prompt_file: Annotated[Place | None, "the same from a file, or from standard input: -"] = None
     accelerator: Group = MISSING
     seed: Annotated[int, Range(least=0, most=2**63 - 1)] = 0
     trust: Trust = field(default_factory=list)
@@ -137,9 +117,9 @@ class SampleConfig(Bounded):
 class MovedFiles:
     """The places of the run's text files, if they have moved; for `data=text`."""
 
-    train: Text | None = None
-    valid: Text | None = None
-    test: Text | None = None
+    train: Files = None
+    valid: Files = None
+    test: Files = None
 
 
 @dataclass
@@ -151,11 +131,11 @@ class EvaluateConfig(Bounded):
     split: Annotated[str, "train, valid or test of the corpus that the model was trained on"] = "test"
     text: Annotated[Text | None, "a text to score instead, with its first word; a line end is <eos>"] = None
     text_file: Annotated[
-        Text | None, "the same from a file, or standard input: -; a missing last line end is added"
+        Place | None, "the same from a file, or standard input: -; a missing last line end is added"
     ] = None
     data: MovedFiles = field(default_factory=MovedFiles)
     data_from: DataFrom = None
-    per_token: Annotated[Text | None, "a file, a line for each token: word, nats, known (1 or 0); tabs between"] = None
+    per_token: Annotated[Place | None, "a file, a line for each token: word, nats, known (1 or 0); tabs between"] = None
     out: OutFile = None
     accelerator: Group = MISSING
     dry: Annotated[bool, "only the first words, on the processor: to see that a command runs"] = False
@@ -168,7 +148,7 @@ class DistanceConfig(Bounded):
 
     checkpoint: Checkpoint = MISSING
     words: Annotated[Texts, "two or more; each pair is measured"] = MISSING
-    words_file: Annotated[Text | None, "the same from a file, or from standard input: -"] = None
+    words_file: Annotated[Place | None, "the same from a file, or from standard input: -"] = None
     neighbours: Annotated[int, AtLeast(0), "nearest words to list for each"] = 5
     data_from: DataFrom = None
     out: OutFile = None
@@ -177,8 +157,8 @@ class DistanceConfig(Bounded):
 
 @dataclass
 class ReportOfRuns(Bounded):
-    runs: Annotated[Texts, "folders of runs; a sweep's folder means all its jobs"] = MISSING
-    out: Annotated[Text, "the folder for report.html, report.md, report.json and the plots"] = "comparison"
+    runs: Annotated[Places, "folders of runs; a sweep's folder means all its jobs"] = MISSING
+    out: Annotated[Place, "the folder for report.html, report.md, report.json and the plots"] = "comparison"
 
 
 @dataclass
@@ -233,8 +213,8 @@ class BenchmarkConfig(Bounded):
 class TBPTTReportConfig(Bounded):
     """Settings of `scripts/tbptt.py`."""
 
-    out: Annotated[Text, "the folder for report.html, report.md with its pictures, and report.json"] = "tbptt-report"
-    checkpoint: Annotated[Text | None, "a file or a run's folder: measure how far its gradients reach too"] = None
+    out: Annotated[Place, "the folder for report.html, report.md with its pictures, and report.json"] = "tbptt-report"
+    checkpoint: Annotated[Place | None, "a file or a run's folder: measure how far its gradients reach too"] = None
     data_from: DataFrom = None
     windows: Annotated[list[Count], "values of tbptt.windows, with windows of sizes.window tokens"] = field(
         default_factory=lambda: [1, 2, 4, 8, 16]

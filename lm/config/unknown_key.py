@@ -6,12 +6,20 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def near(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name with the nearest spelling, first with the same capitals; None if none is near."""
+    names = sorted({str(name) for name in known})
+    small = {name.lower(): name for name in names}
+    found = get_close_matches(word, names, n=1, cutoff=cutoff)
+    found = found or [small[name] for name in get_close_matches(word.lower(), small, n=1, cutoff=cutoff)]
+    return found[0] if found else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The question 'Did you mean x?' for the known name with the nearest spelling, else a list of all known names."""
     known = sorted({str(name) for name in known})
-    near = get_close_matches(word, known, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean {near[0]}?"
+    if (found := near(word, known)) is not None:
+        return f"Did you mean {found}?"
     return f"Choose from: {', '.join(known)}." if known else ""
 
 
@@ -22,7 +30,8 @@ def unknown_option(group: str, option: str, known: Iterable[str], what: str = "o
 
 def unknown_setting(path: str, key: str, known: Iterable[str]) -> str:
     """The message for a setting that the object at `path` does not have, such as `model.hiden_size`."""
-    return f"{path}.{key} is not a setting of {path}. {did_you_mean(key, known)}"
+    hint = did_you_mean(key, known) or f"{path} has no settings."
+    return f"{path}.{key} is not a setting of {path}. {hint}"
 
 
 def unknown_top(key: str, known: Iterable[str]) -> str:
@@ -30,18 +39,20 @@ def unknown_top(key: str, known: Iterable[str]) -> str:
     return f"{key}: there is no such group or setting. {did_you_mean(key, known)}"
 
 
-def unknown_head(key: str, top: str, known: Iterable[str]) -> str:
+def unknown_head(key: str, top: str, hint: str) -> str:
     """The message for a key on the command line whose first part is unknown, such as `modle.hidden_size`."""
-    return f"{key}: there is no group or setting {top}. {did_you_mean(top, known)}"
+    return f"{key}: there is no {'such group or setting' if key == top else f'group or setting {top}'}. {hint}"
 
 
-def unknown_leaf(key: str, known: Iterable[str], resuming: bool) -> str:
+def unknown_leaf(key: str, hint: str) -> str:
     """The message for a key on the command line whose last part is unknown, such as `model.hiden_size`."""
     parent, _, last = key.rpartition(".")
-    hint = did_you_mean(last, known)
-    if resuming:
-        hint += " (Settings stored in a checkpoint cannot change on resume.)"
     return f"{key}: there is no setting {last}{f' of {parent}' if parent else ''}. {hint}"
+
+
+def has_settings(key: str, below: Iterable[str]) -> str:
+    """The message for a value given to a part that has settings of its own, such as `tbptt=2`."""
+    return f"{key}: set what is below it: {', '.join(f'{name}=...' for name in below)}"
 
 
 def no_settings_below(key: str, top: str) -> str:
@@ -50,9 +61,9 @@ def no_settings_below(key: str, top: str) -> str:
     return f"{key}: {parent} has no settings here; another option of {top} may have them (see --help)"
 
 
-def unknown_group(key: str, known: Iterable[str]) -> str:
+def unknown_group(key: str, hint: str) -> str:
     """The message for a group that is not a folder of conf/, such as `model/cel`."""
-    return f"{key}: there is no such group. {did_you_mean(key, known)}"
+    return f"{key}: there is no such group. {hint}"
 
 
 def no_choice_in(key: str, top: str) -> str:

@@ -111,7 +111,11 @@ def encode_into(
             file.write(ids.data)
             counts, earlier = np.bincount(ids, minlength=len(passing)), counts
             counts[: len(earlier)] += earlier
-    vocab = Vocab.from_counts(dict(zip(passing, counts.tolist(), strict=True)), unit, vocab_size, min_count)
+    try:
+        vocab = Vocab.from_counts(dict(zip(passing, counts.tolist(), strict=True)), unit, vocab_size, min_count)
+    except UserError as error:
+        where = ", ".join(map(str, source.files.get("train", [])))
+        raise UserError(f"{where}: {error}" if where else str(error)) from None
     final = np.array([vocab.id(word) for word in passing], dtype=vocab.dtype)
     del passing
     np.bincount(final, counts, len(vocab)).astype(np.int64).tofile(folder / COUNTS)

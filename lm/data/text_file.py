@@ -57,9 +57,10 @@ class TextFile:
                 at += len(file.readline())
             while until is None or at <= until:
                 data = file.read(PIECE_BYTES if until is None else min(PIECE_BYTES, until - at + 1))
-                data += file.readline()
                 if not data:
                     return
+                if not data.endswith(b"\n"):
+                    data += file.readline()
                 yield decoded(data, str(self.path), at) if self.field is None else self._documents(data, at)
                 at += len(data)
 

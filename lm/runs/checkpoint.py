@@ -120,10 +120,10 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
     restore_random_state(saved)
 
 
-def find(path: str | Path, prefer: str = BEST) -> Path:
+def find(path: str | Path, prefer: str = BEST, setting: str = "checkpoint") -> Path:
     """The checkpoint file at `path`, which is a file or a run's folder (there `prefer` is looked for before others).
 
-    Raises UserError if no checkpoint is found.
+    Raises UserError, which names the `setting`, if no checkpoint is found.
     """
     path = Path(str(path)).expanduser()
     if path.is_file():
@@ -135,8 +135,8 @@ def find(path: str | Path, prefer: str = BEST) -> Path:
     what = "holds no checkpoint" if path.is_dir() else "does not exist"
     jobs = sorted(path.glob(f"*/{FOLDER}")) if path.is_dir() else []
     if jobs:
-        raise UserError(f"checkpoint: {path} holds several runs; name one of them: checkpoint={jobs[0].parent}")
-    raise UserError(f"checkpoint: {path} {what}; name a checkpoint file or the folder of a run, as in runs/.../")
+        raise UserError(f"{setting}: {path} holds several runs; name one of them: {setting}={jobs[0].parent}")
+    raise UserError(f"{setting}: {path} {what}; name a checkpoint file or the folder of a run, as in runs/.../")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def same_text(saved: dict[str, Any], corpus: Corpus, where: Path) -> None:
 
 def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     """Load a checkpoint's weights into a new run's model. Raises UserError if they do not fit."""
-    file = find(path)
+    file = find(path, setting="weights_from")
     saved = read(file)
     if vocabulary(saved) != vocab:
         raise UserError(

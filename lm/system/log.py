@@ -25,6 +25,8 @@ class AboveBars(logging.Handler):
             return
         try:
             tqdm.write(self.format(record), file=sys.stderr)
+        except OSError:  # standard error is closed: nobody reads it
+            pass
         except Exception:
             self.handleError(record)
 
