@@ -211,7 +211,7 @@ sample +foo=1                                       | foo           | Choose fro
 sample +data.test=book.txt                          | data          | Choose from: accelerator, checkpoint
 sample +accelerator.precison=int8                   | accelerator.precison | Did you mean precision?
 evaluate +foo=1                                     | foo           | Choose from: accelerator, checkpoint
-evaluate +data.tset=book.txt                        | data.tset     | Did you mean test?
+evaluate +data.tset=book.txt                        | data.tset     | Did you mean data.test=...?
 evaluate model.hidden_size=3                        | model.hidden_size | Choose from: accelerator, checkpoint
 evaluate data=ptb                                   | data          | data.test=
 evaluate evaluator.theta=auto                       | evaluator.theta | evaluator=cache evaluator.theta=auto

@@ -67,7 +67,7 @@ def evaluate(cfg: DictConfig) -> None:
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     bits = f", {score.nats_per_token / log(2):.4f} bits a character" if trained.vocab.unit == "character" else ""
-    known = f", {score.perplexity_known:.4f} without the unknown" if score.unknown else ""
+    known = f", {score.perplexity_known:.4f} without the unknown" if 0 < score.unknown < score.tokens else ""
     print(
         f"{text.name}: {score.nats:.4f} nats over {counted(score.tokens, score.unknown)}, "
         f"perplexity {score.perplexity:.4f}{known}{bits} ({evaluator.name})"

@@ -12,7 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from lm.config.conf_folder import CONF
 from lm.config.nearest_setting import did_you_mean_setting, leaves, meant
-from lm.config.unknown_key import did_you_mean, unknown_setting
+from lm.config.unknown_key import did_you_mean, near, unknown_setting
 from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
 
@@ -64,6 +64,8 @@ def _refuse_unknown(path: str, node: DictConfig, names: list[str]) -> None:
         inner = f"{path}.{key}" if path else key
         if key not in known:
             found = meant(inner, [name for name in names if name.partition(".")[0] in known])
+            if not found and path and (beside := near(key, known)):
+                found = [f"{path}.{beside}"]
             hint = did_you_mean_setting(found) if found else did_you_mean(key, known)
             raise UserError(f"{inner}: there is no such group or setting. {hint}")
         if is_dataclass(OmegaConf.get_type(node, key)):

@@ -38,7 +38,7 @@ def check_rules(config: Mapping[str, Any], available: Iterable[str]) -> None:
     if config.get("free_running"):
         FreeRunningTest(**config["free_running"])
     for group in ("data", "model", "init", "forcing", "optim", "sampler"):
-        check(config[group], group, ["vocab_size"])
+        check(config[group], group, ["vocab"] if group == "data" else ["vocab_size"])
     for group in ("callbacks", "logger"):
         for name, node in config[group].items():
             if node is not None:

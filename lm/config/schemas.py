@@ -18,6 +18,7 @@ Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [pa
 Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
 DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]
 OutFile = Annotated[Place | None, "a file for the figures as JSON"]
+PLACES = ("train", "valid", "test", "vocab_file", "vocab_from")
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Group = Any
 
@@ -80,7 +81,7 @@ class FreeRunningTest(Bounded, group="free_running"):
 class TrainConfig:
     """Settings of `train.py`: a dictionary for each group of conf/, and the settings that belong to no group."""
 
-    data: Annotated[Group, Free(path=True, or_many=True, inside=("train", "valid", "test"))] = MISSING
+    data: Annotated[Group, Free(path=True, or_many=True, inside=PLACES)] = MISSING
     model: Group = MISSING
     init: Group = MISSING
     forcing: Group = MISSING

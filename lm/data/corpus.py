@@ -15,6 +15,7 @@ from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.data.vocabulary import Vocab
 from lm.system.bounds import AtLeast, Count, bounded
+from lm.system.errors import UserError
 
 VocabSize = Annotated[int, AtLeast(3)]
 """The type of a vocabulary's size: at least 3, for `<eos>`, `<unk>` and one word."""
@@ -34,6 +35,7 @@ class Corpus:
         unit: "word" or "character": what a token is.
         vocab_size: largest size of the vocabulary, `<eos>` and `<unk>` included; None: no limit.
         min_count: tokens that occur less often become `<unk>`.
+        vocab: the vocabulary to use, instead of one chosen from the training text.
     """
 
     @bounded("data")
@@ -46,15 +48,18 @@ class Corpus:
         unit: str = "word",
         vocab_size: VocabSize | None = None,
         min_count: Count = 1,
+        vocab: Vocab | None = None,
     ) -> None:
+        if vocab is not None and (vocab_size is not None or min_count > 1):
+            raise UserError("data.vocab_size and data.min_count choose a vocabulary, but one is given: leave them out")
         self.source = source
         self.batch_size, self.window, self.eval_window = batch_size, window, eval_window
-        self.unit, self.vocab_size, self.min_count = unit, vocab_size, min_count
+        self.unit, self.vocab_size, self.min_count, self.given_vocab = unit, vocab_size, min_count, vocab
         self._between: Callable[[], None] = lambda: None
 
     @cached_property
     def encoded(self) -> Encoded:
-        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count, self._between)
+        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count, self.given_vocab, self._between)
 
     @property
     def vocab(self) -> Vocab:

@@ -47,8 +47,8 @@ class Encoded:
     @property
     def checksums(self) -> dict[str, str]:
         """CRC-32 of the words and of each split's ids; equal checksums mean equal text and vocabulary."""
-        words = np.frombuffer("\n".join(self.vocab.words).encode(), np.uint8)
-        return {"vocabulary": checksum(words), **{name: split.checksum for name, split in self.splits.items()}}
+        words = checksum_of_words(self.vocab)
+        return {"vocabulary": words, **{name: split.checksum for name, split in self.splits.items()}}
 
     @cached_property
     def counts(self) -> np.ndarray:
@@ -61,22 +61,26 @@ def checksum(array: np.ndarray) -> str:
     return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
 
 
-class SplitWriter:
-    """Writes the ids of a split to a file as they come."""
+def checksum_of_words(vocab: Vocab) -> str:
+    return checksum(np.frombuffer("\n".join(vocab.words).encode(), np.uint8))
 
-    def __init__(self, file: BinaryIO, unk: int) -> None:
-        self.file, self.unk = file, unk
-        self.tokens = self.unknown = self.crc = 0
+
+class SplitWriter:
+    """Writes the ids of a split to a file as they come, and counts them."""
+
+    def __init__(self, file: BinaryIO, vocab: Vocab) -> None:
+        self.file, self.unk = file, vocab.unk
+        self.counts = np.zeros(len(vocab), np.int64)
+        self.crc = 0
 
     def write(self, ids: np.ndarray) -> None:
         self.file.write(ids.data)
         self.crc = zlib.crc32(ids.data, self.crc)
-        self.tokens += len(ids)
-        self.unknown += int(np.count_nonzero(ids == self.unk))
+        self.counts += np.bincount(ids, minlength=len(self.counts))
 
     @property
     def facts(self) -> Split:
-        return Split(self.tokens, f"{self.crc:08x}", self.unknown)
+        return Split(int(self.counts.sum()), f"{self.crc:08x}", int(self.counts[self.unk]))
 
 
 def ids_file(folder: Path, split: str) -> Path:

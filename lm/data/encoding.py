@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from lm.data import encoded
-from lm.data.encoded import COUNTS, PIECE, Encoded, SplitWriter, ids_file
+from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.tokenisation import SPLITTERS
 from lm.data.vocabulary import Vocab
@@ -39,16 +39,18 @@ def encode(
     unit: str = "word",
     vocab_size: int | None = None,
     min_count: int = 1,
+    vocab: Vocab | None = None,
     between: Callable[[], None] = lambda: None,
 ) -> Encoded:
     """Encode the three texts of a source to ids, in a temporary folder that is deleted when the program ends.
 
-    `between` is called after each piece of the text; an exception that it raises ends the work.
+    The vocabulary is chosen from the training text by `unit`, `vocab_size` and `min_count`, or it is `vocab`. `between`
+    is called after each piece of the text; an exception that it raises ends the work.
     """
     folder = Path(tempfile.mkdtemp(prefix="recurrent-lm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with _room_for(folder):
-        return encode_into(folder, source, unit, vocab_size, min_count, between)
+        return encode_into(folder, source, unit, vocab_size, min_count, vocab, between)
 
 
 def encode_cached(
@@ -56,6 +58,7 @@ def encode_cached(
     unit: str = "word",
     vocab_size: int | None = None,
     min_count: int = 1,
+    vocab: Vocab | None = None,
     between: Callable[[], None] = lambda: None,
     cache: Path | None = None,
 ) -> Encoded:
@@ -65,7 +68,8 @@ def encode_cached(
     result's folder gets its name only when it is complete. A damaged folder is written again. If the cache is not
     writable, the text is encoded into a temporary folder, with a warning.
     """
-    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count}
+    given = None if vocab is None else [encoded.checksum_of_words(vocab), vocab.unit]
+    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count, "vocab": given}
     key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
     folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
     if (found := encoded.read(folder)) is not None:
@@ -76,10 +80,10 @@ def encode_cached(
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     except OSError as error:
         warnings.warn(f"the encoded text cannot be stored: {folder.parent}: {error.strerror}", stacklevel=2)
-        return encode(source, unit, vocab_size, min_count, between)
+        return encode(source, unit, vocab_size, min_count, vocab, between)
     try:
         with _room_for(folder.parent):
-            encode_into(aside, source, unit, vocab_size, min_count, between)
+            encode_into(aside, source, unit, vocab_size, min_count, vocab, between)
             if folder.exists():  # damaged: `read` refused it
                 shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was first, with the same content
@@ -92,12 +96,45 @@ def encode_cached(
 
 
 def encode_into(
-    folder: Path, source: Source, unit: str, vocab_size: int | None, min_count: int, between: Callable[[], None]
+    folder: Path,
+    source: Source,
+    unit: str,
+    vocab_size: int | None,
+    min_count: int,
+    vocab: Vocab | None,
+    between: Callable[[], None],
 ) -> Encoded:
-    """Encode the three texts of a source into the files of an empty folder.
+    """Encode the three texts of a source into the files of an empty folder; see `encode`."""
+    splits = {}
+    if vocab is None:
+        vocab, splits["train"] = _with_its_words(folder, source, unit, vocab_size, min_count, between)
+    for split in SPLITS:
+        if split not in splits:
+            with ids_file(folder, split).open("wb") as out:
+                writer = SplitWriter(out, vocab)
+                for text in _pieces(source, split, between):
+                    writer.write(vocab.encode(text))
+                splits[split] = writer.facts
+            if split == "train":
+                writer.counts.tofile(folder / COUNTS)
+    encoded.write_about(folder, vocab, splits)
+    found = encoded.read(folder)
+    if found is None:
+        raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
+    return found
 
-    The training text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by
-    frequency.
+
+def _with_its_words(
+    folder: Path,
+    source: Source,
+    unit: str,
+    vocab_size: int | None,
+    min_count: int,
+    between: Callable[[], None],
+) -> tuple[Vocab, Split]:
+    """Encode the training text, and choose the vocabulary from it.
+
+    The text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by frequency.
     """
     split_text = SPLITTERS[unit]
     passing: defaultdict[str, int] = defaultdict()
@@ -117,26 +154,13 @@ def encode_into(
         where = ", ".join(map(str, source.files.get("train", [])))
         raise UserError(f"{where}: {error}" if where else str(error)) from None
     final = np.array([vocab.id(word) for word in passing], dtype=vocab.dtype)
-    del passing
-    np.bincount(final, counts, len(vocab)).astype(np.int64).tofile(folder / COUNTS)
-    splits = {}
     with passing_file.open("rb") as file, ids_file(folder, "train").open("wb") as out:
-        writer = SplitWriter(out, vocab.unk)
+        writer = SplitWriter(out, vocab)
         while len(ids := np.fromfile(file, np.uint32, PIECE)):
             writer.write(final[ids])
-        splits["train"] = writer.facts
     passing_file.unlink()
-    for split in SPLITS[1:]:
-        with ids_file(folder, split).open("wb") as out:
-            writer = SplitWriter(out, vocab.unk)
-            for text in _pieces(source, split, between):
-                writer.write(vocab.encode(text))
-            splits[split] = writer.facts
-    encoded.write_about(folder, vocab, splits)
-    found = encoded.read(folder)
-    if found is None:
-        raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
-    return found
+    writer.counts.tofile(folder / COUNTS)
+    return vocab, writer.facts
 
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:

@@ -12,8 +12,10 @@ MANY = 0.05
 
 def counted(tokens: int, unknown: int | None) -> str:
     """`1,024 tokens, 43 unknown (4.2%)`. `unknown` is None for a score from a version that did not count them."""
-    share = f" ({unknown / tokens:.1%})" if unknown and tokens else ""
-    return f"{tokens:,} tokens" + ("" if unknown is None else f", {unknown:,} unknown{share}")
+    said = f"{tokens:,} token{'' if tokens == 1 else 's'}"
+    if unknown is None:
+        return said
+    return f"{said}, {unknown:,} unknown" + (f" ({unknown / tokens:.1%})" if unknown and tokens else "")
 
 
 def warning(vocab: Vocab, texts: Mapping[str, tuple[int, int]]) -> str | None:

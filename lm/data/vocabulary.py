@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lm.data.plain_text import decoded, with_last_line_end
 from lm.data.tokenisation import EOS, SPLITTERS
 from lm.system.errors import UserError
 
@@ -138,3 +140,22 @@ class Vocab:
             else:
                 line.append(self.words[i])
         yield line
+
+
+def read_vocab(file: Path, unit: str) -> Vocab:
+    """Read a vocabulary from a file with a word in each line; `<eos>` and `<unk>` are added if they are missing.
+
+    Raises UserError if the file cannot be read, repeats a word, or has a line that is not one word.
+    """
+    try:
+        text = decoded(file.read_bytes(), str(file))
+    except OSError as error:
+        raise UserError(f"data.vocab_file: cannot read {file}: {error.strerror}; name a file, a word a line") from None
+    lines: dict[str, int] = {}
+    for number, word in enumerate(with_last_line_end(text).split("\n")[:-1], 1):
+        if SPLITTERS[unit](word) != [word] and word != EOS:
+            raise UserError(f"data.vocab_file: {file}, line {number} is not one {unit}: {word[:60]!r}")
+        if word in lines:
+            raise UserError(f"data.vocab_file: {file}, line {number} repeats {word!r} of line {lines[word]}; delete it")
+        lines[word] = number
+    return Vocab([*lines, *(word for word in (EOS, UNK) if word not in lines)], unit, UNK in lines)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -185,6 +186,11 @@ def read_to_resume(path: Path) -> dict[str, Any]:
 def vocabulary(content: dict[str, Any]) -> Vocab:
     """The vocabulary in a checkpoint's `content`."""
     return Vocab.from_dict(content["vocab"])
+
+
+def gives_vocabulary(data: Mapping[str, Any]) -> bool:
+    """Whether the settings of a run's text name the vocabulary, so that it is not chosen from the training text."""
+    return any(data.get(setting) is not None for setting in ("vocab_file", "vocab_from"))
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

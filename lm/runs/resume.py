@@ -41,7 +41,8 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     saved = read(file)
     if vocabulary(saved) != vocab:
         raise UserError(
-            f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on"
+            f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on, or use "
+            f"its vocabulary for this text: data.vocab_from={path}"
         )
     try:
         load_weights(model, saved, file)

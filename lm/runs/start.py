@@ -15,9 +15,10 @@ from lm.config.hydra_job import plain, sweeping, typed_overrides
 from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
 from lm.data.unknown_tokens import counted, warning
+from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
-from lm.runs.checkpoint import read_to_resume
+from lm.runs.checkpoint import find, gives_vocabulary, read, read_to_resume, vocabulary
 from lm.runs.result import Result
 from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
@@ -59,9 +60,9 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
     checkpoint, trusted, is_dry = config.pop("checkpoint", None), config.pop("trust", []), config.pop("dry", False)
     config = dry(config) if is_dry else config
     data = config["data"] if isinstance(config["data"], dict) else {}
-    for split in SPLITS:
-        if data.get(split) not in (None, MISSING):
-            data[split] = absolute(data[split])
+    for place in (*SPLITS, "vocab_file", "vocab_from"):
+        if data.get(place) not in (None, MISSING):
+            data[place] = absolute(data[place])
     if config.get("weights_from"):
         config["weights_from"] = absolute(config["weights_from"])
     return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides, is_dry)
@@ -82,6 +83,19 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     result.config, result.seed, result.resumed_at = config, config["seed"], [*before, saved["global_step"]]
     result.overrides = folder.overrides(asked.overrides, here)
     return Start(config, file, saved, here)
+
+
+def given_vocabulary(start: Start) -> Vocab | None:
+    """The vocabulary that `data.vocab_from` or `data.vocab_file` gives; None if it is chosen from the training text.
+
+    A run that resumes has it in its checkpoint. None also for a new run's `data.vocab_file`, which `data` reads itself.
+    """
+    data = start.config["data"]
+    if start.file is not None:
+        return vocabulary(start.saved) if gives_vocabulary(data) else None
+    if data.get("vocab_from") is None:
+        return None
+    return vocabulary(read(find(data["vocab_from"], setting="data.vocab_from")))
 
 
 def is_kept(start: Start, folder: RunFolder) -> bool:

@@ -18,7 +18,7 @@ from lm.data.encoded import checksum
 from lm.data.vocabulary import Vocab
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
-from lm.runs.checkpoint import find, load_weights, read, vocabulary
+from lm.runs.checkpoint import find, gives_vocabulary, load_weights, read, vocabulary
 from lm.system.errors import UserError
 from lm.system.files import absolute
 
@@ -51,7 +51,8 @@ class Trained:
     @cached_property
     def corpus(self) -> Corpus:
         """The run's corpus; it reads a text when it is needed. Its vocabulary may have changed since training."""
-        corpus: Corpus = _build(self.config, "data", self.trusted)
+        available = {"vocab": self.vocab} if gives_vocabulary(self.config["data"]) else None
+        corpus: Corpus = _build(self.config, "data", self.trusted, available)
         if self.data_from is not None:
             corpus.source.move_to(self.data_from)
         return corpus

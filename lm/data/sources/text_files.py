@@ -12,6 +12,7 @@ from lm.data.corpus import Corpus, VocabSize
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
+from lm.data.vocabulary import Vocab, read_vocab
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
@@ -150,8 +151,21 @@ def text(
     unit: Literal["word", "character"] = "word",
     vocab_size: VocabSize | None = None,
     min_count: Count = 1,
+    vocab_file: str | None = None,
+    vocab_from: str | None = None,
     eval_window: Count = EVAL_WINDOW,
+    vocab: Vocab | None = None,
 ) -> Corpus:
-    """A corpus from any UTF-8 text; see `TextFiles` and `Corpus` for the settings."""
+    """A corpus from any UTF-8 text; see `TextFiles` and `Corpus` for the settings.
+
+    The vocabulary may be given: by `vocab_file`, a word in each line, or by `vocab_from`, another run, whose vocabulary
+    the program passes as `vocab`.
+    """
+    if vocab_file is not None and vocab_from is not None:
+        raise UserError("data.vocab_file and data.vocab_from are both given; choose one")
+    if vocab_from is not None and vocab is None:
+        raise UserError("data.vocab_from: the vocabulary of that run is missing; train.py reads it from its checkpoint")
+    if vocab_file is not None and vocab is None:
+        vocab = read_vocab(Path(vocab_file).expanduser(), unit)
     files = TextFiles(train, valid, test, fractions, field)
-    return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count)
+    return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count, vocab)

@@ -33,7 +33,7 @@ from lm.training.module import LanguageModule
 from lm.training.optim.optimisers import Adam
 
 WARM_UP = 2  # uncounted first windows of each call: the optimiser's memory and threads start there
-LOG_EVERY = 100  # windows between two points of the curves, as in a run
+LOG_EVERY = 100  # windows between two points of the curves, as in the baseline
 
 
 class PlainRival:
