@@ -108,3 +108,23 @@ def test_a_full_disk_ends_training_with_its_sentence(
     done = call("train", "data=text", f"data.train={tmp_path}/text", *TINY, f"hydra.run.dir={tmp_path}/run")
     assert done.code == 1
     assert f"error: the encoded text cannot be written to {cache}: No space left on device; free some space" in done.err
+
+
+def test_lines_of_the_training_text_in_the_others_are_counted_and_told(
+    cache: Path, tmp_path: Path, call: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"line number {i} has some words\n" for i in range(100)]
+    (tmp_path / "train").write_text("".join(lines[:80]) + "he said .\n" * 20)
+    (tmp_path / "valid").write_text("".join(lines[70:90]))  # 10 of 20 are repeated
+    (tmp_path / "test").write_text("".join(lines[80:]) + "he said .\n" * 20)  # no long one is
+    files = {split: tmp_path / split for split in ("train", "valid", "test")}
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 100)
+    found = encode(TextFiles(**files)).repeated
+    assert (found["valid"].long, found["valid"].repeated) == (20, 10)
+    assert (found["test"].long, found["test"].repeated) == (20, 0)
+    named = [f"data.{split}={path}" for split, path in files.items()]
+    settings = [*TINY, "trainer.max_epochs=1", "trainer.limit_train_batches=1", "free_running=null"]
+    for run in ("first", "second"):  # the second reads the encoded text
+        done = call("train", "data=text", *named, *settings, f"hydra.run.dir={tmp_path}/{run}")
+        assert done.code == 0, done.err
+        assert "warning: 50% of the valid text's lines of 5 words or more are lines of the training text" in done.err

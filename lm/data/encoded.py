@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lm.data.repeated_lines import Repeated
 from lm.data.source import SPLITS
 from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
@@ -42,6 +43,7 @@ class Encoded:
     vocab: Vocab
     ids: dict[str, np.ndarray]
     splits: dict[str, Split]
+    repeated: dict[str, Repeated]  # of the validation and test texts: lines that the training text has too
     folder: Path
 
     @property
@@ -87,10 +89,12 @@ def ids_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.ids"
 
 
-def write_about(folder: Path, vocab: Vocab, splits: dict[str, Split]) -> None:
+def write_about(folder: Path, vocab: Vocab, splits: dict[str, Split], repeated: dict[str, Repeated]) -> None:
     """Complete a folder whose other files are written."""
     files = {name: signs(folder / name) for name in [COUNTS, *(f"{split}.ids" for split in splits)]}
-    about = {"vocab": vocab.as_dict(), "splits": {name: vars(split) for name, split in splits.items()}, "files": files}
+    about = {"vocab": vocab.as_dict(), "files": files}
+    about |= {"splits": {name: vars(split) for name, split in splits.items()}}
+    about |= {"repeated": {name: vars(lines) for name, lines in repeated.items()}}
     (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
@@ -105,7 +109,8 @@ def read(folder: Path) -> Encoded | None:
         vocab = Vocab.from_dict(about["vocab"])
         splits = {name: Split(**about["splits"][name]) for name in SPLITS}
         ids = {name: _mapped(ids_file(folder, name), vocab.dtype) for name in SPLITS}
-        encoded = Encoded(vocab, ids, splits, folder)
+        repeated = {name: Repeated(**lines) for name, lines in about["repeated"].items()}
+        encoded = Encoded(vocab, ids, splits, repeated, folder)
         sound = all(len(ids[name]) == split.tokens for name, split in splits.items())
         if sound and (all(_unchanged(folder, about["files"])) or _read_again(encoded)):
             return encoded

@@ -16,13 +16,14 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lm.data import encoded
 from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
+from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.tokenisation import SPLITTERS
 from lm.data.vocabulary import Vocab
@@ -30,7 +31,7 @@ from lm.system.errors import UserError
 from lm.system.files import user_cache
 from lm.system.terminal import bar
 
-FORMAT = 5  # increase it when the stored format changes: older folders are then ignored
+FORMAT = 6  # increase it when the stored format changes: older folders are then ignored
 ABANDONED = 86_400  # seconds after which an unfinished folder of another process is deleted
 
 
@@ -105,19 +106,23 @@ def encode_into(
     between: Callable[[], None],
 ) -> Encoded:
     """Encode the three texts of a source into the files of an empty folder; see `encode`."""
-    splits = {}
+    held_out, splits = HeldOutLines(), {}
+    for split in SPLITS[1:]:
+        for text in source.pieces(split):
+            held_out.add(split, text)
+    train = map(held_out.met, _pieces(source, "train", between))
     if vocab is None:
-        vocab, splits["train"] = _with_its_words(folder, source, unit, vocab_size, min_count, between)
+        vocab, splits["train"] = _with_its_words(folder, train, source, unit, vocab_size, min_count)
     for split in SPLITS:
         if split not in splits:
             with ids_file(folder, split).open("wb") as out:
                 writer = SplitWriter(out, vocab)
-                for text in _pieces(source, split, between):
+                for text in train if split == "train" else _pieces(source, split, between):
                     writer.write(vocab.encode(text))
                 splits[split] = writer.facts
             if split == "train":
                 writer.counts.tofile(folder / COUNTS)
-    encoded.write_about(folder, vocab, splits)
+    encoded.write_about(folder, vocab, splits, held_out.repeated())
     found = encoded.read(folder)
     if found is None:
         raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
@@ -125,14 +130,9 @@ def encode_into(
 
 
 def _with_its_words(
-    folder: Path,
-    source: Source,
-    unit: str,
-    vocab_size: int | None,
-    min_count: int,
-    between: Callable[[], None],
+    folder: Path, pieces: Iterable[str], source: Source, unit: str, vocab_size: int | None, min_count: int
 ) -> tuple[Vocab, Split]:
-    """Encode the training text, and choose the vocabulary from it.
+    """Encode the training text, which comes in `pieces`, and choose the vocabulary from it.
 
     The text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by frequency.
     """
@@ -142,7 +142,7 @@ def _with_its_words(
     counts = np.zeros(0, np.int64)
     passing_file = folder / "passing"
     with passing_file.open("wb") as file:
-        for text in _pieces(source, "train", between):
+        for text in pieces:
             tokens = split_text(text)
             ids = np.fromiter(map(passing.__getitem__, tokens), dtype=np.uint32, count=len(tokens))
             file.write(ids.data)

@@ -12,9 +12,10 @@ from omegaconf import MISSING, DictConfig
 from lm.config.compose import composed
 from lm.config.dry_run import dry
 from lm.config.hydra_job import plain, sweeping, typed_overrides
+from lm.data import repeated_lines, unknown_tokens
 from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
-from lm.data.unknown_tokens import counted, warning
+from lm.data.unknown_tokens import counted
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
@@ -138,8 +139,10 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     for split, (tokens, unknown) in counts.items():
         say(f"{split} text: {counted(tokens, unknown)}{_places(corpus.source.files.get(split, []))}")
     say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.unit}s; model: {model.parameter_count:,} weights")
-    if said := warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()}):
-        say(said)
+    many = unknown_tokens.warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()})
+    for warning in (many, repeated_lines.warning(corpus.encoded.repeated)):
+        if warning is not None:
+            say(warning)
 
 
 def _places(files: Sequence[Path]) -> str:

@@ -1,0 +1,64 @@
+"""Lines of the validation and test texts that the training text has too: the commonest leak between splits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lm.data.source import SPLITS
+
+LONG = 5
+"""Words of a line that counts. Shorter ones ("he said .") come again in any text."""
+MANY = 0.05
+"""The share of repeated lines above which a run warns."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Of a split: how many lines of at least `LONG` words it has, and how many of these the training text has too."""
+
+    long: int
+    repeated: int
+
+    @property
+    def share(self) -> float:
+        return self.repeated / self.long if self.long else 0.0
+
+
+class HeldOutLines:
+    """The long lines of the validation and test texts, by hash, and which of them have come in the training text.
+
+    Memory is bounded by these two texts.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Counter[int]] = {split: Counter() for split in SPLITS[1:]}
+        self._met: set[int] = set()
+
+    def add(self, split: str, text: str) -> None:
+        self._lines[split].update(hash(line) for line in text.split("\n") if len(line.split(None, LONG)) >= LONG)
+
+    def met(self, text: str) -> str:
+        """Read a piece of the training text, which ends at a line end; returns the piece."""
+        hashes = set(map(hash, text.split("\n")))
+        for lines in self._lines.values():
+            self._met |= hashes & lines.keys()
+        return text
+
+    def repeated(self) -> dict[str, Repeated]:
+        return {
+            split: Repeated(lines.total(), sum(count for line, count in lines.items() if line in self._met))
+            for split, lines in self._lines.items()
+        }
+
+
+def warning(found: Mapping[str, Repeated]) -> str | None:
+    """A warning if many lines of a held-out text are lines of the training text too; None if not."""
+    many = [f"{one.share:.0%} of the {split} text's" for split, one in found.items() if one.share > MANY]
+    if not many:
+        return None
+    return (
+        f"warning: {' and '.join(many)} lines of {LONG} words or more are lines of the training text too: a perplexity "
+        "over them says little about new text. python scripts/describe.py data=... shows them"
+    )
