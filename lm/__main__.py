@@ -15,6 +15,7 @@ COMMANDS = {
     "sample": "draw text from a trained model",
     "evaluate": "nats, tokens and perplexity of a text under a trained model",
     "distance": "distances between words, and each word's nearest neighbours",
+    "describe": "what a corpus holds: tokens, unknown words, lines in two splits",
     "compare": "a report that compares runs",
     "tbptt": "a report on what detaching the state saves",
     "benchmark": "speed, compared with a plain loop and with bare matrix products",

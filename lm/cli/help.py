@@ -11,7 +11,8 @@ from typing import Any
 from lm.cli.program import program
 from lm.config.compose import default_options
 from lm.config.conf_folder import CONF
-from lm.config.schemas import SCHEMAS, is_group, meaning
+from lm.config.schemas import SCHEMAS
+from lm.config.setting_types import is_group, meaning
 from lm.system.bounds import annotations_of
 from lm.system.terminal import aligned
 
@@ -45,6 +46,9 @@ EXAMPLES = {
   python scripts/benchmark.py sections=[sampling] sizes.hidden_size=650 sizes.num_layers=2""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
+    "describe": """\
+  python scripts/describe.py                               the Penn Treebank
+  python scripts/describe.py data=text data.train=book.txt data.min_count=2 out=description""",
     "tbptt": """\
   python scripts/tbptt.py                                  two or three minutes on two cores; a report in ./tbptt-report
   python scripts/tbptt.py checkpoint=RUN out=answers       also how far gradients reach in a trained model

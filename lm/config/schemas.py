@@ -7,32 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any
 
 from lm.config.build import MISSING
 from lm.config.free_text import Files, Free, Place, Places, Text, Texts
+from lm.config.setting_types import Checkpoint, Data, DataFrom, Group, OutFile, Seed, Trust
 from lm.system.bounds import INSIDE, PROBABILITY, Above, AtLeast, Bounded, Count, Range
 from lm.system.errors import UserError
-
-Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
-Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
-DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]
-OutFile = Annotated[Place | None, "a file for the figures as JSON"]
-PLACES = ("train", "valid", "test", "vocab_file", "vocab_from")
-Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
-Group = Any
-
-
-def is_group(hint: Any) -> bool:
-    """Whether an annotation belongs to a group of conf/, or to an object that a file of conf/ describes."""
-    return hint is Group or (get_origin(hint) is Annotated and hint.__origin__ is Group)
-
-
-def meaning(hint: Any) -> str:
-    """The description of a setting for `--help`, read from the setting's annotation."""
-    said = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, str)]
-    return said[-1] if said else ""
-
 
 PROFILE = "profile"
 """The only setting of the group `trainer` that Lightning's Trainer does not have."""
@@ -81,7 +62,7 @@ class FreeRunningTest(Bounded, group="free_running"):
 class TrainConfig:
     """Settings of `train.py`: a dictionary for each group of conf/, and the settings that belong to no group."""
 
-    data: Annotated[Group, Free(path=True, or_many=True, inside=PLACES)] = MISSING
+    data: Data = MISSING
     model: Group = MISSING
     init: Group = MISSING
     forcing: Group = MISSING
@@ -154,6 +135,14 @@ class DistanceConfig(Bounded):
     data_from: DataFrom = None
     out: OutFile = None
     trust: Trust = field(default_factory=list)
+
+
+@dataclass
+class DescribeConfig(Bounded):
+    """Settings of `scripts/describe.py`."""
+
+    data: Data = MISSING
+    out: Annotated[Place | None, "a folder for description.json and description.png; null: only print"] = None
 
 
 @dataclass
@@ -241,6 +230,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "distance": DistanceConfig,
+    "describe": DescribeConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
     "tbptt": TBPTTReportConfig,

@@ -1,0 +1,27 @@
+"""Types of settings that several commands share, each with its meaning for `--help`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_origin
+
+from lm.config.free_text import Free, Place
+from lm.system.bounds import Range
+
+Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
+Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
+DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]
+OutFile = Annotated[Place | None, "a file for the figures as JSON"]
+Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
+Group = Any
+Data = Annotated[Group, Free(path=True, or_many=True, inside=("train", "valid", "test", "vocab_file", "vocab_from"))]
+
+
+def is_group(hint: Any) -> bool:
+    """Whether an annotation belongs to a group of conf/, or to an object that a file of conf/ describes."""
+    return hint is Group or (get_origin(hint) is Annotated and hint.__origin__ is Group)
+
+
+def meaning(hint: Any) -> str:
+    """The description of a setting for `--help`, read from the setting's annotation."""
+    said = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, str)]
+    return said[-1] if said else ""
