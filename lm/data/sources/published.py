@@ -1,36 +1,29 @@
-"""What the published corpora share: their folder and layouts, the download, the refusal, the published counts."""
+"""Where the published corpora lie: their folder, their layouts, the download, and the refusal without one."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from lm.data.corpus import Corpus
-from lm.data.encoded import Encoded
 from lm.data.source import SPLITS, Source
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
 from lm.system.files import user_cache, whole
 
 AGENT = "recurrent-lm"
-"""What a download says of itself. The host of WikiText is reported to refuse the default names of Python's libraries."""
+"""What a download says of itself: the host of WikiText is reported to refuse the default name of Python's urllib."""
 
 
 def corpus_folder(name: str) -> Path:
     """`$LM_DATA_DIR/name`, or `name` in the user's cache folder."""
     root = os.environ.get("LM_DATA_DIR")
-    return (Path(root).expanduser() if root else user_cache()) / name
+    return (Path(root).expanduser() if root else user_cache()).resolve() / name
 
 
 def ways_out(name: str, files: str) -> str:
@@ -52,7 +45,7 @@ def download(urls: Sequence[str], known_hash: str, path: Path, lacking: str, way
     for url in urls:
         downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), headers={"User-Agent": AGENT})
         try:
-            pooch.retrieve(url, known_hash, path.name, path.parent, downloader=downloader)
+            pooch.retrieve(url, known_hash=known_hash, fname=path.name, path=path.parent, downloader=downloader)
             return
         except (OSError, ValueError) as error:  # no route, a refused write, or a wrong checksum
             failures.append(f"{url} ({type(error).__name__})")
@@ -61,7 +54,7 @@ def download(urls: Sequence[str], known_hash: str, path: Path, lacking: str, way
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip archive as it is published: its name, addresses and checksum, and the files that it gives {member: name}."""
+    """A published zip archive: its name, addresses and checksum, and the files that it gives, {member: name}."""
 
     name: str
     urls: Sequence[str]
@@ -69,11 +62,15 @@ class Archive:
     members: Mapping[str, str]
 
     def unpack(self, folder: Path) -> None:
-        """Write the members into the archive's folder. Raises UserError if they are not in it, or it is damaged."""
+        """Write the members into the archive's folder, but change no file that is there.
+
+        Raises UserError if a member is not in the archive, or the archive is damaged.
+        """
         path = folder / self.name
+        missing = {member: name for member, name in self.members.items() if not (folder / name).exists()}
         try:
             with zipfile.ZipFile(path) as packed:
-                for member, name in self.members.items():
+                for member, name in missing.items():
                     with (
                         packed.open(member) as content,
                         whole(folder / name, f"unpack {path} by hand, or set LM_DATA_DIR") as aside,
@@ -90,15 +87,17 @@ class Archive:
 class Layout:
     """A form in which people have a corpus: the pattern of a split's files below the corpus's folder.
 
-    `{split}` is train, valid or test; Parquet files of Hugging Face say validation. Without `{split}` the file holds the
-    whole text.
+    `{split}` is train, valid or test; Parquet files of Hugging Face say validation. Without `{split}` the file holds
+    the whole text.
     """
 
     pattern: str
 
+    def named(self, split: str) -> str:
+        return self.pattern.format(split="validation" if split == "valid" and self.parquet else split)
+
     def files(self, folder: Path, split: str) -> list[Path]:
-        name = "validation" if split == "valid" and self.parquet else split
-        return sorted(folder.glob(self.pattern.format(split=name)))
+        return sorted(path for path in folder.glob(self.named(split)) if path.is_file())
 
     @property
     def parquet(self) -> bool:
@@ -134,7 +133,7 @@ class PublishedFiles(Source):
     def files(self) -> Mapping[str, Sequence[Path]]:
         found = {split: self.layout(split) or self.layouts[0] for split in SPLITS}
         return {
-            split: layout.files(self.folder, split) or [self.folder / layout.pattern.format(split=split)]
+            split: layout.files(self.folder, split) or [self.folder / layout.named(split)]
             for split, layout in found.items()
         }
 
@@ -155,18 +154,16 @@ class PublishedFiles(Source):
         if self.archive is not None:
             path = self.folder / self.archive.name
             if not path.is_file():
-                download(
-                    self.archive.urls, self.archive.known_hash, path, self.lacking(split), self.ways_out()
-                )
+                download(self.archive.urls, self.archive.known_hash, path, self.lacking(split), self.ways_out())
             self.archive.unpack(self.folder)
 
     def lacking(self, split: str) -> str:
         """What is not where, for a message."""
-        sought = ", ".join(layout.pattern.format(split=split) for layout in self.layouts)
+        sought = ", ".join(layout.named(split) for layout in self.layouts)
         return f"{self.title}: the {split} text is not in {self.folder} (looked for: {sought})"
 
     def ways_out(self) -> str:
-        files = ", ".join(dict.fromkeys(self.layouts[0].pattern.format(split=split) for split in SPLITS))
+        files = ", ".join(dict.fromkeys(self.layouts[0].named(split) for split in SPLITS))
         return ways_out(self.name, files if self.archive is None else f"{files}, or {self.archive.name},")
 
     def fingerprint(self) -> dict[str, object]:
@@ -183,54 +180,3 @@ def readable_hash(path: Path) -> str:
         return content_hash(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the file and its rights") from None
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Published counts of a corpus: the tokens of each split, and how many different ones the training text has."""
-
-    tokens: Mapping[str, int]
-    words: int | None = None
-
-    def differences(self, encoded: Encoded, words: bool = True) -> list[str]:
-        """Where an encoded text differs, in words. `words`: whether no word was left out of the vocabulary."""
-        found = {split: facts.tokens for split, facts in encoded.splits.items()}
-        said = [
-            f"{found[split]:,} {split} tokens, published are {count:,}"
-            for split, count in self.tokens.items()
-            if found[split] != count
-        ]
-        different = int(np.count_nonzero(encoded.counts))
-        if words and self.words is not None and different != self.words:
-            said.append(f"{different:,} different tokens, published are {self.words:,}")
-        return said
-
-
-class PublishedCorpus(Corpus):
-    """A corpus that is compared with its published counts; a difference is a warning.
-
-    It is no error, because the counts come from papers and public code: a reader that counts otherwise would lock a
-    user out. Files whose checksum is known are refused when it differs; see the sources.
-
-    Args:
-        published: the published counts.
-        all_words: whether the settings leave no word out of the vocabulary that the published one has.
-    """
-
-    source: PublishedFiles
-
-    def __init__(self, published: Counts, all_words: bool, source: PublishedFiles, *sizes: int, **settings: Any) -> None:
-        super().__init__(source, *sizes, **settings)
-        self.published, self.all_words = published, all_words
-
-    @cached_property
-    def encoded(self) -> Encoded:
-        encoded: Encoded = super().encoded
-        if said := self.published.differences(encoded, self.all_words):
-            warnings.warn(
-                f"{self.source.title} is not as published in {self.source.folder}: {'; '.join(said)}. An excerpt or "
-                "another version: its perplexities compare with no published ones",
-                stacklevel=2,
-            )
-        return encoded
-

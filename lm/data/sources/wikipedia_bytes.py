@@ -1,32 +1,35 @@
-"""enwik8 and text8: the first 100 million bytes of Wikipedia in 2006, as they are or reduced to a-z and spaces (Mahoney).
+"""enwik8 and text8: 100 million bytes of Wikipedia in 2006, as they are, or reduced to a-z and spaces (Mahoney).
 
-The splits are the first 90 million bytes, the next 5 and the last 5 (salesforce/awd-lstm-lm, data/enwik8/prep_enwik8.py;
-kimiyoung/transformer-xl, prep_text8.py, from whose `*.txt.raw` files they are read too). The other files that these two
-scripts write, `train.txt` and so on, are not read: there a byte is a number between spaces.
+The splits are the first 90 million bytes, the next 5 and the last 5, as in public code: enwik8 in
+salesforce/awd-lstm-lm, data/enwik8/prep_enwik8.py; text8 in kimiyoung/transformer-xl, prep_text8.py. The `*.txt.raw`
+files that these scripts write are read too; their `*.txt` files, in which tokens stand between spaces, are not.
 
 A byte is a token. The framework knows words and characters, so the bytes are read as Latin-1, in which each byte is one
 character: `é` in the text is two tokens, and a prompt in other than ASCII does not mean what it says. A line end is the
 token `<eos>`. No `<eos>` is added at the end of a split, which may end within a line.
 
-Taken from public code, not computed here: the checksums of enwik8 (MD5 and SHA-256) and text8 (MD5), and the SHA-256 of
-their archives, on which a dozen public repositories that download them agree.
+Taken from public code, not computed here: the checksums of enwik8 (SHA-256) and text8 (MD5), and the SHA-256 of
+their archives, on which the public repositories that we found agree (ten for each).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from lm.data.source import SPLITS
 from lm.data.sources.parquet_text import rows
-from lm.data.sources.published import Archive, Counts, PublishedCorpus, PublishedFiles
+from lm.data.sources.published import Archive, Layout, PublishedFiles
+from lm.data.sources.published_counts import Counts, PublishedCorpus
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import PIECE_BYTES
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 
-SITE = "http://mattmahoney.net/dc/"
+SITES = ("https://mattmahoney.net/dc/", "http://mattmahoney.net/dc/")  # public code names both; the checksum decides
 BYTES = 100_000_000
 CHECKSUM = {
     "enwik8": "sha256:2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8",
@@ -51,7 +54,7 @@ class WikipediaBytes(PublishedFiles):
         if name == "enwik8":  # of Hugging Face's two forms only this one is the text: the other has lost white space
             layouts[2:] = ["enwik8-raw/train-*.parquet", "train-*.parquet"]
         archive = Archive(
-            f"{name}.zip", [f"{SITE}{name}.zip"], f"sha256:{ARCHIVE_SHA256[name]}", {name: name}
+            f"{name}.zip", [f"{site}{name}.zip" for site in SITES], f"sha256:{ARCHIVE_SHA256[name]}", {name: name}
         )
         super().__init__(name, name, layouts, archive)
 
@@ -64,15 +67,28 @@ class WikipediaBytes(PublishedFiles):
 
     def pieces(self, split: str) -> Iterator[str]:
         layout, paths = self.located(split)
-        if layout.parquet:
-            content = "".join(text for path in paths for texts in rows(path) for text in texts).encode()
-            start, end = _span(split, len(content), layout.uncut)
-            yield content[start:end].decode("latin-1")
-        else:
-            if layout.uncut:
-                self._check(paths[0])
-            yield from self._read(paths[0], *_span(split, paths[0].stat().st_size, layout.uncut))
+        if layout.uncut and not layout.parquet:
+            self._check(paths[0])
+        try:
+            with self._opened(layout, paths) as file:
+                start, end = _span(split, file.seek(0, io.SEEK_END), layout.uncut)
+                at = file.seek(start)
+                while at < end:
+                    data = file.read(min(PIECE_BYTES, end - at))
+                    if not data.endswith(b"\n"):  # text8 is one line, so its pieces end anywhere
+                        data += file.readline(min(PIECE_BYTES, end - at - len(data)))
+                    yield data.decode("latin-1")
+                    at += len(data)
+        except OSError as error:
+            raise UserError(f"cannot read {paths[0]}: {error.strerror}; check the file and its rights") from None
         yield ""  # after an empty last piece the reader adds no line end
+
+    @staticmethod
+    def _opened(layout: Layout, paths: Sequence[Path]) -> BinaryIO:
+        """The bytes of a layout's files."""
+        if not layout.parquet:
+            return paths[0].open("rb")
+        return io.BytesIO("".join(text for path in paths for texts in rows(path) for text in texts).encode())
 
     def _check(self, path: Path) -> None:
         algorithm, _, known = CHECKSUM[self.name].partition(":")
@@ -86,15 +102,6 @@ class WikipediaBytes(PublishedFiles):
                 f"downloaded again, or train on it as it is: data=text data.train={path} data.unit=character"
             )
 
-    def _read(self, path: Path, start: int, end: int) -> Iterator[str]:
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                for at in range(start, end, PIECE_BYTES):
-                    yield file.read(min(PIECE_BYTES, end - at)).decode("latin-1")
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}; check the file and its rights") from None
-
 
 def _span(split: str, size: int, uncut: bool) -> tuple[int, int]:
     """The first byte of a split in its file, and the byte after its last one."""
@@ -104,9 +111,7 @@ def _span(split: str, size: int, uncut: bool) -> tuple[int, int]:
 
 
 def _corpus(name: str, batch_size: int, window: int, eval_window: int) -> PublishedCorpus:
-    return PublishedCorpus(
-        COUNTS[name], True, WikipediaBytes(name), batch_size, window, eval_window, unit="character"
-    )
+    return PublishedCorpus(COUNTS[name], True, WikipediaBytes(name), batch_size, window, eval_window, unit="character")
 
 
 def enwik8(batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW) -> PublishedCorpus:

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 
 from lm.data.source import SPLITS, end_last_line
 from lm.data.sources.parquet_text import rows
-from lm.data.sources.published import Archive, Counts, PublishedCorpus, PublishedFiles
+from lm.data.sources.published import Archive, PublishedFiles
+from lm.data.sources.published_counts import Counts, PublishedCorpus
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
 from lm.system.bounds import Count
@@ -27,7 +28,7 @@ COUNTS = {
     103: Counts({"train": 103_227_021, "valid": 217_646, "test": 245_569}, 267_735),
 }
 RAREST = 3
-"""A word of the raw texts that occurs less often becomes `<unk>`: the paper's rule, not checked here on the real files."""
+"""A word that occurs less often in the raw training text becomes `<unk>`: the paper's rule, not tried on the files."""
 
 
 class WikiText(PublishedFiles):
