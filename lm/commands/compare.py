@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig, OmegaConf
 
 from lm.config.hydra_job import checked
@@ -17,5 +19,9 @@ def compare(cfg: DictConfig) -> None:
         raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     given = checked(cfg)
     runs, out, accelerator = given.pop("runs"), given.pop("out"), given.pop("accelerator")
+    if given["data_from"] is not None and not Path(given["data_from"]).expanduser().is_dir():
+        raise UserError(
+            f"data_from: {given['data_from']} is not a folder; name the folder that holds the runs' text files"
+        )
     settings = Settings(**given, device=str(device(accelerator["accelerator"])))
     print(report(runs, out, settings))

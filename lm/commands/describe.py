@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from lm.config.build import build
 from lm.config.hydra_job import checked
 from lm.data.corpus import Corpus
+from lm.runs.start import vocabulary_of_another_run
 from lm.system.files import report_folder, whole, write_json
 
 
@@ -19,7 +20,7 @@ def describe(cfg: DictConfig) -> None:
 
     settings = checked(cfg)
     out = report_folder(settings["out"]) if settings["out"] else None  # an unusable folder is reported first
-    corpus: Corpus = build(settings["data"], "data")
+    corpus: Corpus = build(settings["data"], "data", {"vocab": vocabulary_of_another_run(settings["data"])})
     found = figures(corpus)
     print(text(found))
     if out is not None:

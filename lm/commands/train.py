@@ -82,7 +82,10 @@ def _run(asked: Asked, folder: RunFolder) -> float:
                 begin()  # nothing to lose: a killed start is known from one that never was
             if start.file is not None and not start.here:
                 folder.bring_along(start.file)  # before Lightning reads the checkpoint and looks for the best one
-            fit(run, start)
+            try:
+                fit(run, start)
+            finally:
+                collect_training(run, folder, result)  # also when a callback fails: what was measured is kept
             if run.module.tokens_per_second is None and start.here:  # no window was trained on
                 if folder.finished:
                     say(f"nothing is left to train: {folder.path} stays as it is; raise trainer.max_epochs")
@@ -189,6 +192,15 @@ def fit(run: Run, start: Start) -> None:
     run.trainer.fit(run.module, datamodule=CorpusDataModule(run.corpus), ckpt_path=start.file, weights_only=True)
 
 
+def collect_training(run: Run, folder: RunFolder, result: Result) -> None:
+    """Add to the result what training has measured."""
+    module, best = run.module, folder.best()
+    result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}
+    result.valid = dict(module.best_score)
+    result.training = {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")}
+    result.tokens_per_second = module.tokens_per_second
+
+
 def test(run: Run, folder: RunFolder, result: Result) -> None:
     """Test the best checkpoint, or the last weights if there is no checkpoint."""
     best, module = folder.best(), run.module
@@ -198,8 +210,6 @@ def test(run: Run, folder: RunFolder, result: Result) -> None:
         say(f"no checkpoint was kept: testing the last weights, not those of the best epoch ({module.best_epoch})")
     run.trainer.test(module, datamodule=CorpusDataModule(run.corpus), verbose=False)
     run.module.model.to(run.device)  # Lightning has moved it to the processor
-    result.best = {"checkpoint": str(best) if best else None, "epoch": module.best_epoch}
-    result.valid = dict(module.best_score)
     result.test = module.scores["test"].as_dict() if "test" in module.scores else {}
     for split, figures in (("valid", result.valid), ("test", result.test)):
         if figures and (own := run.corpus.source_perplexity(split)) is not None:
@@ -227,8 +237,6 @@ def collect(run: Run, result: Result) -> None:
     result.vocabulary = len(context.vocab)
     result.parameters = run.module.model.parameter_count
     result.precision = run.precision
-    result.training = {name: getattr(module, name) for name in ("windows", "tokens", "updates", "seconds")}
-    result.tokens_per_second = module.tokens_per_second
     result.provenance = context.description.provenance
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated
 
 import numpy as np
 
+from lm.data import encoded
 from lm.data.encoded import Encoded
-from lm.data.encoding import encode_cached, encode_split
+from lm.data.encoding import cache_folder, encode_cached, encode_split
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.data.vocabulary import Vocab
@@ -52,6 +54,10 @@ class Corpus:
     ) -> None:
         if vocab is not None and (vocab_size is not None or min_count > 1):
             raise UserError("data.vocab_size and data.min_count choose a vocabulary, but one is given: leave them out")
+        if vocab is not None and vocab.unit != unit:
+            raise UserError(
+                f"data.unit={unit}, but the given vocabulary has {vocab.unit}s: choose data.unit={vocab.unit}"
+            )
         self.source = source
         self.batch_size, self.window, self.eval_window = batch_size, window, eval_window
         self.unit, self.vocab_size, self.min_count, self.given_vocab = unit, vocab_size, min_count, vocab
@@ -93,9 +99,12 @@ class Corpus:
 
     def split_ids(self, split: str, vocab: Vocab) -> np.ndarray:
         """The ids [N] of one split in a given vocabulary. Only this split's files have to be there."""
-        # If all files are there, the stored ids are the fastest way to them.
-        if all(path.is_file() for paths in self.source.files.values() for path in paths) and self.vocab == vocab:
-            return self.ids[split]
+        if all(path.is_file() for paths in self.source.files.values() for path in paths):
+            with suppress(UserError):  # another split's file may be unreadable
+                folder = cache_folder(self.source, self.unit, self.vocab_size, self.min_count, self.given_vocab)
+                stored = encoded.read(folder)  # the fastest way to the ids
+                if stored is not None and stored.vocab == vocab:
+                    return stored.ids[split]
         return encode_split(self.source, split, vocab)
 
     def split_words(self, split: str, vocab: Vocab) -> list[str]:

@@ -26,7 +26,7 @@ from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
 from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.tokenisation import SPLITTERS
-from lm.data.vocabulary import Vocab
+from lm.data.vocabulary import UNK, Vocab
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 from lm.system.terminal import bar
@@ -69,10 +69,7 @@ def encode_cached(
     result's folder gets its name only when it is complete. A damaged folder is written again. If the cache is not
     writable, the text is encoded into a temporary folder, with a warning.
     """
-    given = None if vocab is None else [encoded.checksum_of_words(vocab), vocab.unit]
-    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count, "vocab": given}
-    key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
-    folder = (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    folder = cache_folder(source, unit, vocab_size, min_count, vocab, cache)
     if (found := encoded.read(folder)) is not None:
         return found
     try:
@@ -96,6 +93,21 @@ def encode_cached(
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def cache_folder(
+    source: Source,
+    unit: str,
+    vocab_size: int | None,
+    min_count: int,
+    vocab: Vocab | None,
+    cache: Path | None = None,
+) -> Path:
+    """The folder of a result in the cache, whether it is there or not. Raises UserError if a text cannot be read."""
+    given = None if vocab is None else [encoded.checksum_of_words(vocab), vocab.unit]
+    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count, "vocab": given}
+    key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
+    return (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
 def encode_into(
     folder: Path,
     source: Source,
@@ -107,6 +119,8 @@ def encode_into(
 ) -> Encoded:
     """Encode the three texts of a source into the files of an empty folder; see `encode`."""
     held_out, splits = HeldOutLines(), {}
+    if vocab is not None:
+        vocab = Vocab(vocab.words, vocab.unit)
     next(source.pieces("train"), None)  # so that a fault of the training text is the first to be told
     for split in SPLITS[1:]:
         for text in source.pieces(split):
@@ -120,6 +134,8 @@ def encode_into(
                 writer = SplitWriter(out, vocab)
                 for text in train if split == "train" else _pieces(source, split, between):
                     writer.write(vocab.encode(text))
+                    if split == "train" and UNK in text:  # whoever chose the words: this text writes it
+                        vocab.writes_unk |= UNK in vocab.split(text)
                 splits[split] = writer.facts
             if split == "train":
                 writer.counts.tofile(folder / COUNTS)

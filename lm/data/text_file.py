@@ -34,6 +34,8 @@ class TextFile:
         if not self.path.is_file():
             what = "is a folder without .txt, .jsonl or .gz files" if self.path.is_dir() else "does not exist"
             raise UserError(f"{self.name}: {self.path} {what}; name a text file: {self.name}=FILE")
+        if self.field is None and ".jsonl" in self.path.suffixes:
+            raise UserError(f"{self.name}: {self.path} is JSON Lines; name the field of each text: data.field=text")
         if self.path.stat().st_size == 0:
             raise UserError(f"{self.name}: {self.path} is empty; name a file that contains text")
 
@@ -71,7 +73,11 @@ class TextFile:
             document = decoded(row, str(self.path), at)
             try:
                 if document.strip():
-                    texts.append(with_last_line_end(normalised(json.loads(document)[self.field])))
+                    text = json.loads(document)[self.field]
+                    text.encode()  # refuses half a character
+                    if "\0" in text:
+                        raise ValueError
+                    texts.append(with_last_line_end(normalised(text)))
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise UserError(
                     f"{self.path}, line {self._line(at)}: not a JSON object with a text in the field {self.field!r}: "

@@ -153,9 +153,11 @@ def read_vocab(file: Path, unit: str) -> Vocab:
         raise UserError(f"data.vocab_file: cannot read {file}: {error.strerror}; name a file, a word a line") from None
     lines: dict[str, int] = {}
     for number, word in enumerate(with_last_line_end(text).split("\n")[:-1], 1):
-        if SPLITTERS[unit](word) != [word] and word != EOS:
+        if SPLITTERS[unit](word) != [word] and word not in (EOS, UNK):
             raise UserError(f"data.vocab_file: {file}, line {number} is not one {unit}: {word[:60]!r}")
         if word in lines:
             raise UserError(f"data.vocab_file: {file}, line {number} repeats {word!r} of line {lines[word]}; delete it")
         lines[word] = number
-    return Vocab([*lines, *(word for word in (EOS, UNK) if word not in lines)], unit, UNK in lines)
+    if len(lines.keys() - {EOS, UNK}) < 2:
+        raise UserError(f"data.vocab_file: {file} has fewer than two {unit}s; a language model needs two")
+    return Vocab([*lines, *(word for word in (EOS, UNK) if word not in lines)], unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ def given_vocabulary(start: Start) -> Vocab | None:
     data = start.config["data"]
     if start.file is not None:
         return vocabulary(start.saved) if gives_vocabulary(data) else None
+    return vocabulary_of_another_run(data)
+
+
+def vocabulary_of_another_run(data: Mapping[str, Any]) -> Vocab | None:
+    """The vocabulary of the run `data.vocab_from`; None if that is not set."""
     if data.get("vocab_from") is None:
         return None
     return vocabulary(read(find(data["vocab_from"], setting="data.vocab_from")))

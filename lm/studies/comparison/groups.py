@@ -41,7 +41,9 @@ def _settings(run: Run) -> str:
     config["accelerator"] = run.result.get("precision")  # as it was used: `auto` differs from machine to machine
     config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
     # A file's place says nothing about its text: the checksums do.
-    data = {key: value for key, value in config.get("data", {}).items() if key not in SPLITS}
+    data = {
+        key: value for key, value in config.get("data", {}).items() if key not in (*SPLITS, "vocab_file", "vocab_from")
+    }
     config["data"] = [data, run.result.get("provenance", {}).get("data")]
     return json.dumps(config, sort_keys=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.quality import SAMPLERS
 from lm.studies.comparison.sentences import apart, incomparable, is_below, number, side
@@ -24,14 +26,24 @@ def _best(report: Figures) -> list[str]:
     rows = [row for row in report.differences if best in row.groups]
     shown = [row for row in rows if row.shown and (row.nats > 0) == (row.groups[0] == best)]
     value = f"{best} ({number(groups[best])})"
+    start = "Test perplexity when reading true words:"
+    if not rows:
+        return [f"{start} lowest {value}; it could not be compared with the other settings."]
     compared = "" if len(rows) == len(groups) - 1 else f", of which {len(rows)} were compared"
-    others = f"{len(groups) - 1} other settings{compared}"
+    others = f"any of the {len(groups) - 1} other settings{compared}" if len(groups) > 2 else _other(groups, best)
     if not shown:
-        return [f"Test perplexity when reading true words: {value} is not shown to differ from any of the {others}."]
+        return [f"{start} {value} is not shown to differ from {others}."]
     runs_only = sum(row.over_seeds.low is None for row in shown)
+    if len(groups) == 2:
+        limit = " (single runs)" if runs_only else ""
+        return [f"{start} lowest {value}, better by more than chance than {others}{limit}."]
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
-    beyond = f"better by more than chance than {len(shown)} of the {others}{limit}"
-    return [f"Test perplexity when reading true words: lowest {value}, {beyond}."]
+    beyond = f"better by more than chance than {len(shown)} of the {len(groups) - 1} other settings{compared}{limit}"
+    return [f"{start} lowest {value}, {beyond}."]
+
+
+def _other(groups: Iterable[str], one: str) -> str:
+    return next(name for name in groups if name != one)
 
 
 def _own_words(report: Figures) -> list[str]:
@@ -43,11 +55,14 @@ def _own_words(report: Figures) -> list[str]:
     truly_best, _, own = min(groups, key=lambda group: group[1].mean)
     best, _, lowest = min(groups, key=lambda group: group[2].mean)
     value = f"{best} ({number(lowest.mean)})"
-    below = sum(is_below(lowest, other) for _, _, other in groups)
+    below = sum(is_below(lowest, figure) for _, _, figure in groups)
+    other = _other((name for name, *_ in groups), best)
     if below:
-        said = f"lowest {value}, its interval below those of {below} of the {len(groups) - 1} other settings"
+        those = f"those of {below} of the {len(groups) - 1} other settings" if len(groups) > 2 else f"that of {other}"
+        said = f"lowest {value}, its interval below {those}"
     else:
-        said = f"{value} is not shown to differ from any of the {len(groups) - 1} other settings"
+        those = f"any of the {len(groups) - 1} other settings" if len(groups) > 2 else other
+        said = f"{value} is not shown to differ from {those}"
     if truly_best != best:
         said += f". {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
     return [f"Test perplexity when fed their own words: {said}."]
