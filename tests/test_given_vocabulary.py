@@ -65,9 +65,28 @@ def test_a_vocabulary_from_a_file(files: tuple[Path, Path], train: Callable[...,
         train("data=text", f"data.train={files[0]}", f"data.vocab_file={tmp_path}/words", "data.min_count=2", name="no")
 
 
+def test_words_that_are_given_say_nothing_about_unk_in_this_text(
+    files: tuple[Path, Path], train: Callable[..., Run], call: Callable[..., Done], tmp_path: Path
+) -> None:
+    (tmp_path / "words").write_text(f"the\nsaid\n{EOS}\n{UNK}\n")
+    (tmp_path / "writes").write_text("the <unk> said\n" * 300)
+    donor = train("data=text", f"data.train={tmp_path}/writes", *SETTINGS, name="donor")
+    assert load(donor.dir).vocab.writes_unk
+    for number, given in enumerate((f"data.vocab_file={tmp_path}/words", f"data.vocab_from={donor.dir}")):
+        folder = tmp_path / f"run{number}"
+        done = call("train", "data=text", f"data.train={files[0]}", given, *SETTINGS, f"hydra.run.dir={folder}")
+        assert done.code == 0, done.err
+        assert "warning: out of vocabulary" in done.err
+        assert not load(folder).vocab.writes_unk
+    with pytest.raises(UserError, match=r"data\.unit=character, but the .*vocabulary.* of words|has words"):
+        train("data=text", f"data.train={files[0]}", given, "data.unit=character", *SETTINGS, name="no")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        ("a\n", "fewer than two words"),
+        ("", "fewer than two words"),
         ("a\nb\na\n", r"words, line 3 repeats 'a' of line 1"),
         ("a\nb c\n", r"words, line 2 is not one word: 'b c'"),
         ("a\n\nb\n", r"words, line 2 is not one word: ''"),
@@ -82,5 +101,5 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, content: str | None, sai
 
 
 def test_a_space_is_a_character_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "letters").write_text(f"a\n \n{EOS}\n{UNK[0]}\n")
+    (tmp_path / "letters").write_text(f"a\n \n{EOS}\n{UNK[0]}\n{UNK}\n")
     assert read_vocab(tmp_path / "letters", "character").words == ("a", " ", EOS, "<", UNK)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import TINY, Run, resume
 from hypothesis import example, given
@@ -427,3 +428,20 @@ def test_a_table_has_text_on_the_left_and_numbers_on_the_right() -> None:
         "three   9.5",
     ]
     assert aligned([], "lr") == []
+
+
+class FailsInTheTest(pl.Callback):
+    def on_test_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        raise Crash
+
+
+def test_what_was_measured_is_kept_when_a_callback_fails_after_training(
+    train: Callable[..., Run], tmp_path: Path
+) -> None:
+    with pytest.raises(Crash):
+        train("data=synthetic", *SHORT, "+callbacks.late={_target_: test_run.FailsInTheTest}")
+    result = Run(tmp_path / "run").result
+    assert result["status"] == "failed"
+    assert result["valid"]["perplexity"] > 1
+    assert result["training"]["windows"] > 0
+    assert result["best"]["checkpoint"]

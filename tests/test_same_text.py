@@ -62,6 +62,13 @@ def test_a_split_is_evaluated_from_its_new_place_alone(moved: Run, tmp_path: Pat
         assert figures(tmp_path, moved, setting)["nats"] == pytest.approx(said, rel=1e-6)
 
 
+@pytest.mark.parametrize("content", [b"", b"caf\xe9\n", b"another text\n" * 500])
+def test_a_fault_in_another_splits_file_does_not_matter(moved: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "new" / "train.txt").write_bytes(content)
+    said = moved.result["test"]["nats"]
+    assert figures(tmp_path, moved, f"data_from={tmp_path}/new")["nats"] == pytest.approx(said, rel=1e-6)
+
+
 def test_where_a_text_was_looked_for_is_told(moved: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"{tmp_path}/old/test.txt does not exist.*data_from=DIR"):
         figures(tmp_path, moved)

@@ -92,6 +92,12 @@ def test_json_lines_are_documents(tmp_path: Path) -> None:
     assert "".join(parts) == expected
     with pytest.raises(UserError, match=r"docs.jsonl, line 1: .* in the field 'text'.*data.field=NAME"):
         texts(TextFiles(file, file, file, field="text"))
+    for text in ("w \ud83d w", "w \0 w"):
+        file.write_text("\n".join(map(json.dumps, [*rows[:2], {"body": text}])))
+        with pytest.raises(UserError, match=r"docs.jsonl, line 3: "):
+            texts(TextFiles(file, file, file, field="body"))
+    with pytest.raises(UserError, match=r"is JSON Lines; name the field of each text: data\.field=text"):
+        texts(TextFiles(file))
     file.write_text("\n".join([*map(json.dumps, rows[:4]), "{broken", json.dumps(rows[5])]))
     with pytest.raises(UserError, match=r"line 5: not a JSON object.*\{broken"):
         texts(TextFiles(file, file, file, field="body"))

@@ -231,7 +231,7 @@ def measure_free_running(run: Run, result: Result) -> None:
 
 def collect(run: Run, result: Result) -> None:
     """Add samples, counts, speed and provenance to the result."""
-    module, context = run.module, run.context
+    context = run.context
     result.samples = texts(run.module.model, context.sampler, context.vocab, context.seed)
     result.train = {"tokens": run.corpus.tokens["train"], "unknown": run.corpus.unknown["train"]}
     result.vocabulary = len(context.vocab)

@@ -11,6 +11,7 @@ from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
 """Parts of a configuration that may differ within a group: the seed, and what does not change the trained model."""
+PLACES = (*SPLITS, "vocab_file", "vocab_from")
 LONGEST_NAME = 48
 
 
@@ -41,9 +42,7 @@ def _settings(run: Run) -> str:
     config["accelerator"] = run.result.get("precision")  # as it was used: `auto` differs from machine to machine
     config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
     # A file's place says nothing about its text: the checksums do.
-    data = {
-        key: value for key, value in config.get("data", {}).items() if key not in (*SPLITS, "vocab_file", "vocab_from")
-    }
+    data = {key: value for key, value in config.get("data", {}).items() if key not in PLACES}
     config["data"] = [data, run.result.get("provenance", {}).get("data")]
     return json.dumps(config, sort_keys=True)
 
