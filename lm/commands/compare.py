@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omegaconf import DictConfig, OmegaConf
 
 from lm.config.hydra_job import checked
@@ -11,6 +9,7 @@ from lm.studies.comparison.report import report
 from lm.studies.comparison.settings import Settings
 from lm.system.devices import device
 from lm.system.errors import UserError
+from lm.system.files import moved_to
 
 
 def compare(cfg: DictConfig) -> None:
@@ -19,9 +18,6 @@ def compare(cfg: DictConfig) -> None:
         raise UserError("runs is missing; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     given = checked(cfg)
     runs, out, accelerator = given.pop("runs"), given.pop("out"), given.pop("accelerator")
-    if given["data_from"] is not None and not Path(given["data_from"]).expanduser().is_dir():
-        raise UserError(
-            f"data_from: {given['data_from']} is not a folder; name the folder that holds the runs' text files"
-        )
+    moved_to(given["data_from"])  # a mistake is reported before anything is measured
     settings = Settings(**given, device=str(device(accelerator["accelerator"])))
     print(report(runs, out, settings))

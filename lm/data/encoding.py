@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from lm.data import encoded
-from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
+from lm.data.encoded import COUNTS, PIECE, Encoded, SplitWriter, ids_file
 from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.tokenisation import SPLITTERS
@@ -51,7 +51,8 @@ def encode(
     folder = Path(tempfile.mkdtemp(prefix="recurrent-lm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with _room_for(folder):
-        return encode_into(folder, source, unit, vocab_size, min_count, vocab, between)
+        encode_into(folder, source, unit, vocab_size, min_count, vocab, between)
+    return _written(folder)
 
 
 def encode_cached(
@@ -86,9 +87,7 @@ def encode_cached(
                 shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was first, with the same content
                 os.rename(aside, folder)
-        if (found := encoded.read(folder)) is None:
-            raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
-        return found
+        return _written(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -116,9 +115,9 @@ def encode_into(
     min_count: int,
     vocab: Vocab | None,
     between: Callable[[], None],
-) -> Encoded:
+) -> None:
     """Encode the three texts of a source into the files of an empty folder; see `encode`."""
-    held_out, splits = HeldOutLines(), {}
+    held_out, writers = HeldOutLines(), {}
     if vocab is not None:
         vocab = Vocab(vocab.words, vocab.unit)
     next(source.pieces("train"), None)  # so that a fault of the training text is the first to be told
@@ -127,19 +126,22 @@ def encode_into(
             held_out.add(split, text)
     train = map(held_out.met, _pieces(source, "train", between))
     if vocab is None:
-        vocab, splits["train"] = _with_its_words(folder, train, source, unit, vocab_size, min_count)
+        vocab, writers["train"] = _with_its_words(folder, train, source, unit, vocab_size, min_count)
     for split in SPLITS:
-        if split not in splits:
+        if split not in writers:
             with ids_file(folder, split).open("wb") as out:
-                writer = SplitWriter(out, vocab)
+                writer = writers[split] = SplitWriter(out, vocab)
                 for text in train if split == "train" else _pieces(source, split, between):
                     writer.write(vocab.encode(text))
                     if split == "train" and UNK in text:  # whoever chose the words: this text writes it
                         vocab.writes_unk |= UNK in vocab.split(text)
-                splits[split] = writer.facts
-            if split == "train":
-                writer.counts.tofile(folder / COUNTS)
+    writers["train"].counts.tofile(folder / COUNTS)
+    splits = {split: writers[split].facts for split in SPLITS}
     encoded.write_about(folder, vocab, splits, held_out.repeated())
+
+
+def _written(folder: Path) -> Encoded:
+    """The encoded text that was just written into a folder."""
     found = encoded.read(folder)
     if found is None:
         raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
@@ -148,7 +150,7 @@ def encode_into(
 
 def _with_its_words(
     folder: Path, pieces: Iterable[str], source: Source, unit: str, vocab_size: int | None, min_count: int
-) -> tuple[Vocab, Split]:
+) -> tuple[Vocab, SplitWriter]:
     """Encode the training text, which comes in `pieces`, and choose the vocabulary from it.
 
     The text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by frequency.
@@ -176,8 +178,7 @@ def _with_its_words(
         while len(ids := np.fromfile(file, np.uint32, PIECE)):
             writer.write(final[ids])
     passing_file.unlink()
-    writer.counts.tofile(folder / COUNTS)
-    return vocab, writer.facts
+    return vocab, writer
 
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lm.data.source import SPLITS
@@ -26,6 +26,11 @@ class Repeated:
         return self.repeated / self.long if self.long else 0.0
 
 
+def long_lines(lines: Iterable[str]) -> Iterator[str]:
+    """The lines that count."""
+    return (line for line in lines if len(line.split(None, LONG)) >= LONG)
+
+
 class HeldOutLines:
     """The long lines of the validation and test texts, by hash, and which of them have come in the training text.
 
@@ -37,7 +42,7 @@ class HeldOutLines:
         self._met: set[int] = set()
 
     def add(self, split: str, text: str) -> None:
-        self._lines[split].update(hash(line) for line in text.split("\n") if len(line.split(None, LONG)) >= LONG)
+        self._lines[split].update(map(hash, long_lines(text.split("\n"))))
 
     def met(self, text: str) -> str:
         """Read a piece of the training text, which ends at a line end; returns the piece."""

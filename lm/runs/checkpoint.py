@@ -188,9 +188,13 @@ def vocabulary(content: dict[str, Any]) -> Vocab:
     return Vocab.from_dict(content["vocab"])
 
 
+GIVEN = ("vocab_file", "vocab_from")
+"""The settings of `data` that name the vocabulary."""
+
+
 def gives_vocabulary(data: Mapping[str, Any]) -> bool:
     """Whether the settings of a run's text name the vocabulary, so that it is not chosen from the training text."""
-    return any(data.get(setting) is not None for setting in ("vocab_file", "vocab_from"))
+    return any(data.get(setting) is not None for setting in GIVEN)
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

@@ -19,7 +19,7 @@ from lm.data.unknown_tokens import counted
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
-from lm.runs.checkpoint import find, gives_vocabulary, read, read_to_resume, vocabulary
+from lm.runs.checkpoint import GIVEN, find, gives_vocabulary, read, read_to_resume, vocabulary
 from lm.runs.result import Result
 from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
@@ -61,7 +61,7 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
     checkpoint, trusted, is_dry = config.pop("checkpoint", None), config.pop("trust", []), config.pop("dry", False)
     config = dry(config) if is_dry else config
     data = config["data"] if isinstance(config["data"], dict) else {}
-    for place in (*SPLITS, "vocab_file", "vocab_from"):
+    for place in (*SPLITS, *GIVEN):
         if data.get(place) not in (None, MISSING):
             data[place] = absolute(data[place])
     if config.get("weights_from"):

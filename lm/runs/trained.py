@@ -20,7 +20,7 @@ from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import find, gives_vocabulary, load_weights, read, vocabulary
 from lm.system.errors import UserError
-from lm.system.files import absolute
+from lm.system.files import absolute, moved_to
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Trained:
             raise UserError(
                 f"{error}. {self.path} was trained with this text: if it has moved, name its folder: data_from=DIR"
             ) from None
-        if checksum(ids) != self.checksums.get(split, checksum(ids)):
+        if (known := self.checksums.get(split)) is not None and checksum(ids) != known:
             where = ", ".join(map(str, self.corpus.source.files.get(split, ["the text found here"])))
             raise UserError(
                 f"{where} is not the {split} text that {self.path} was trained with: it has changed since. Restore it, "
@@ -97,9 +97,7 @@ def load(
     model = _model(config, vocab, trusted)
     load_weights(model, content, file)
     model.eval()
-    folder = None if data_from is None else Path(data_from).expanduser().resolve()
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"data_from: {folder} is not a folder; name the folder that holds the run's text files")
+    folder = moved_to(data_from)
     if other := [split for split in data or {} if split not in config["data"]]:
         raise UserError(
             f"data.{other[0]}: the text of {file} is not given by single files; name its folder: data_from=DIR"

@@ -119,6 +119,16 @@ def absolute(place: Any) -> Any:
     )
 
 
+def moved_to(folder: str | Path | None) -> Path | None:
+    """The folder of the setting `data_from`; None if it is not set. Raises UserError if it is not a folder."""
+    if folder is None:
+        return None
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise UserError(f"data_from: {path} is not a folder; name the folder that holds the run's text files")
+    return path
+
+
 def user_cache() -> Path:
     """The user's folder for downloads and encoded text: `$LM_CACHE_DIR`, else the system's cache folder."""
     if override := os.environ.get("LM_CACHE_DIR"):

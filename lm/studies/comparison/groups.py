@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lm.data.source import SPLITS
+from lm.runs.checkpoint import GIVEN
 from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")
 """Parts of a configuration that may differ within a group: the seed, and what does not change the trained model."""
-PLACES = (*SPLITS, "vocab_file", "vocab_from")
+PLACES = (*SPLITS, *GIVEN)
 LONGEST_NAME = 48
 
 

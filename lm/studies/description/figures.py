@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lm.data.corpus import Corpus
-from lm.data.repeated_lines import LONG, Repeated
+from lm.data.repeated_lines import Repeated, long_lines
 from lm.data.source import SPLITS, end_last_line
 from lm.data.tokenisation import EOS
 from lm.data.vocabulary import UNK, Vocab
@@ -117,7 +117,7 @@ def _count(corpus: Corpus, split: str, held_out: dict[str, set[str]]) -> tuple[S
 def _compare(split: str, rows: list[str], held_out: dict[str, set[str]]) -> None:
     """Keep the long lines of a held-out text; in `met`, those that the training text has too."""
     if split in held_out:
-        held_out[split].update(row for row in rows if len(row.split(None, LONG)) >= LONG)
+        held_out[split].update(long_lines(rows))
         return
     met = held_out.setdefault("met", set())
     for kept in SPLITS[1:]:
