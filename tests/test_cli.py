@@ -342,7 +342,7 @@ def test_characters_are_told_of_as_characters(
 ) -> None:
     text, tokens = tmp_path / "text.txt", tmp_path / "tokens.tsv"
     text.write_text("a\tb c \n" * 200)
-    run = train("data=text", f"data.train={text}", "data.unit=character", *TINY, "trainer.limit_train_batches=1")
+    run = train("data=text", f"data.train={text}", "data/tokeniser=characters", *TINY, "trainer.limit_train_batches=1")
     evaluate(configure("evaluate", checkpoint(run.dir), f"per_token={tokens}", "accelerator=cpu"))
     lines = [line.split("\t") for line in tokens.read_text().splitlines()]
     assert {word for word, _, _ in lines} == {"a", "b", "c", " ", "\\t", "<eos>"}

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from lm.config.build import build
 from lm.config.conf_folder import CONF
 from lm.config.schemas import without_profile
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.runs.checkpoint import Description
 from lm.sampling.sampler import Sampler
 from lm.system.signals import StopRequest
@@ -44,6 +44,8 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
     overrides = [f"data.train={text_file}"] if option == "data/text" else []
     overrides += {"forcing/decay": ["forcing=scheduled"], "model/cell": ["model=awd_lstm"]}.get(group, [])
     config = configure(root, *overrides, f"{group}={name}")
+    if option == "data/tokeniser/file":
+        config.data.tokeniser.path = "tokenizer.json"
     node = OmegaConf.to_container(OmegaConf.select(config, group.replace("/", ".")), resolve=True)
     available = {"vocab_size": 3, "vocab": VOCAB, "config": {}, "seed": 0, "sampler": Sampler()}
     available |= {

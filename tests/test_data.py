@@ -19,8 +19,9 @@ from lm.data.sources.penn_treebank import PennTreebank
 from lm.data.sources.pydoc_topics import PydocTopics
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import RandomWindows, Windows, one_stream, to_streams
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK, Characters
+from lm.data.vocabulary import Vocab
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 
@@ -35,7 +36,7 @@ def write(path: Path, text: str | bytes) -> Path:
 
 def test_ids_follow_first_appearance_and_rare_words_become_unk(tmp_path: Path) -> None:
     file = write(tmp_path / "t", "b a b\nrare a c c\n")
-    corpus = encode(TextFiles(file, file, file), min_count=2)
+    corpus = encode(TextFiles(file, file, file), VocabularyChoice(min_count=2))
     assert corpus.vocab.words == ("b", "a", EOS, UNK, "c")
     assert corpus.ids["train"].tolist() == [0, 1, 0, 2, 3, 1, 4, 4, 2]
     assert corpus.vocab.decode(corpus.ids["train"].tolist()) == f"b a b\n{UNK} a c c\n"
@@ -43,7 +44,7 @@ def test_ids_follow_first_appearance_and_rare_words_become_unk(tmp_path: Path) -
 
 def test_vocab_size_keeps_the_most_frequent_words(tmp_path: Path) -> None:
     file = write(tmp_path / "t", "x y y z z z\n")
-    vocab = encode(TextFiles(file, file, file), vocab_size=4).vocab
+    vocab = encode(TextFiles(file, file, file), VocabularyChoice(vocab_size=4)).vocab
     assert len(vocab) == 4
     assert {"y", "z", EOS, UNK} == set(vocab.words)
 
@@ -57,7 +58,7 @@ def test_words_survive_the_way_through_ids(text: str) -> None:
 
 @given(st.text(alphabet="abcß字 \n", max_size=60))
 def test_characters_survive_the_way_through_ids(text: str) -> None:
-    vocab = Vocab([*"abcß字 ", EOS, UNK], unit="character")
+    vocab = Vocab([*"abcß字 ", EOS, UNK], Characters())
     assert vocab.decode(vocab.encode(text).tolist()) == text
 
 
@@ -179,7 +180,7 @@ def test_the_cache_answers_again_and_notices_every_change(tmp_path: Path, monkey
     monkeypatch.undo()
     monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(UserError, match=r"lower data\.min_count"):
-        encode_cached(TextFiles(file), min_count=21)
+        encode_cached(TextFiles(file), VocabularyChoice(min_count=21))
     write(file, "a b c d\n" * 20)
     assert len(encode_cached(TextFiles(file)).vocab) == 6
 
@@ -199,7 +200,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     elif damage == "no vocabulary":
         (folder / "about.json").unlink()
     else:
-        (folder / "about.json").write_text(json.dumps({"vocab": {"words": ["a"], "unit": "word"}, "splits": {}}))
+        (folder / "about.json").write_text(json.dumps({"vocab": {"words": ["a"], "tokeniser": {}}, "splits": {}}))
     again = encode_cached(TextFiles(file))
     assert again.vocab == first.vocab
     assert again.ids["train"].tolist() == encode(TextFiles(file)).ids["train"].tolist()

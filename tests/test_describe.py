@@ -63,7 +63,7 @@ def test_the_command_prints_and_writes(files: dict[str, str], call: Callable[...
     written = json.loads((tmp_path / "out" / "description.json").read_text())
     assert written["splits"]["train"]["tokens"] == 22
     assert (tmp_path / "out" / "description.png").read_bytes().startswith(b"\x89PNG")
-    done = call("describe", "data=text", *named, *small, "data.unit=character")
+    done = call("describe", "data=text", *named, *small, "data/tokeniser=characters")
     assert "vocabulary: 19 characters" in done.out
 
 

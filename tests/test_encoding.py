@@ -16,6 +16,7 @@ from lm.data import encoded
 from lm.data.encoded import SplitWriter
 from lm.data.encoding import ABANDONED, encode, encode_cached
 from lm.data.sources.text_files import TextFiles
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.errors import UserError
 from lm.system.signals import Interrupted
 
@@ -33,10 +34,10 @@ def text(tmp_path: Path) -> TextFiles:
 
 
 def test_pieces_give_what_the_whole_gives(text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = encode(text, min_count=3)
+    whole = encode(text, VocabularyChoice(min_count=3))
     monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 1000)
     monkeypatch.setattr("lm.data.encoding.PIECE", 37)
-    pieces = encode(text, min_count=3)
+    pieces = encode(text, VocabularyChoice(min_count=3))
     assert pieces.vocab == whole.vocab
     assert pieces.splits == whole.splits
     for split, ids in whole.ids.items():

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import DeviceType
 
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.models.cells.lstm import lstm_step
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Done, Run, resume
 
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, read_vocab
+from lm.data.tokenisers import EOS, UNK, Characters, Whitespace
+from lm.data.vocabulary import read_vocab
 from lm.runs.trained import load
 from lm.system.errors import UserError
 
@@ -78,8 +78,8 @@ def test_words_that_are_given_say_nothing_about_unk_in_this_text(
         assert done.code == 0, done.err
         assert "warning: out of vocabulary" in done.err
         assert not load(folder).vocab.writes_unk
-    with pytest.raises(UserError, match=r"data\.unit=character, but the .*vocabulary.* of words|has words"):
-        train("data=text", f"data.train={files[0]}", given, "data.unit=character", *SETTINGS, name="no")
+    with pytest.raises(UserError, match=r"choose data/tokeniser=whitespace"):
+        train("data=text", f"data.train={files[0]}", given, "data/tokeniser=characters", *SETTINGS, name="no")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, content: str | None, sai
     if content is not None:
         (tmp_path / "words").write_text(content)
     with pytest.raises(UserError, match=said):
-        read_vocab(tmp_path / "words", "word")
+        read_vocab(tmp_path / "words", Whitespace())
 
 
 def test_a_space_is_a_character_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "letters").write_text(f"a\n \n{EOS}\n{UNK[0]}\n{UNK}\n")
-    assert read_vocab(tmp_path / "letters", "character").words == ("a", " ", EOS, "<", UNK)
+    assert read_vocab(tmp_path / "letters", Characters()).words == ("a", " ", EOS, "<", UNK)

@@ -16,8 +16,8 @@ from test_precision import MODELS, values_and_gradients
 from test_resume import MODES, Crash
 
 from lm.data.streams import Windows
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
 from lm.models.interfaces import LanguageModel
 from lm.sampling import Sampler, generate

@@ -100,8 +100,8 @@ class FailingLogger(CSVLogger):
 
 class CallsUsWrongly(Callback):
     def on_train_start(self, trainer, module):
-        from lm.data.vocabulary import Vocab
-        Vocab.from_dict({})
+        from lm.data.vocabulary import WHITESPACE, Vocab
+        Vocab.from_dict({}, WHITESPACE)
 """
 NAME = "own_cells.Minimal"
 

@@ -14,7 +14,7 @@ from lm.commands.inputs import asked_text
 from lm.data.plain_text import decoded, normalised
 from lm.data.source import end_last_line
 from lm.data.sources.text_files import TextFiles
-from lm.data.tokenisation import EOS, split_words
+from lm.data.tokenisers import EOS, Whitespace
 from lm.system.errors import UserError
 
 BLANKS = ["\r", "\t", "\f", "\v", "\x85", "\xa0", "\u2028", "\u2029", "\x1c", "\u3000"]
@@ -34,13 +34,13 @@ def test_a_scored_file_is_read_as_a_corpus_is(file: Path, text: str) -> None:
 
 
 def test_a_byte_order_mark_does_not_change_the_first_word() -> None:
-    assert split_words(decoded("\ufeffthe army\r\n".encode(), "x")) == ["the", "army", EOS]
+    assert Whitespace().split(decoded("\ufeffthe army\r\n".encode(), "x")) == ["the", "army", EOS]
     assert normalised("\ufeffthe") == "the"
 
 
 @pytest.mark.parametrize("blank", BLANKS)
 def test_only_lf_and_crlf_end_a_line(blank: str) -> None:
-    assert split_words(decoded(f"a{blank}b\r\nc\n".encode(), "x")) == ["a", "b", EOS, "c", EOS]
+    assert Whitespace().split(decoded(f"a{blank}b\r\nc\n".encode(), "x")) == ["a", "b", EOS, "c", EOS]
 
 
 @pytest.mark.parametrize(("data", "said"), [(b"a\0b", "byte 1 is zero"), (b"a\xe9b", "byte 1 is 0xe9")])

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lm.data.streams import Window
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.evaluation import Static, evaluate
 from lm.models.cells.lstm import LSTM
 from lm.models.cells.mogrifier import Mogrifier

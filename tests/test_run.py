@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from pytorch_lightning.loggers import TensorBoardLogger
 from test_resume import Crash
 
-from lm.data.datamodule import CorpusDataModule
+from lm.config.build import build
+from lm.data.corpus import Corpus
 from lm.data.sources.markov_chain import synthetic
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK, Characters
+from lm.data.vocabulary import Vocab
 from lm.evaluation import Score, Static, evaluate
 from lm.runs.checkpoint import find
 from lm.runs.trained import load
@@ -48,11 +49,8 @@ def on_text(train: Callable[..., Run], text_file: Path) -> Callable[..., Run]:
 
 def split_score(run: Run, split: str) -> Score:
     trained = load(run.dir)
-    config = {key: value for key, value in trained.config["data"].items() if key != "_target_"}
-    from lm.data.sources import text
-
-    data: CorpusDataModule = text(**config)
-    return evaluate(Static(100), trained.model, data.ids[split], data.vocab.unk)[0]
+    corpus: Corpus = build(trained.config["data"], "data")
+    return evaluate(Static(100), trained.model, corpus.ids[split], corpus.vocab.unk)[0]
 
 
 def test_a_run_leaves_a_result_with_every_promised_figure(on_text: Callable[..., Run]) -> None:
@@ -403,7 +401,7 @@ def labels_of_the_page(metadata: Path) -> list[str]:
 @example(["\t\t", "a\tb"])
 @example([*ODD, ""])
 def test_every_vector_of_the_projector_has_its_label(words: list[str]) -> None:
-    vocab = Vocab([*words, EOS, UNK], "character")
+    vocab = Vocab([*words, EOS, UNK], Characters())
     weight = torch.zeros(len(vocab), 2)
     module = SimpleNamespace(windows=3, model=SimpleNamespace(embedding=SimpleNamespace(weight=weight)))
     with tempfile.TemporaryDirectory() as folder:

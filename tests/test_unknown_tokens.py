@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import TINY, Done, Run
 
+from lm.data.tokenisers import EOS, UNK
 from lm.data.unknown_tokens import counted, warning
-from lm.data.vocabulary import EOS, UNK, Vocab
+from lm.data.vocabulary import Vocab
 
 SETTINGS = [*TINY, "trainer.limit_train_batches=4", "trainer.max_epochs=1", "accelerator=cpu"]
 KNOWN = "the army said it is here\nit said the army is here\n" * 100

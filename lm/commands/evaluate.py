@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import log
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,11 @@ from lm.config.dry_run import TOKENS, dry
 from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
 from lm.data.source import SPLITS
-from lm.data.tokenisation import EOS
+from lm.data.text_size import TextSize, size_of
+from lm.data.tokenisers import EOS, UNK, Whitespace
 from lm.data.unknown_tokens import counted, warning
-from lm.data.vocabulary import UNK, Vocab
-from lm.evaluation import Evaluator, Scored
+from lm.data.vocabulary import Vocab
+from lm.evaluation import Evaluator, Scored, per_text
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.evaluator import AUTO
 from lm.runs.trained import Trained
@@ -33,11 +33,12 @@ SHOWN = 20  # unknown words that are listed
 
 @dataclass(frozen=True)
 class Asked:
-    """The text to score: its name, word ids [N], and its words as they stand in the text [N]."""
+    """The text to score: its name, word ids [N], its words as they stand in the text [N], its size if it is whole."""
 
     name: str
     ids: np.ndarray
     words: Callable[[], list[str]]
+    size: TextSize | None
 
 
 def evaluate(cfg: DictConfig) -> None:
@@ -48,7 +49,8 @@ def evaluate(cfg: DictConfig) -> None:
     asked: Evaluator = build(dry(node, "evaluator") if cfg.dry else node, "evaluator", {"corpus": splits})
     given = asked_text(cfg.text, cfg.text_file, "text")
     if given is None:
-        text = Asked(cfg.split, splits(cfg.split), partial(trained.corpus.split_words, cfg.split, trained.vocab))
+        words = partial(trained.corpus.split_words, cfg.split, trained.vocab)
+        text = Asked(cfg.split, splits(cfg.split), words, None if cfg.dry else trained.split_size(cfg.split))
     else:
         text = _sentence(trained.vocab, given)
     evaluator = asked.resolved(trained.model)
@@ -57,7 +59,8 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.per_token or given is not None:
         lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab.unk)
     result = {**score.as_dict(), "perplexity_known": score.perplexity_known, "evaluator": evaluator.name}
-    result |= {"split": text.name, "settings": evaluator.settings, "found_on_valid": list(found)}
+    per = per_text(score.nats, text.size if score.tokens == len(text.ids) - 1 else None)
+    result |= {**per, "split": text.name, "settings": evaluator.settings, "found_on_valid": list(found)}
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
     elif given is not None:
@@ -66,7 +69,8 @@ def evaluate(cfg: DictConfig) -> None:
         write_json(writable(cfg.out, "out"), result)
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
-    bits = f", {score.nats_per_token / log(2):.4f} bits a character" if trained.vocab.unit == "character" else ""
+    by_word = isinstance(trained.vocab.tokeniser, Whitespace) or per["bits_per_byte"] is None
+    bits = "" if by_word else f", {per['bits_per_byte']:.4f} bits a byte, {per['perplexity_per_word']:.2f} a word"
     known = f", {score.perplexity_known:.4f} without the unknown" if 0 < score.unknown < score.tokens else ""
     print(
         f"{text.name}: {score.nats:.4f} nats over {counted(score.tokens, score.unknown)}, "
@@ -96,7 +100,7 @@ def _sentence(vocab: Vocab, text: str) -> Asked:
         say(f"out of vocabulary, scored as {UNK}: {' '.join(map(_visible, unknown[:SHOWN]))}{more}")
     if len(words) < 2:
         raise UserError("text is empty; give at least one word")
-    return Asked("text", vocab.sentence(text), lambda: words)
+    return Asked("text", vocab.sentence(text), lambda: words, size_of(text))
 
 
 def _lines(text: Asked, positions: np.ndarray, scored: Scored, unk: int) -> list[str]:

@@ -45,12 +45,20 @@ def asked_precision(cfg: DictConfig, *known: str) -> str:
 
 
 def known_word(vocab: Vocab, word: str) -> int:
-    if word not in vocab:
-        raise UserError(
-            f"{word!r} is not among the {len(vocab):,} {vocab.unit}s of this model. {_near(word, vocab)}"
-            + ("Write <unk> for an unknown word" if vocab.unit == "word" else "Leave it out")
-        )
-    return vocab.id(word)
+    """The id of a word. Raises UserError if it is out of vocabulary, or more than one token of this model."""
+    if word in vocab:
+        return vocab.id(word)
+    # A byte-pair vocabulary has most words as they stand within a line, with the space before them.
+    tokens = min(vocab.split(word), vocab.split(f" {word}"), key=len)
+    if len(tokens) == 1 and tokens[0] in vocab:
+        return vocab.id(tokens[0])
+    unit = vocab.tokeniser.unit
+    if len(tokens) > 1:
+        raise UserError(f"{word!r} is not one {unit} of this model but {len(tokens)}: {' '.join(tokens)}")
+    raise UserError(
+        f"{word!r} is not among the {len(vocab):,} {unit}s of this model. {_near(word, vocab)}"
+        + ("Write <unk> for an unknown word" if unit == "word" else "Leave it out")
+    )
 
 
 def _near(word: str, vocab: Vocab) -> str:

@@ -21,6 +21,7 @@ from lm.config.schemas import TBPTT, FreeRunningTest
 from lm.config.trust import foreign
 from lm.data.corpus import Corpus
 from lm.data.datamodule import CorpusDataModule
+from lm.evaluation import per_text
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
 from lm.runs.checkpoint import Description, load_weights, read
@@ -212,21 +213,19 @@ def test(run: Run, folder: RunFolder, result: Result) -> None:
     run.module.model.to(run.device)  # Lightning has moved it to the processor
     result.test = module.scores["test"].as_dict() if "test" in module.scores else {}
     for split, figures in (("valid", result.valid), ("test", result.test)):
-        if figures and (own := run.corpus.source_perplexity(split)) is not None:
+        if not figures:
+            continue
+        whole = figures["tokens"] == run.corpus.tokens[split] - 1
+        figures |= per_text(figures["nats"], run.corpus.split_size(split) if whole else None)
+        if (own := run.corpus.source_perplexity(split)) is not None:
             figures["source"] = own
 
 
 def measure_free_running(run: Run, result: Result) -> None:
-    settings, trainer = run.context.config.get("free_running"), run.trainer
-    if not settings:
-        return
-    limits = {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}
-    found = free_running(run.module.model, run.corpus, FreeRunningTest(**settings), limits, run.context.stop)
-    for split, figures in found.items():
-        (result.valid if split == "valid" else result.test)["free_running"] = figures
-        for logger in trainer.loggers:
-            perplexity = {f"{split}/free_running_perplexity": figures["perplexity"]}
-            logger.log_metrics(perplexity, step=run.module.windows)
+    if settings := run.context.config.get("free_running"):
+        found = free_running(run.module, run.corpus, FreeRunningTest(**settings), run.trainer, run.context.stop)
+        for split, figures in found.items():
+            (result.valid if split == "valid" else result.test)["free_running"] = figures
 
 
 def collect(run: Run, result: Result) -> None:

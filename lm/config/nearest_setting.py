@@ -13,6 +13,7 @@ OTHER_NAMES = {
     "accelerator": "cuda gpu gpus device devices use_cuda",
     "checkpoint": "ckpt ckpt_path resume resume_from load model_path",
     "data": "dataset corpus",
+    "data/tokeniser": "unit tokenizer tokenization tokenisation",
     "data.window": "bptt seq_len seq_length sequence_length num_steps block_size",
     "forcing": "teacher_forcing teacher_forcing_ratio",
     "hydra.run.dir": "out out_dir output_dir save save_dir log_dir logdir run_dir",
@@ -32,7 +33,8 @@ OTHER_NAMES = {
     "trainer.max_epochs": "epoch epochs num_epochs n_epochs",
     "weights_from": "pretrained init_from finetune",
 }
-"""Settings and groups, each with its names in other programs."""
+"""Settings and groups, each with its names in other programs, or an earlier one here."""
+OTHER_OPTIONS = {"character": "characters", "word": "whitespace", "byte": "bytes"}
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -79,6 +81,7 @@ def _with_value(name: str, value: str | None) -> str:
     if (CONF / name).is_dir():
         if name == "accelerator" and value not in (None, "cpu", "mps", "auto"):
             value = "gpu"
+        value = OTHER_OPTIONS.get(value or "", value)
         options = sorted(file.stem for file in (CONF / name).glob("*.yaml"))
         value = value if value in options else "|".join(options)
         plus = "+" if name in ("experiment", "sweep") else ""

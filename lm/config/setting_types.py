@@ -13,7 +13,8 @@ DataFrom = Annotated[Place | None, "the folder that holds the run's text files, 
 OutFile = Annotated[Place | None, "a file for the figures as JSON"]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]
 Group = Any
-Data = Annotated[Group, Free(path=True, or_many=True, inside=("train", "valid", "test", "vocab_file", "vocab_from"))]
+FREE = ("train", "valid", "test", "vocab_file", "vocab_from", "tokeniser.path")
+Data = Annotated[Group, Free(path=True, or_many=True, inside=FREE)]
 
 
 def is_group(hint: Any) -> bool:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
-from typing import Annotated
 
 import numpy as np
 
@@ -15,12 +14,13 @@ from lm.data.encoded import Encoded
 from lm.data.encoding import cache_folder, encode_cached, encode_split
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
+from lm.data.text_size import TextSize, size_of
 from lm.data.vocabulary import Vocab
-from lm.system.bounds import AtLeast, Count, bounded
+from lm.data.vocabulary_choice import VocabularyChoice
+from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 
-VocabSize = Annotated[int, AtLeast(3)]
-"""The type of a vocabulary's size: at least 3, for `<eos>`, `<unk>` and one word."""
+WORDS = VocabularyChoice()
 
 
 class Corpus:
@@ -34,10 +34,7 @@ class Corpus:
         batch_size: number of parallel streams of the training text.
         window: tokens of each stream in one training window.
         eval_window: tokens that validation and test read at a time; it limits memory and changes no result.
-        unit: "word" or "character": what a token is.
-        vocab_size: largest size of the vocabulary, `<eos>` and `<unk>` included; None: no limit.
-        min_count: tokens that occur less often become `<unk>`.
-        vocab: the vocabulary to use, instead of one chosen from the training text.
+        choice: how the vocabulary is found, and with which tokeniser.
     """
 
     @bounded("data")
@@ -47,25 +44,15 @@ class Corpus:
         batch_size: Count,
         window: Count,
         eval_window: Count = EVAL_WINDOW,
-        unit: str = "word",
-        vocab_size: VocabSize | None = None,
-        min_count: Count = 1,
-        vocab: Vocab | None = None,
+        choice: VocabularyChoice = WORDS,
     ) -> None:
-        if vocab is not None and (vocab_size is not None or min_count > 1):
-            raise UserError("data.vocab_size and data.min_count choose a vocabulary, but one is given: leave them out")
-        if vocab is not None and vocab.unit != unit:
-            raise UserError(
-                f"data.unit={unit}, but the given vocabulary has {vocab.unit}s: choose data.unit={vocab.unit}"
-            )
-        self.source = source
+        self.source, self.choice = source, choice
         self.batch_size, self.window, self.eval_window = batch_size, window, eval_window
-        self.unit, self.vocab_size, self.min_count, self.given_vocab = unit, vocab_size, min_count, vocab
         self._between: Callable[[], None] = lambda: None
 
     @cached_property
     def encoded(self) -> Encoded:
-        return encode_cached(self.source, self.unit, self.vocab_size, self.min_count, self.given_vocab, self._between)
+        return encode_cached(self.source, self.choice, self._between)
 
     @property
     def vocab(self) -> Vocab:
@@ -99,13 +86,24 @@ class Corpus:
 
     def split_ids(self, split: str, vocab: Vocab) -> np.ndarray:
         """The ids [N] of one split in a given vocabulary. Only this split's files have to be there."""
+        stored = self._stored()
+        if stored is not None and stored.vocab == vocab:
+            return stored.ids[split]
+        return encode_split(self.source, split, vocab)
+
+    def split_size(self, split: str) -> TextSize:
+        """The size of one split's text as it is read. Only this split's files have to be there."""
+        stored = self.__dict__.get("encoded") or self._stored()
+        if stored is not None:
+            return stored.splits[split].size
+        return sum(map(size_of, end_last_line(self.source.pieces(split))), TextSize())
+
+    def _stored(self) -> Encoded | None:
+        """The encoded texts, if they are already there."""
         if all(path.is_file() for paths in self.source.files.values() for path in paths):
             with suppress(UserError):  # another split's file may be unreadable
-                folder = cache_folder(self.source, self.unit, self.vocab_size, self.min_count, self.given_vocab)
-                stored = encoded.read(folder)  # the fastest way to the ids
-                if stored is not None and stored.vocab == vocab:
-                    return stored.ids[split]
-        return encode_split(self.source, split, vocab)
+                return encoded.read(cache_folder(self.source, self.choice), self.choice.splitter)
+        return None
 
     def split_words(self, split: str, vocab: Vocab) -> list[str]:
         """The tokens of one split as they stand in the text, in or out of the vocabulary."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,22 +18,26 @@ import numpy as np
 
 from lm.data.repeated_lines import Repeated
 from lm.data.source import SPLITS
+from lm.data.text_size import TextSize
+from lm.data.tokenisers import Tokeniser
 from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 from lm.system.file_hash import signs
 
 ABOUT = "about.json"
 COUNTS = "train.counts"
+NO_TEXT = TextSize()
 PIECE = 1 << 22  # ids that are read at a time
 
 
 @dataclass(frozen=True)
 class Split:
-    """Facts about an encoded split: its length in tokens, the CRC-32 of its ids, how many are `<unk>`."""
+    """Facts about an encoded split: its length in tokens, the CRC-32 of its ids, how many are `<unk>`, its text."""
 
     tokens: int
     checksum: str
     unknown: int
+    size: TextSize
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,17 @@ class SplitWriter:
         self.file, self.unk = file, vocab.unk
         self.counts = np.zeros(len(vocab), np.int64)
         self.crc = 0
+        self.size = TextSize()
 
-    def write(self, ids: np.ndarray) -> None:
+    def write(self, ids: np.ndarray, size: TextSize = NO_TEXT) -> None:
         self.file.write(ids.data)
         self.crc = zlib.crc32(ids.data, self.crc)
         self.counts += np.bincount(ids, minlength=len(self.counts))
+        self.size += size
 
     @property
     def facts(self) -> Split:
-        return Split(int(self.counts.sum()), f"{self.crc:08x}", int(self.counts[self.unk]))
+        return Split(int(self.counts.sum()), f"{self.crc:08x}", int(self.counts[self.unk]), self.size)
 
 
 def ids_file(folder: Path, split: str) -> Path:
@@ -93,21 +99,21 @@ def write_about(folder: Path, vocab: Vocab, splits: dict[str, Split], repeated: 
     """Complete a folder whose other files are written."""
     files = {name: signs(folder / name) for name in [COUNTS, *(f"{split}.ids" for split in splits)]}
     about = {"vocab": vocab.as_dict(), "files": files}
-    about |= {"splits": {name: vars(split) for name, split in splits.items()}}
+    about |= {"splits": {name: asdict(split) for name, split in splits.items()}}
     about |= {"repeated": {name: vars(lines) for name, lines in repeated.items()}}
     (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
-def read(folder: Path) -> Encoded | None:
-    """The encoded text in a folder; None if the folder is missing or damaged.
+def read(folder: Path, tokeniser: Tokeniser) -> Encoded | None:
+    """The encoded text in a folder, which a tokeniser of this class has split; None if it is missing or damaged.
 
     Always checked: the files' sizes. The ids are read and their checksum compared only if a file's times of change or
     inode are not those of when it was written, so that a start takes no longer with a large text.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        vocab = Vocab.from_dict(about["vocab"])
-        splits = {name: Split(**about["splits"][name]) for name in SPLITS}
+        vocab = Vocab.from_dict(about["vocab"], tokeniser.again(about["vocab"]["tokeniser"]))
+        splits = {name: _split(about["splits"][name]) for name in SPLITS}
         ids = {name: _mapped(ids_file(folder, name), vocab.dtype) for name in SPLITS}
         repeated = {name: Repeated(**lines) for name, lines in about["repeated"].items()}
         encoded = Encoded(vocab, ids, splits, repeated, folder)
@@ -117,6 +123,10 @@ def read(folder: Path) -> Encoded | None:
     except (OSError, ValueError, KeyError, TypeError, UserError):
         pass  # missing or damaged: the caller encodes again
     return None
+
+
+def _split(facts: dict[str, Any]) -> Split:
+    return Split(**{**facts, "size": TextSize(**facts["size"])})
 
 
 def _mapped(file: Path, dtype: np.dtype) -> np.ndarray:

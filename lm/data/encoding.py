@@ -15,52 +15,46 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lm.data import encoded
-from lm.data.encoded import COUNTS, PIECE, Encoded, SplitWriter, ids_file
+from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
+from lm.data.numbering import Numbering
+from lm.data.numbering_on_all_cores import numbered
+from lm.data.plain_text import utf8
 from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
-from lm.data.tokenisation import SPLITTERS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.text_size import TextSize, size_of
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary import Vocab
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.errors import UserError
 from lm.system.files import user_cache
 from lm.system.terminal import bar
 
-FORMAT = 6  # increase it when the stored format changes: older folders are then ignored
+FORMAT = 7  # increase it when the stored format changes: older folders are then ignored
+ANY_WORDS = VocabularyChoice()
 ABANDONED = 86_400  # seconds after which an unfinished folder of another process is deleted
 
 
-def encode(
-    source: Source,
-    unit: str = "word",
-    vocab_size: int | None = None,
-    min_count: int = 1,
-    vocab: Vocab | None = None,
-    between: Callable[[], None] = lambda: None,
-) -> Encoded:
+def encode(source: Source, choice: VocabularyChoice = ANY_WORDS, between: Callable[[], None] = lambda: None) -> Encoded:
     """Encode the three texts of a source to ids, in a temporary folder that is deleted when the program ends.
 
-    The vocabulary is chosen from the training text by `unit`, `vocab_size` and `min_count`, or it is `vocab`. `between`
-    is called after each piece of the text; an exception that it raises ends the work.
+    `between` is called after each piece of the text; an exception that it raises ends the work.
     """
     folder = Path(tempfile.mkdtemp(prefix="recurrent-lm-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with _room_for(folder):
-        encode_into(folder, source, unit, vocab_size, min_count, vocab, between)
-    return _written(folder)
+        encode_into(folder, source, choice, between)
+    return _written(folder, choice)
 
 
 def encode_cached(
     source: Source,
-    unit: str = "word",
-    vocab_size: int | None = None,
-    min_count: int = 1,
-    vocab: Vocab | None = None,
+    choice: VocabularyChoice = ANY_WORDS,
     between: Callable[[], None] = lambda: None,
     cache: Path | None = None,
 ) -> Encoded:
@@ -70,8 +64,8 @@ def encode_cached(
     result's folder gets its name only when it is complete. A damaged folder is written again. If the cache is not
     writable, the text is encoded into a temporary folder, with a warning.
     """
-    folder = cache_folder(source, unit, vocab_size, min_count, vocab, cache)
-    if (found := encoded.read(folder)) is not None:
+    folder = cache_folder(source, choice, cache)
+    if (found := encoded.read(folder, choice.splitter)) is not None:
         return found
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -79,106 +73,84 @@ def encode_cached(
         aside = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     except OSError as error:
         warnings.warn(f"the encoded text cannot be stored: {folder.parent}: {error.strerror}", stacklevel=2)
-        return encode(source, unit, vocab_size, min_count, vocab, between)
+        return encode(source, choice, between)
     try:
         with _room_for(folder.parent):
-            encode_into(aside, source, unit, vocab_size, min_count, vocab, between)
+            encode_into(aside, source, choice, between)
             if folder.exists():  # damaged: `read` refused it
                 shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # another process was first, with the same content
                 os.rename(aside, folder)
-        return _written(folder)
+        return _written(folder, choice)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def cache_folder(
-    source: Source,
-    unit: str,
-    vocab_size: int | None,
-    min_count: int,
-    vocab: Vocab | None,
-    cache: Path | None = None,
-) -> Path:
+def cache_folder(source: Source, choice: VocabularyChoice, cache: Path | None = None) -> Path:
     """The folder of a result in the cache, whether it is there or not. Raises UserError if a text cannot be read."""
-    given = None if vocab is None else [encoded.checksum_of_words(vocab), vocab.unit]
-    settings = {"unit": unit, "vocab_size": vocab_size, "min_count": min_count, "vocab": given}
-    key = json.dumps({"format": FORMAT, "source": source.fingerprint(), **settings}, sort_keys=True)
+    inputs = {"format": FORMAT, "source": source.fingerprint(), "vocabulary": choice.fingerprint()}
+    key = json.dumps(inputs, sort_keys=True)
     return (cache or user_cache()) / "encoded" / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
-def encode_into(
-    folder: Path,
-    source: Source,
-    unit: str,
-    vocab_size: int | None,
-    min_count: int,
-    vocab: Vocab | None,
-    between: Callable[[], None],
-) -> None:
+def encode_into(folder: Path, source: Source, choice: VocabularyChoice, between: Callable[[], None]) -> None:
     """Encode the three texts of a source into the files of an empty folder; see `encode`."""
-    held_out, writers = HeldOutLines(), {}
-    if vocab is not None:
-        vocab = Vocab(vocab.words, vocab.unit)
+    held_out = HeldOutLines()
     next(source.pieces("train"), None)  # so that a fault of the training text is the first to be told
     for split in SPLITS[1:]:
         for text in source.pieces(split):
             held_out.add(split, text)
-    train = map(held_out.met, _pieces(source, "train", between))
-    if vocab is None:
-        vocab, writers["train"] = _with_its_words(folder, train, source, unit, vocab_size, min_count)
-    for split in SPLITS:
-        if split not in writers:
-            with ids_file(folder, split).open("wb") as out:
-                writer = writers[split] = SplitWriter(out, vocab)
-                for text in train if split == "train" else _pieces(source, split, between):
-                    writer.write(vocab.encode(text))
-                    if split == "train" and UNK in text:  # whoever chose the words: this text writes it
-                        vocab.writes_unk |= UNK in vocab.split(text)
-    writers["train"].counts.tofile(folder / COUNTS)
-    splits = {split: writers[split].facts for split in SPLITS}
+    tokeniser = choice.splitter.trained(_pieces(source, "train", "learning tokens from", between))
+    train = map(held_out.met, _pieces(source, "train", "encoding", between))
+    vocab, facts = _encode_training_text(folder, train, source, choice, tokeniser)
+    splits = {"train": facts}
+    for split in SPLITS[1:]:
+        with ids_file(folder, split).open("wb") as out:
+            writer = SplitWriter(out, vocab)
+            for text in _pieces(source, split, "encoding", between):
+                writer.write(ids := vocab.encode(text), size_of(text, tokeniser, len(ids)))
+            splits[split] = writer.facts
     encoded.write_about(folder, vocab, splits, held_out.repeated())
 
 
-def _written(folder: Path) -> Encoded:
+def _written(folder: Path, choice: VocabularyChoice) -> Encoded:
     """The encoded text that was just written into a folder."""
-    found = encoded.read(folder)
+    found = encoded.read(folder, choice.splitter)
     if found is None:
         raise UserError(f"{folder} cannot be read after it was written; check the disk, or set LM_CACHE_DIR")
     return found
 
 
-def _with_its_words(
-    folder: Path, pieces: Iterable[str], source: Source, unit: str, vocab_size: int | None, min_count: int
-) -> tuple[Vocab, SplitWriter]:
-    """Encode the training text, which comes in `pieces`, and choose the vocabulary from it.
+def _encode_training_text(
+    folder: Path, pieces: Iterator[str], source: Source, choice: VocabularyChoice, tokeniser: Tokeniser
+) -> tuple[Vocab, Split]:
+    """Encode the training text, which comes in `pieces`, and find its vocabulary.
 
-    The text is read only once: its words get passing ids, and the vocabulary is chosen afterwards, by frequency.
+    The text is read only once: its words get passing ids, and their final ids afterwards.
     """
-    split_text = SPLITTERS[unit]
-    passing: defaultdict[str, int] = defaultdict()
-    passing.default_factory = passing.__len__
-    counts = np.zeros(0, np.int64)
+    numbering, counts, size = Numbering(tokeniser), np.zeros(0, np.int64), TextSize()
     passing_file = folder / "passing"
     with passing_file.open("wb") as file:
-        for text in pieces:
-            tokens = split_text(text)
-            ids = np.fromiter(map(passing.__getitem__, tokens), dtype=np.uint32, count=len(tokens))
-            file.write(ids.data)
-            counts, earlier = np.bincount(ids, minlength=len(passing)), counts
+        for part in numbered(pieces, numbering):
+            file.write(part.ids.data)
+            size += part.size
+            counts, earlier = np.bincount(part.ids, minlength=len(numbering.words)), counts
             counts[: len(earlier)] += earlier
+    words = numbering.words
     try:
-        vocab = Vocab.from_counts(dict(zip(passing, counts.tolist(), strict=True)), unit, vocab_size, min_count)
+        vocab = choice.vocabulary(dict(zip(words, counts.tolist(), strict=True)), tokeniser)
     except UserError as error:
         where = ", ".join(map(str, source.files.get("train", [])))
         raise UserError(f"{where}: {error}" if where else str(error)) from None
-    final = np.array([vocab.id(word) for word in passing], dtype=vocab.dtype)
+    final = np.fromiter(map(vocab.id, words), dtype=vocab.dtype, count=len(words))
     with passing_file.open("rb") as file, ids_file(folder, "train").open("wb") as out:
         writer = SplitWriter(out, vocab)
         while len(ids := np.fromfile(file, np.uint32, PIECE)):
             writer.write(final[ids])
     passing_file.unlink()
-    return vocab, writer
+    writer.counts.tofile(folder / COUNTS)
+    writer.size = size
+    return vocab, writer.facts
 
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
@@ -187,13 +159,13 @@ def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
 
 
-def _pieces(source: Source, split: str, between: Callable[[], None]) -> Iterator[str]:
+def _pieces(source: Source, split: str, doing: str, between: Callable[[], None]) -> Iterator[str]:
     """The pieces of a split, with a progress bar of the bytes read."""
-    with bar(f"encoding the {split} text", source.size(split), "byte") as progress:
+    with bar(f"{doing} the {split} text", source.size(split), "byte") as progress:
         for text in end_last_line(source.pieces(split)):
             yield text
             between()
-            progress.update(len(text) if text.isascii() else len(text.encode()))
+            progress.update(len(text) if text.isascii() else len(utf8(text)))
 
 
 @contextlib.contextmanager

@@ -29,6 +29,11 @@ def normalised(text: str, first: bool = True) -> str:
     return (text.removeprefix(BYTE_ORDER_MARK) if first else text).replace("\r\n", "\n")
 
 
+def utf8(text: str) -> bytes:
+    """The bytes of a text. Bytes that were no characters when the text was read are given back as they were."""
+    return text.encode("utf-8", errors="surrogateescape")
+
+
 def with_last_line_end(text: str) -> str:
     """Add a missing end of the last line, so that this line too ends with `<eos>`."""
     return text if not text or text.endswith("\n") else f"{text}\n"

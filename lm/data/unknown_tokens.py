@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import UNK
+from lm.data.vocabulary import Vocab
 
 MANY = 0.05
 """The share of unknown tokens above which a perplexity is compared with nothing."""
@@ -29,5 +30,5 @@ def warning(vocab: Vocab, texts: Mapping[str, tuple[int, int]]) -> str | None:
     return (
         f"warning: out of vocabulary, read as {UNK}: {', '.join(many)}. {UNK} is easy to predict, so this perplexity "
         "compares with nothing of another vocabulary. To know more words, train with a lower data.min_count, a larger "
-        "data.vocab_size or more text; a text without spaces needs data.unit=character"
+        "data.vocab_size or more text; no token is unknown with data/tokeniser=bpe or bytes"
     )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lm.data.plain_text import decoded, with_last_line_end
-from lm.data.tokenisation import EOS, SPLITTERS
+from lm.data.tokenisers import EOS, UNK, Tokeniser, Whitespace
 from lm.system.errors import UserError
 
-UNK = "<unk>"
+WHITESPACE = Whitespace()
 
 
 class _Index(dict[str, int]):
@@ -32,16 +32,14 @@ class _Index(dict[str, int]):
 class Vocab:
     """An immutable list of words that includes `<eos>` and `<unk>`; a word's index is its id.
 
-    `unit` is "word" or "character": what a token is, and so how text is split and joined. `writes_unk` says whether the
-    training text itself contains the word `<unk>`, as the Penn Treebank does; it is then a word like any other.
+    `tokeniser` splits and joins text. `writes_unk` says whether the training text itself contains the word `<unk>`, as
+    the Penn Treebank does; it is then a word like any other.
     Raises UserError for a list with repeated words or without the two special words.
     """
 
-    def __init__(self, words: Sequence[str], unit: str = "word", writes_unk: bool = False) -> None:
-        if unit not in SPLITTERS:
-            raise UserError(f"data.unit must be one of {', '.join(SPLITTERS)}; got {unit!r}")
+    def __init__(self, words: Sequence[str], tokeniser: Tokeniser = WHITESPACE, writes_unk: bool = False) -> None:
         self.words = tuple(words)
-        self.unit = unit
+        self.tokeniser = tokeniser
         self.writes_unk = writes_unk
         missing = {EOS, UNK} - set(self.words)
         if missing or len(set(self.words)) != len(self.words):
@@ -50,7 +48,11 @@ class Vocab:
 
     @classmethod
     def from_counts(
-        cls, counts: Mapping[str, int], unit: str = "word", max_size: int | None = None, min_count: int = 1
+        cls,
+        counts: Mapping[str, int],
+        tokeniser: Tokeniser = WHITESPACE,
+        max_size: int | None = None,
+        min_count: int = 1,
     ) -> Vocab:
         """Make the vocabulary of a training text. `counts` has its words in the order in which they first appear.
 
@@ -62,7 +64,7 @@ class Vocab:
         if len(special | counts.keys()) < 4:
             raise UserError(
                 f"the training text has {len(counts.keys() - special)} different word(s); a language model needs two. "
-                "Is it the right file, with white space between words? (For text without it: data.unit=character)"
+                "Is it the right file, with white space between words? (For text without it: data/tokeniser=characters)"
             )
         kept = {word for word, count in counts.items() if count >= min_count} | special
         if len(kept) < 4:
@@ -74,16 +76,21 @@ class Vocab:
             ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])
             kept = set(ranked[: max_size - len(special)]) | special
         numbered = dict.fromkeys(word if word in kept else UNK for word in counts)
-        return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], unit, UNK in counts)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The vocabulary as plain containers, for `from_dict`."""
-        return {"words": list(self.words), "unit": self.unit, "writes_unk": self.writes_unk}
+        return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], tokeniser, UNK in counts)
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any]) -> Vocab:
+    def from_words(cls, words: Iterable[str], tokeniser: Tokeniser = WHITESPACE) -> Vocab:
+        """The vocabulary of given words; `<eos>` and `<unk>` are added at the end if they are missing."""
+        return cls(list(dict.fromkeys([*words, EOS, UNK])), tokeniser)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The vocabulary as plain containers, for `from_dict`; `tokeniser` is a node that builds the tokeniser."""
+        return {"words": list(self.words), "tokeniser": self.tokeniser.as_node(), "writes_unk": self.writes_unk}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], tokeniser: Tokeniser) -> Vocab:
         """The vocabulary that `as_dict` returned. Raises KeyError or UserError for anything else."""
-        return cls(saved["words"], saved["unit"], saved.get("writes_unk", False))
+        return cls(saved["words"], tokeniser, saved.get("writes_unk", False))
 
     def __len__(self) -> int:
         return len(self.words)
@@ -92,7 +99,7 @@ class Vocab:
         return word in self._index
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocab) and (self.words, self.unit) == (other.words, other.unit)
+        return isinstance(other, Vocab) and (self.words, self.tokeniser) == (other.words, other.tokeniser)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -115,7 +122,7 @@ class Vocab:
 
     def split(self, text: str) -> list[str]:
         """Split text into tokens, in or out of the vocabulary; a newline becomes `<eos>`."""
-        return SPLITTERS[self.unit](text)
+        return self.tokeniser.split(text)
 
     def encode(self, text: str) -> np.ndarray:
         """Convert text to ids [N]. A newline becomes `<eos>`, and an out-of-vocabulary word becomes `<unk>`."""
@@ -128,8 +135,7 @@ class Vocab:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Convert ids to text; `<eos>` becomes a line break."""
-        joiner = " " if self.unit == "word" else ""
-        return "\n".join(joiner.join(line) for line in self._lines(ids))
+        return "\n".join(map(self.tokeniser.join, self._lines(ids)))
 
     def _lines(self, ids: Iterable[int]) -> Iterator[list[str]]:
         line: list[str] = []
@@ -142,7 +148,7 @@ class Vocab:
         yield line
 
 
-def read_vocab(file: Path, unit: str) -> Vocab:
+def read_vocab(file: Path, tokeniser: Tokeniser) -> Vocab:
     """Read a vocabulary from a file with a word in each line; `<eos>` and `<unk>` are added if they are missing.
 
     Raises UserError if the file cannot be read, repeats a word, or has a line that is not one word.
@@ -151,13 +157,13 @@ def read_vocab(file: Path, unit: str) -> Vocab:
         text = decoded(file.read_bytes(), str(file))
     except OSError as error:
         raise UserError(f"data.vocab_file: cannot read {file}: {error.strerror}; name a file, a word a line") from None
-    lines: dict[str, int] = {}
+    unit, lines = tokeniser.unit, dict[str, int]()
     for number, word in enumerate(with_last_line_end(text).split("\n")[:-1], 1):
-        if SPLITTERS[unit](word) != [word] and word not in (EOS, UNK):
+        if tokeniser.split(word) != [word] and word not in (EOS, UNK):
             raise UserError(f"data.vocab_file: {file}, line {number} is not one {unit}: {word[:60]!r}")
         if word in lines:
             raise UserError(f"data.vocab_file: {file}, line {number} repeats {word!r} of line {lines[word]}; delete it")
         lines[word] = number
     if len(lines.keys() - {EOS, UNK}) < 2:
         raise UserError(f"data.vocab_file: {file} has fewer than two {unit}s; a language model needs two")
-    return Vocab([*lines, *(word for word in (EOS, UNK) if word not in lines)], unit)
+    return Vocab.from_words(lines, tokeniser)

@@ -5,7 +5,7 @@ from lm.evaluation.dynamic import Dynamic
 from lm.evaluation.evaluator import Evaluator, evaluate
 from lm.evaluation.free_running import FreeRunning
 from lm.evaluation.reading import Scored
-from lm.evaluation.score import Score, perplexity
+from lm.evaluation.score import Score, per_text, perplexity
 from lm.evaluation.static import Static
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Scored",
     "Static",
     "evaluate",
+    "per_text",
     "perplexity",
 ]

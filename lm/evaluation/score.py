@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lm.data.text_size import TextSize
+
 
 @dataclass
 class Score:
@@ -47,6 +49,20 @@ class Score:
 
     def as_dict(self) -> dict[str, float]:
         return {"perplexity": self.perplexity, "nats": self.nats, "tokens": self.tokens, "unknown": self.unknown}
+
+
+def per_text(nats: float, size: TextSize | None) -> dict[str, float | None]:
+    """Figures that compare between tokenisers, for a text of this size that has these nats in all.
+
+    `perplexity_per_word` is exp(nats / words); bits are nats / ln 2, over all characters or bytes as read, line ends
+    included. All are None if the text was not scored whole, and its size is None.
+    """
+    if size is None:
+        return dict.fromkeys(("words", "perplexity_per_word", "bits_per_character", "bits_per_byte"))
+    bits = nats / math.log(2)
+    per_word = perplexity(nats / size.words)
+    per = {"bits_per_character": bits / size.characters, "bits_per_byte": bits / size.bytes}
+    return {"words": size.words, "perplexity_per_word": per_word, **per}
 
 
 def perplexity(nats_per_token: float) -> float:

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from lm.config.build import build
+from lm.config.trust import refuse_foreign
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel, State, detach
 from lm.system.errors import UserError
@@ -29,7 +31,7 @@ FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 
-FORMAT = 3
+FORMAT = 4
 """Version of a checkpoint's contents. Increase this number when they change: older checkpoints are then refused."""
 
 PARTS = {"state_dict", "vocab", "config"}
@@ -150,7 +152,11 @@ def read(path: Path) -> dict[str, Any]:
         try:
             content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True) if whole else {}
             refuse_other_formats(content, path)
-            if content.keys() >= PARTS and content["config"].keys() >= {"model", "data"} and content["vocab"]["words"]:
+            if (
+                content.keys() >= PARTS
+                and content["config"].keys() >= {"model", "data"}
+                and content["vocab"]["tokeniser"]
+            ):
                 return content
         except (MemoryError, UserError):
             raise
@@ -183,9 +189,20 @@ def read_to_resume(path: Path) -> dict[str, Any]:
     return content
 
 
-def vocabulary(content: dict[str, Any]) -> Vocab:
-    """The vocabulary in a checkpoint's `content`."""
-    return Vocab.from_dict(content["vocab"])
+def vocabulary(content: dict[str, Any], trusted: Collection[str] = ()) -> Vocab:
+    """The vocabulary in a checkpoint's `content`, with its tokeniser.
+
+    Raises UserError for a tokeniser that is neither of this project nor `trusted`.
+    """
+    saved, place = content["vocab"], "data.tokeniser"
+    refuse_foreign(saved["tokeniser"], place, trusted)
+    return Vocab.from_dict(saved, build(saved["tokeniser"], place))
+
+
+def has_vocabulary(content: dict[str, Any], vocab: Vocab) -> bool:
+    """Whether a checkpoint's `content` has this vocabulary and its tokeniser."""
+    saved, own = content["vocab"], vocab.as_dict()
+    return all(saved[key] == own[key] for key in ("words", "tokeniser"))
 
 
 GIVEN = ("vocab_file", "vocab_from")

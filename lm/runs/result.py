@@ -21,9 +21,10 @@ UNFINISHED = "the run has not ended: it was killed, or it is still running"
 class Result:
     """The result of a run; every field is a key of result.json.
 
-    `valid` and `test` are scores: {perplexity, nats, tokens, unknown}. A score may also hold `free_running`, the score
-    without teacher forcing with the number of windows read, and `source`, the perplexity of the process that generated
-    the text, if known.
+    `valid` and `test` are scores: {perplexity, nats, tokens, unknown}, and figures that compare between tokenisers:
+    {words, perplexity_per_word, bits_per_character, bits_per_byte}, null if not all of the split was scored. A score
+    may also hold `free_running`, the score without teacher forcing with the number of windows read, and `source`, the
+    perplexity of the process that generated the text, if known.
     """
 
     config: dict[str, Any]
@@ -99,4 +100,7 @@ def _figure(score: dict[str, Any]) -> str:
     if score.get("perplexity") is None:
         return "not measured"
     known = f"; {score['source']:.2f} for the chain that generated the text" if "source" in score else ""
-    return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{known}"
+    bits = score.get("bits_per_byte")
+    by_word = bits is None or score["words"] == score["tokens"] + 1
+    per = "" if by_word else f"; {bits:.4f} bits a byte, {score['perplexity_per_word']:.2f} a word"
+    return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{per}{known}"

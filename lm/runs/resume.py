@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Timer
 from lm.data.corpus import Corpus
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
-from lm.runs.checkpoint import find, load_weights, read, vocabulary
+from lm.runs.checkpoint import find, has_vocabulary, load_weights, read
 from lm.system.errors import UserError
 
 
@@ -39,7 +39,7 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     """Load a checkpoint's weights into a new run's model. Raises UserError if they do not fit."""
     file = find(path, setting="weights_from")
     saved = read(file)
-    if vocabulary(saved) != vocab:
+    if not has_vocabulary(saved, vocab):
         raise UserError(
             f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on, or use "
             f"its vocabulary for this text: data.vocab_from={path}"

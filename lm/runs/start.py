@@ -50,6 +50,7 @@ class Start:
     file: Path | None = None
     saved: dict[str, Any] = field(default_factory=dict)
     here: bool = False  # the checkpoint is in this run's folder
+    trusted: Sequence[str] = ()
 
 
 def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
@@ -64,6 +65,9 @@ def read_settings(cfg: DictConfig, overrides: list[str] | None) -> Asked:
     for place in (*SPLITS, *GIVEN):
         if data.get(place) not in (None, MISSING):
             data[place] = absolute(data[place])
+    tokeniser = data.get("tokeniser")
+    if isinstance(tokeniser, dict) and tokeniser.get("path") not in (None, MISSING):
+        tokeniser["path"] = absolute(tokeniser["path"])
     if config.get("weights_from"):
         config["weights_from"] = absolute(config["weights_from"])
     return Asked(config, checkpoint, trusted, typed_overrides() if overrides is None else overrides, is_dry)
@@ -73,7 +77,7 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     """Start a new run, or resume from a checkpoint; configuration, seed, steps and overrides are put into `result`."""
     file = folder.starting_point(asked.checkpoint, sweeping())
     if file is None:
-        return Start(asked.config)
+        return Start(asked.config, trusted=asked.trusted)
     saved, here = read_to_resume(file), folder.holds(file)
     folder.await_later_curves()
     explicit = [override.partition("=")[0].lstrip("+~") for override in asked.overrides]
@@ -83,7 +87,7 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     before = folder.earlier.get("resumed_at", []) if here else []
     result.config, result.seed, result.resumed_at = config, config["seed"], [*before, saved["global_step"]]
     result.overrides = folder.overrides(asked.overrides, here)
-    return Start(config, file, saved, here)
+    return Start(config, file, saved, here, asked.trusted)
 
 
 def given_vocabulary(start: Start) -> Vocab | None:
@@ -93,15 +97,15 @@ def given_vocabulary(start: Start) -> Vocab | None:
     """
     data = start.config["data"]
     if start.file is not None:
-        return vocabulary(start.saved) if gives_vocabulary(data) else None
-    return vocabulary_of_another_run(data)
+        return vocabulary(start.saved, start.trusted) if gives_vocabulary(data) else None
+    return vocabulary_of_another_run(data, start.trusted)
 
 
-def vocabulary_of_another_run(data: Mapping[str, Any]) -> Vocab | None:
+def vocabulary_of_another_run(data: Mapping[str, Any], trusted: Sequence[str] = ()) -> Vocab | None:
     """The vocabulary of the run `data.vocab_from`; None if that is not set."""
     if data.get("vocab_from") is None:
         return None
-    return vocabulary(read(find(data["vocab_from"], setting="data.vocab_from")))
+    return vocabulary(read(find(data["vocab_from"], setting="data.vocab_from")), trusted)
 
 
 def is_kept(start: Start, folder: RunFolder) -> bool:
@@ -143,7 +147,7 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     counts = {split: (tokens, corpus.unknown[split]) for split, tokens in corpus.tokens.items()}
     for split, (tokens, unknown) in counts.items():
         say(f"{split} text: {counted(tokens, unknown)}{_places(corpus.source.files.get(split, []))}")
-    say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.unit}s; model: {model.parameter_count:,} weights")
+    say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.tokeniser.unit}s; model: {model.parameter_count:,} weights")
     many = unknown_tokens.warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()})
     for warning in (many, repeated_lines.warning(corpus.encoded.repeated)):
         if warning is not None:

@@ -15,6 +15,7 @@ from lm.config.build import build
 from lm.config.trust import refuse_foreign
 from lm.data.corpus import Corpus
 from lm.data.encoded import checksum
+from lm.data.text_size import TextSize
 from lm.data.vocabulary import Vocab
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
@@ -57,6 +58,10 @@ class Trained:
             corpus.source.move_to(self.data_from)
         return corpus
 
+    def split_size(self, split: str) -> TextSize:
+        """The size of a split's text as it is read."""
+        return self.corpus.split_size(split)
+
     def split_ids(self, split: str) -> np.ndarray:
         """The word ids [N] of a split of the run's corpus. Only this split's files have to be there.
 
@@ -93,7 +98,8 @@ def load(
     """
     file = find(path)
     content = read(file)
-    vocab, config, trusted = vocabulary(content), content["config"], tuple(trusted)
+    config, trusted = content["config"], tuple(trusted)
+    vocab = vocabulary(content, trusted)
     model = _model(config, vocab, trusted)
     load_weights(model, content, file)
     model.eval()

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+
+import pytorch_lightning as pl
 
 from lm.config.schemas import FreeRunningTest
 from lm.data.corpus import Corpus
 from lm.data.streams import limited
 from lm.evaluation import FreeRunning, Score
-from lm.models.interfaces import LanguageModel
 from lm.system.signals import StopRequest
 from lm.system.terminal import bar, say
+from lm.training.module import LanguageModule
 
 
 def free_running(
-    model: LanguageModel,
+    module: LanguageModule,
     corpus: Corpus,
     settings: FreeRunningTest,
-    limits: Mapping[str, int | float | None],
+    trainer: pl.Trainer,
     stop: StopRequest,
 ) -> dict[str, dict[str, Any]]:
     """Score splits without teacher forcing: the score of each split, and how many of its windows were read.
 
-    `limits` holds, for each split to score, Lightning's limit on its windows; `settings.limit` limits them too.
-    Raises Interrupted on a stop request.
+    The trainer's limits on windows hold, and `settings.limit` too; its loggers get the perplexities. Raises Interrupted
+    on a stop request.
     """
     found = {}
-    for split, limit in limits.items():
+    for split, limit in {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}.items():
         ids, evaluator = corpus.ids[split], FreeRunning(window=corpus.window, streams=settings.streams)
         windows = len(evaluator.windows(ids))
         count = min(limited(windows, limit), settings.limit or windows)
@@ -38,7 +39,7 @@ def free_running(
         say(f"free-running perplexity of the {split} text ({count:,}{part} windows) ...")
         score = Score(corpus.vocab.unk)
         with (
-            replace(evaluator, limit=count).scoring(model, ids) as parts,
+            replace(evaluator, limit=count).scoring(module.model, ids) as parts,
             bar("free running", count, "window") as progress,
         ):
             for scored in parts:
@@ -46,4 +47,6 @@ def free_running(
                 score.add(scored.words, scored.nats)
                 progress.update()
         found[split] = {**score.as_dict(), "windows": count, "windows_in_all": windows}
+        for logger in trainer.loggers:
+            logger.log_metrics({f"{split}/free_running_perplexity": score.perplexity}, step=module.windows)
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from lm.data.corpus import Corpus
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
-from lm.data.tokenisation import EOS
+from lm.data.tokenisers import EOS
 from lm.system.bounds import Above, AtLeast, Count, bounded
 
 

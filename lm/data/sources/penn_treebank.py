@@ -11,6 +11,9 @@ from lm.data.sources.published import corpus_folder, download, ways_out
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary import WHITESPACE
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
@@ -66,7 +69,13 @@ def fetch(split: str, path: Path, lacking: str | None = None, ways: str = WAYS_O
     download(urls, f"sha256:{SHA256[split]}", path, lacking, ways)
 
 
-def ptb(batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW) -> Corpus:
+def ptb(
+    batch_size: Count,
+    window: Count,
+    min_count: Count = 1,
+    eval_window: Count = EVAL_WINDOW,
+    tokeniser: Tokeniser = WHITESPACE,
+) -> Corpus:
     """The Penn Treebank: 929,589 / 73,760 / 82,430 tokens, 10,000 words. `min_count` > 1 gives a smaller vocabulary,
     whose perplexities cannot be compared with published ones."""
-    return Corpus(PennTreebank(), batch_size, window, eval_window, min_count=min_count)
+    return Corpus(PennTreebank(), batch_size, window, eval_window, VocabularyChoice(tokeniser, min_count=min_count))

@@ -20,9 +20,12 @@ from lm.data.sources.published import Layout, PublishedFiles, ways_out
 from lm.data.sources.published_counts import Counts, PublishedCorpus
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
+from lm.data.tokenisers import Characters, Tokeniser
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.bounds import Count
 
 COUNTS = Counts({"train": 5_017_482, "valid": 393_042, "test": 442_423}, 50)
+CHARACTERS = Characters()
 WORDS = Layout("ptb.{split}.txt")
 LAYOUTS = ("ptb.char.{split}.txt", "simple-examples/data/ptb.char.{split}.txt", "{split}.txt")
 
@@ -70,7 +73,9 @@ def lines(piece: str) -> list[str]:
     return piece.removesuffix("\n").split("\n")
 
 
-def ptb_characters(batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW) -> PublishedCorpus:
+def ptb_characters(
+    batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW, tokeniser: Tokeniser = CHARACTERS
+) -> PublishedCorpus:
     """The Penn Treebank as characters: 5,017,482 / 393,042 / 442,423 tokens, 50 symbols."""
-    source = PennTreebankCharacters()
-    return PublishedCorpus(COUNTS, True, source, batch_size, window, eval_window, unit="character")
+    source, choice = PennTreebankCharacters(), VocabularyChoice(tokeniser)
+    return PublishedCorpus(COUNTS, True, CHARACTERS, source, batch_size, window, eval_window, choice)

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from lm.data.corpus import Corpus
 from lm.data.encoded import Encoded
 from lm.data.sources.published import PublishedFiles
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary_choice import VocabularyChoice
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,15 @@ class Counts:
 class PublishedCorpus(Corpus):
     """A corpus that is compared with its published counts; a difference is a warning.
 
+    With another tokeniser than the published one nothing is compared.
+
     It is no error, because the counts come from papers and public code: a reader that counts otherwise would lock a
     user out. Files whose checksum is known are refused when it differs; see the sources.
 
     Args:
         published: the published counts.
         all_words: whether the settings leave no word out of the vocabulary that the published one has.
+        tokeniser: the published one.
     """
 
     source: PublishedFiles
@@ -53,19 +57,21 @@ class PublishedCorpus(Corpus):
         self,
         published: Counts,
         all_words: bool,
+        tokeniser: Tokeniser,
         source: PublishedFiles,
         batch_size: int,
         window: int,
         eval_window: int,
-        **settings: Any,
+        choice: VocabularyChoice,
     ) -> None:
-        super().__init__(source, batch_size, window, eval_window, **settings)
+        super().__init__(source, batch_size, window, eval_window, choice)
         self.published, self.all_words = published, all_words
+        self.as_published = choice.tokeniser == tokeniser
 
     @cached_property
     def encoded(self) -> Encoded:
         encoded: Encoded = super().encoded
-        if said := self.published.differences(encoded, self.all_words):
+        if self.as_published and (said := self.published.differences(encoded, self.all_words)):
             warnings.warn(
                 f"{self.source.title} is not as published in {self.source.folder}: {'; '.join(said)}. An excerpt or "
                 "another version: its perplexities compare with no published ones",

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lm.data.corpus import Corpus, VocabSize
+from lm.data.corpus import Corpus
 from lm.data.source import SPLITS, Source
 from lm.data.streams import EVAL_WINDOW
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary import WHITESPACE
+from lm.data.vocabulary_choice import VocabSize, VocabularyChoice
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
@@ -51,8 +54,13 @@ def pydoc(
     batch_size: Count,
     window: Count,
     vocab_size: VocabSize | None = None,
-    min_count: Count = 2,
+    min_count: Count | None = None,
     eval_window: Count = EVAL_WINDOW,
+    tokeniser: Tokeniser = WHITESPACE,
 ) -> Corpus:
-    """The language reference inside Python's standard library; see `Corpus` for the settings."""
-    return Corpus(PydocTopics(), batch_size, window, eval_window, vocab_size=vocab_size, min_count=min_count)
+    """The language reference inside Python's standard library; see `Corpus` and `VocabularyChoice` for the settings.
+
+    `min_count` None: words that occur once are `<unk>`; other tokens are all known.
+    """
+    least = min_count or (2 if tokeniser.unit == "word" else 1)
+    return Corpus(PydocTopics(), batch_size, window, eval_window, VocabularyChoice(tokeniser, vocab_size, least))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from glob import glob
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from lm.data.corpus import Corpus, VocabSize
+from lm.data.corpus import Corpus
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
-from lm.data.vocabulary import Vocab, read_vocab
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary import WHITESPACE, Vocab, read_vocab
+from lm.data.vocabulary_choice import VocabSize, VocabularyChoice
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 from lm.system.file_hash import content_hash
@@ -148,7 +151,9 @@ def text(
     test: str | Sequence[str] | None = None,
     fractions: Sequence[float] | None = None,
     field: str | None = None,
-    unit: Literal["word", "character"] = "word",
+    tokeniser: Tokeniser = WHITESPACE,
+    lowercase: bool = False,
+    normalise: Literal["NFC", "NFKC"] | None = None,
     vocab_size: VocabSize | None = None,
     min_count: Count = 1,
     vocab_file: str | None = None,
@@ -156,7 +161,7 @@ def text(
     eval_window: Count = EVAL_WINDOW,
     vocab: Vocab | None = None,
 ) -> Corpus:
-    """A corpus from any UTF-8 text; see `TextFiles` and `Corpus` for the settings.
+    """A corpus from any UTF-8 text; see `TextFiles`, `Tokeniser`, `VocabularyChoice` and `Corpus` for the settings.
 
     The vocabulary may be given: by `vocab_file`, a word in each line, or by `vocab_from`, another run, whose vocabulary
     the program passes as `vocab`.
@@ -165,7 +170,10 @@ def text(
         raise UserError("data.vocab_file and data.vocab_from are both given; choose one")
     if vocab_from is not None and vocab is None:
         raise UserError("data.vocab_from: the vocabulary of that run is missing; train.py reads it from its checkpoint")
+    tokeniser = replace(
+        tokeniser, lowercase=lowercase or tokeniser.lowercase, normalise=normalise or tokeniser.normalise
+    )
     if vocab_file is not None and vocab is None:
-        vocab = read_vocab(Path(vocab_file).expanduser(), unit)
+        vocab = read_vocab(Path(vocab_file).expanduser(), tokeniser)
     files = TextFiles(train, valid, test, fractions, field)
-    return Corpus(files, batch_size, window, eval_window, unit, vocab_size, min_count, vocab)
+    return Corpus(files, batch_size, window, eval_window, VocabularyChoice(tokeniser, vocab_size, min_count, vocab))

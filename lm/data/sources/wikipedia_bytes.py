@@ -4,9 +4,8 @@ The splits are the first 90 million bytes, the next 5 and the last 5, as in publ
 salesforce/awd-lstm-lm, data/enwik8/prep_enwik8.py; text8 in kimiyoung/transformer-xl, prep_text8.py. The `*.txt.raw`
 files that these scripts write are read too; their `*.txt` files, in which tokens stand between spaces, are not.
 
-A byte is a token. The framework knows words and characters, so the bytes are read as Latin-1, in which each byte is one
-character: `é` in the text is two tokens, and a prompt in other than ASCII does not mean what it says. A line end is the
-token `<eos>`. No `<eos>` is added at the end of a split, which may end within a line.
+A byte is a token, a line end is the token `<eos>`. No `<eos>` is added at the end of a split, which may end within a
+line or within a character.
 
 Taken from public code, not computed here: the checksums of enwik8 (SHA-256) and text8 (MD5), and the SHA-256 of
 their archives, on which the public repositories that we found agree (ten for each).
@@ -26,11 +25,14 @@ from lm.data.sources.published import Archive, Layout, PublishedFiles
 from lm.data.sources.published_counts import Counts, PublishedCorpus
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import PIECE_BYTES
+from lm.data.tokenisers import Bytes, Tokeniser
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.bounds import Count
 from lm.system.errors import UserError
 
 SITES = ("https://mattmahoney.net/dc/", "http://mattmahoney.net/dc/")  # public code names both; the checksum decides
 BYTES = 100_000_000
+BYTES_OF_TEXT = Bytes()
 CHECKSUM = {
     "enwik8": "sha256:2b49720ec4d78c3c9fabaee6e4179a5e997302b3a70029f30f2d582218c024a8",
     "text8": "md5:3bea1919949baf155f99411df5fada7e",
@@ -77,7 +79,7 @@ class WikipediaBytes(PublishedFiles):
                     data = file.read(min(PIECE_BYTES, end - at))
                     if not data.endswith(b"\n"):  # text8 is one line, so its pieces end anywhere
                         data += file.readline(min(PIECE_BYTES, end - at - len(data)))
-                    yield data.decode("latin-1")
+                    yield data.decode("utf-8", errors="surrogateescape")
                     at += len(data)
         except OSError as error:
             raise UserError(f"cannot read {paths[0]}: {error.strerror}; check the file and its rights") from None
@@ -99,7 +101,7 @@ class WikipediaBytes(PublishedFiles):
         if found != known:
             raise UserError(
                 f"{path} is not {self.name}: its {algorithm} is {found}, not {known} (changed). Delete it to have it "
-                f"downloaded again, or train on it as it is: data=text data.train={path} data.unit=character"
+                f"downloaded again, or train on it as it is: data=text data.train={path} data/tokeniser=bytes"
             )
 
 
@@ -110,15 +112,20 @@ def _span(split: str, size: int, uncut: bool) -> tuple[int, int]:
     return (cuts[number], cuts[number + 1]) if uncut else (0, size)
 
 
-def _corpus(name: str, batch_size: int, window: int, eval_window: int) -> PublishedCorpus:
-    return PublishedCorpus(COUNTS[name], True, WikipediaBytes(name), batch_size, window, eval_window, unit="character")
+def _corpus(name: str, batch_size: int, window: int, eval_window: int, tokeniser: Tokeniser) -> PublishedCorpus:
+    source, choice = WikipediaBytes(name), VocabularyChoice(tokeniser)
+    return PublishedCorpus(COUNTS[name], True, BYTES_OF_TEXT, source, batch_size, window, eval_window, choice)
 
 
-def enwik8(batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW) -> PublishedCorpus:
+def enwik8(
+    batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW, tokeniser: Tokeniser = BYTES_OF_TEXT
+) -> PublishedCorpus:
     """enwik8: 90 / 5 / 5 million bytes, each a token."""
-    return _corpus("enwik8", batch_size, window, eval_window)
+    return _corpus("enwik8", batch_size, window, eval_window, tokeniser)
 
 
-def text8(batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW) -> PublishedCorpus:
+def text8(
+    batch_size: Count, window: Count, eval_window: Count = EVAL_WINDOW, tokeniser: Tokeniser = BYTES_OF_TEXT
+) -> PublishedCorpus:
     """text8: 90 / 5 / 5 million characters, of 27: a to z and the space."""
-    return _corpus("text8", batch_size, window, eval_window)
+    return _corpus("text8", batch_size, window, eval_window, tokeniser)

@@ -19,6 +19,9 @@ from lm.data.sources.published import Archive, PublishedFiles
 from lm.data.sources.published_counts import Counts, PublishedCorpus
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
+from lm.data.tokenisers import Tokeniser
+from lm.data.vocabulary import WHITESPACE
+from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.bounds import Count
 
 MIRROR = "https://wikitext.smerity.com/"
@@ -67,24 +70,34 @@ class WikiText(PublishedFiles):
                 yield from end_last_line(TextFile(path, f"data={self.name}").pieces())
 
 
-def _corpus(size: int, batch_size: int, window: int, min_count: int, eval_window: int) -> PublishedCorpus:
+def _corpus(
+    size: int, batch_size: int, window: int, min_count: int, eval_window: int, tokeniser: Tokeniser
+) -> PublishedCorpus:
     source = WikiText(size)
-    least = RAREST if source.raw else 1
-    return PublishedCorpus(
-        COUNTS[size], min_count <= least, source, batch_size, window, eval_window, min_count=max(min_count, least)
-    )
+    least = RAREST if source.raw and tokeniser.unit == "word" else 1
+    choice = VocabularyChoice(tokeniser, min_count=max(min_count, least))
+    counts, all_words = COUNTS[size], min_count <= least
+    return PublishedCorpus(counts, all_words, WHITESPACE, source, batch_size, window, eval_window, choice)
 
 
 def wikitext2(
-    batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW
+    batch_size: Count,
+    window: Count,
+    min_count: Count = 1,
+    eval_window: Count = EVAL_WINDOW,
+    tokeniser: Tokeniser = WHITESPACE,
 ) -> PublishedCorpus:
     """WikiText-2: 2,088,628 / 217,646 / 245,569 tokens, 33,278 words. `min_count` > 1 gives a smaller vocabulary, whose
     perplexities cannot be compared with published ones."""
-    return _corpus(2, batch_size, window, min_count, eval_window)
+    return _corpus(2, batch_size, window, min_count, eval_window, tokeniser)
 
 
 def wikitext103(
-    batch_size: Count, window: Count, min_count: Count = 1, eval_window: Count = EVAL_WINDOW
+    batch_size: Count,
+    window: Count,
+    min_count: Count = 1,
+    eval_window: Count = EVAL_WINDOW,
+    tokeniser: Tokeniser = WHITESPACE,
 ) -> PublishedCorpus:
     """WikiText-103: 103,227,021 / 217,646 / 245,569 tokens, 267,735 words. `min_count` is as in `wikitext2`."""
-    return _corpus(103, batch_size, window, min_count, eval_window)
+    return _corpus(103, batch_size, window, min_count, eval_window, tokeniser)

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.models import LSTMLanguageModel
 from lm.sampling import Sampler, generate
 from lm.studies.benchmark.plain import PlainModel, plain_sampling

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lm.data.encoding import encode, encode_cached
 from lm.data.sources.text_files import TextFiles
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.models.kernels.int8 import int8_weights
 from lm.models.lstm_language_model import LSTMLanguageModel
 from lm.sampling.generate import generate

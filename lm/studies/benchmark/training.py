@@ -15,8 +15,8 @@ import pytorch_lightning as pl
 import torch
 
 from lm.data.streams import Window, Windows
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.runs.checkpoint import Description
 from lm.studies.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.studies.benchmark.sizes import Sizes

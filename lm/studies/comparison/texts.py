@@ -15,7 +15,8 @@ from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained
 from lm.studies.comparison.ngram import TrigramModel
 
-PROMPT_TOKENS = {"word": 2, "character": 12}
+PROMPT_TOKENS = 12
+"""Tokens of a prompt; two if they are words."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Text:
 
     def prompts(self, vocabs: list[Vocab], count: int = 3) -> list[str]:
         """Up to `count` sentence beginnings, spread evenly over the test text, with words that are in all `vocabs`."""
-        tokens = PROMPT_TOKENS[self.vocab.unit]
+        tokens = 2 if self.vocab.tokeniser.unit == "word" else PROMPT_TOKENS
         ids = self.ids["test"]
         starts = np.flatnonzero(ids[: -tokens - 1] == self.vocab.eos) + 1
         found = []
@@ -66,7 +67,7 @@ class Text:
 
 def vocab_key(vocab: Vocab) -> str:
     """A key of a vocabulary: equal vocabularies have equal keys."""
-    return hashlib.sha256(json.dumps([vocab.unit, *vocab.words]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([vocab.tokeniser.as_node(), *vocab.words]).encode()).hexdigest()
 
 
 class Library:

@@ -11,8 +11,8 @@ import numpy as np
 from lm.data.corpus import Corpus
 from lm.data.repeated_lines import Repeated, long_lines
 from lm.data.source import SPLITS, end_last_line
-from lm.data.tokenisation import EOS
-from lm.data.vocabulary import UNK, Vocab
+from lm.data.tokenisers import EOS, UNK
+from lm.data.vocabulary import Vocab
 from lm.system.terminal import bar
 
 SHOWN = 20  # unknown words
@@ -52,7 +52,7 @@ class Figures:
     """All figures of a corpus. `curve` has {vocabulary size: {split: share of unknown tokens}}."""
 
     vocabulary: int
-    unit: str  # word or character
+    unit: str  # what a token is called
     splits: dict[str, SplitFigures]
     curve: dict[int, dict[str, float]]
     repeated: dict[str, Repeated]
@@ -73,7 +73,7 @@ def figures(corpus: Corpus) -> Figures:
     examples = {split: sorted(lines & held_out["met"], key=len)[-EXAMPLES:] for split, lines in held_out.items()}
     return Figures(
         vocabulary=len(vocab),
-        unit=vocab.unit,
+        unit=vocab.tokeniser.unit,
         splits={split: splits[split] for split in SPLITS},
         curve=unknown_by_size(types),
         repeated=corpus.encoded.repeated,

@@ -1,0 +1,97 @@
+"""The interface of tokenisers: text to tokens, and tokens to text."""
+
+from __future__ import annotations
+
+import importlib
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import ModuleType
+from typing import Any, ClassVar, Literal, Self
+
+from lm.system.bounds import Bounded
+from lm.system.errors import UserError
+
+EOS = "<eos>"
+UNK = "<unk>"
+PACKAGE = __name__.rpartition(".")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokeniser(Bounded, ABC, group="data.tokeniser"):
+    """Splits text into tokens. The end of each line is the token `<eos>`, whatever the tokeniser.
+
+    The fields of a subclass are the settings in its file in conf/data/tokeniser/, and all that a checkpoint keeps.
+
+    Args:
+        lowercase: text is first made lower case.
+        normalise: Unicode normal form that text is first brought to; None: text stays as it is.
+    """
+
+    lowercase: bool = False
+    normalise: Literal["NFC", "NFKC"] | None = None
+
+    option: ClassVar[str] = "tokeniser"
+    """The tokeniser's name in conf/data/tokeniser/, for messages."""
+    unit: ClassVar[str] = "token"
+    """What a token is called in messages."""
+    brings_words: ClassVar[bool] = False
+    """Whether the tokeniser brings the vocabulary, so that it is not counted in the training text."""
+
+    @abstractmethod
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text that is already in its normal form."""
+
+    @abstractmethod
+    def join(self, tokens: Sequence[str]) -> str:
+        """The text of the tokens of one line, as people write it."""
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of a text, in or out of any vocabulary."""
+        return self.tokens(self.prepared(text))
+
+    def prepared(self, text: str) -> str:
+        """The text in lower case and in normal form, if that is set."""
+        text = text.lower() if self.lowercase else text
+        return unicodedata.normalize(self.normalise, text) if self.normalise else text
+
+    @property
+    def own_words(self) -> Sequence[str]:
+        """The vocabulary of a trained tokeniser that brings one; `<eos>` and `<unk>` may be missing."""
+        raise NotImplementedError
+
+    @property
+    def kind(self) -> dict[str, str]:
+        """The settings that make tokens alike, as typed."""
+        typed = {"data.lowercase": str(self.lowercase).lower(), "data.normalise": self.normalise or "null"}
+        return {"data/tokeniser": self.option, **typed}
+
+    def trained(self, pieces: Iterable[str]) -> Self:
+        """The tokeniser, ready to split text. `pieces` is the training text, for one that has to learn from it."""
+        return self
+
+    def as_node(self) -> dict[str, Any]:
+        """A part of a configuration that builds this tokeniser again."""
+        module = type(self).__module__
+        place = PACKAGE if module.startswith(f"{PACKAGE}.") else module
+        settings = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {"_target_": f"{place}.{type(self).__qualname__}", **settings}
+
+    def again(self, node: Mapping[str, Any]) -> Self:
+        """A tokeniser of this class with the settings of a node that `as_node` returned."""
+        return type(self)(**{key: value for key, value in node.items() if key != "_target_"})
+
+    def source(self) -> dict[str, Any]:
+        """All that determines the tokens: with equal sources and equal training texts they are equal."""
+        return self.as_node()
+
+
+def needed(package: str, option: str) -> ModuleType:
+    """Import a package of an extra. Raises UserError if it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError:
+        raise UserError(
+            f"data/tokeniser={option} needs the package {package}, which is not installed: pip install {package}"
+        ) from None
