@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from conftest import TINY, Done
 
-from lm.data import encoded
+from lm.data import encoded, numbering_on_all_cores
 from lm.data.encoded import SplitWriter
 from lm.data.encoding import ABANDONED, encode, encode_cached
+from lm.data.numbering import Numbering, Part
 from lm.data.sources.text_files import TextFiles
+from lm.data.text_size import TextSize
+from lm.data.tokenisers import Bytes, Characters, Punctuation, Tokeniser, Whitespace
 from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.errors import UserError
 from lm.system.signals import Interrupted
@@ -129,3 +132,72 @@ def test_lines_of_the_training_text_in_the_others_are_counted_and_told(
         done = call("train", "data=text", *named, *settings, f"hydra.run.dir={tmp_path}/{run}")
         assert done.code == 0, done.err
         assert "warning: 50% of the valid text's lines of 5 words or more are lines of the training text" in done.err
+
+
+def alike(one: encoded.Encoded, other: encoded.Encoded) -> bool:
+    """Whether two encoded texts have the same words, facts, and so (by checksum) the same ids."""
+    return one.vocab == other.vocab and one.splits == other.splits
+
+
+@pytest.mark.parametrize("tokeniser", [Whitespace(), Characters(), Bytes(), Punctuation(lowercase=True)])
+def test_all_cores_give_what_one_gives(
+    tokeniser: Tokeniser, text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = VocabularyChoice(tokeniser)
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 1000)
+    alone = encode(text, choice)
+    monkeypatch.setattr(numbering_on_all_cores, "ALONE", 3)
+    monkeypatch.setattr(numbering_on_all_cores, "cores", lambda: 3)
+    helpers: list[numbering_on_all_cores.Helper] = []
+    start = numbering_on_all_cores.started
+    monkeypatch.setattr(numbering_on_all_cores, "started", lambda one: helpers.extend(start(one)) or helpers)
+    assert alike(encode(text, choice), alone)
+    assert len(helpers) == 3
+    assert all(helper.process.poll() is not None for helper in helpers)
+
+
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let helper processes encode small texts too."""
+    monkeypatch.setattr("lm.data.text_file.PIECE_BYTES", 1000)
+    monkeypatch.setattr(numbering_on_all_cores, "ALONE", 1)
+    monkeypatch.setattr(numbering_on_all_cores, "cores", lambda: 2)
+
+
+def test_what_a_helper_refuses_is_said_here(text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(monkeypatch)
+    monkeypatch.setattr(Numbering, "part", lambda self, text: Part(np.zeros(1, np.uint32), TextSize(1, 1, 1)))
+    with pytest.raises(UserError, match=r"data\.tokeniser\.language=xx"):
+        encode_cached(text, VocabularyChoice(Punctuation(language="xx")))
+    assert list(cache.iterdir()) == []
+
+
+def test_a_helper_that_is_killed_is_said(text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(monkeypatch)
+    ask = numbering_on_all_cores.Helper.ask
+
+    def killed(self: numbering_on_all_cores.Helper, piece: str) -> None:
+        self.process.kill()
+        self.process.wait()
+        ask(self, piece)
+
+    monkeypatch.setattr(numbering_on_all_cores.Helper, "ask", killed)
+    with pytest.raises(UserError, match="a process that encodes the text was killed"):
+        encode_cached(text)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_stop_ends_the_helpers(text: TextFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared(monkeypatch)
+    started: list[numbering_on_all_cores.Helper] = []
+    start, calls = numbering_on_all_cores.started, iter(range(100))
+    monkeypatch.setattr(numbering_on_all_cores, "started", lambda one: started.extend(start(one)) or started)
+
+    def stop() -> None:
+        if next(calls) == 9:
+            raise Interrupted(2)
+
+    with pytest.raises(Interrupted):
+        encode_cached(text, between=stop)
+    assert started
+    assert all(helper.process.poll() is not None for helper in started)
+    assert list(cache.iterdir()) == []

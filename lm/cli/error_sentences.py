@@ -78,7 +78,9 @@ def of_an_unknown_option(error: Exception, command: str) -> str | None:
     if not (isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file):
         return None
     file = error.missing_cfg_file.removeprefix("data/")
-    if file != error.missing_cfg_file and (Path(file).is_file() or re.search(r"[/\\]|\.\w{2,5}$", file)):
+    inner = (CONF / error.missing_cfg_file).parent  # of an inner group, such as data/tokeniser
+    of_data = file != error.missing_cfg_file and (inner == CONF / "data" or not inner.is_dir())
+    if of_data and (Path(file).is_file() or re.search(r"[/\\]|\.\w{2,5}$", file)):
         return f"data={file}: for a text file of your own: data=text data.train={file}"
     group, _, option = error.missing_cfg_file.rpartition("/")
     plugin, kind = option.partition("_")[0], group.removeprefix("hydra/")

@@ -188,7 +188,8 @@ class BenchmarkConfig(Bounded):
     """Settings of `scripts/benchmark.py`."""
 
     sections: Annotated[
-        list[str] | None, "training, tokens, sampling, reading, startup, growth; null: all. A GPU has its own"
+        list[str] | None,
+        "training, tokens, sampling, reading, startup, growth; null: all these. Or large_text. A GPU has its own",
     ] = None
     accelerator: Group = MISSING
     dry: Annotated[bool, "everything on the processor with tiny sizes: to see that it runs"] = False

@@ -128,29 +128,36 @@ def _encode_training_text(
 
     The text is read only once: its words get passing ids, and their final ids afterwards.
     """
-    numbering, counts, size = Numbering(tokeniser), np.zeros(0, np.int64), TextSize()
+    numbering, size = Numbering(tokeniser), TextSize()
     passing_file = folder / "passing"
     with passing_file.open("wb") as file:
         for part in numbered(pieces, numbering):
             file.write(part.ids.data)
             size += part.size
-            counts, earlier = np.bincount(part.ids, minlength=len(numbering.words)), counts
-            counts[: len(earlier)] += earlier
     words = numbering.words
+    counts = np.zeros(len(words), np.int64)
+    for ids in _read(passing_file):
+        counts += np.bincount(ids, minlength=len(words))
     try:
         vocab = choice.vocabulary(dict(zip(words, counts.tolist(), strict=True)), tokeniser)
     except UserError as error:
         where = ", ".join(map(str, source.files.get("train", [])))
         raise UserError(f"{where}: {error}" if where else str(error)) from None
     final = np.fromiter(map(vocab.id, words), dtype=vocab.dtype, count=len(words))
-    with passing_file.open("rb") as file, ids_file(folder, "train").open("wb") as out:
+    with ids_file(folder, "train").open("wb") as out:
         writer = SplitWriter(out, vocab)
-        while len(ids := np.fromfile(file, np.uint32, PIECE)):
+        for ids in _read(passing_file):
             writer.write(final[ids])
     passing_file.unlink()
     writer.counts.tofile(folder / COUNTS)
     writer.size = size
     return vocab, writer.facts
+
+
+def _read(passing_file: Path) -> Iterator[np.ndarray]:
+    with passing_file.open("rb") as file:
+        while len(ids := np.fromfile(file, np.uint32, PIECE)):
+            yield ids
 
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +17,23 @@ class Part(NamedTuple):
     size: TextSize
 
 
+class Words(dict[str, int]):
+    """Words with their numbers. A word that is looked up for the first time gets the next number, and is `new`."""
+
+    def __init__(self) -> None:
+        self.new: list[str] = []
+
+    def __missing__(self, word: str) -> int:
+        self.new.append(word)
+        number = self[word] = len(self)
+        return number
+
+
 class Numbering:
     """The words met so far, with their numbers."""
 
     def __init__(self, tokeniser: Tokeniser) -> None:
-        self.tokeniser = tokeniser
-        self.words: defaultdict[str, int] = defaultdict()
-        self.words.default_factory = self.words.__len__
+        self.tokeniser, self.words = tokeniser, Words()
 
     def part(self, text: str) -> Part:
         tokens = self.tokeniser.split(text)

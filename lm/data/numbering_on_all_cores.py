@@ -20,7 +20,7 @@ from lm.data.tokenisers import Tokeniser
 from lm.system.errors import UserError
 from lm.system.terminal import say
 
-ALONE = 8
+ALONE = 32
 """Pieces of text that are numbered without helpers, which need a moment to start."""
 MOST_HELPERS = 8
 PROGRAM = "lm.data.numbering_process"
@@ -106,15 +106,19 @@ class Helper:
 
 def started(tokeniser: Tokeniser) -> list[Helper]:
     """A helper for each core; none if there is only one core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if cores == 1 or not sys.executable or type(tokeniser).__module__ == "__main__":  # of a notebook
+    if cores() == 1 or not sys.executable or type(tokeniser).__module__ == "__main__":  # of a notebook
         return []
     try:
         pickle.dumps(tokeniser)
-        return [Helper(tokeniser) for _ in range(min(cores, MOST_HELPERS))]
+        return [Helper(tokeniser) for _ in range(min(cores(), MOST_HELPERS))]
     except (OSError, pickle.PicklingError, AttributeError) as error:
         say(f"encoding on one core only: {error}")
         return []
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _died() -> UserError:

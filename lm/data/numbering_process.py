@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import signal
 import sys
-from itertools import islice
 
 from lm.data.numbering import Answer, Numbering
 from lm.system.errors import UserError
@@ -16,7 +15,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes; the one that leads ends this one
     read, write = sys.stdin.buffer, sys.stdout.buffer
     sys.path[:] = pickle.load(read)
-    numbering, known = Numbering(pickle.load(read)), 0
+    numbering = Numbering(pickle.load(read))
     while True:
         try:
             text = pickle.load(read)
@@ -24,8 +23,8 @@ def serve() -> None:
             return
         answer: Answer | UserError
         try:
-            part = numbering.part(text)
-            answer, known = Answer(part, list(islice(numbering.words, known, None))), len(numbering.words)
+            numbering.words.new.clear()
+            answer = Answer(numbering.part(text), numbering.words.new)
         except UserError as error:
             answer = error
         pickle.dump(answer, write, protocol=5)

@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.system.errors import UserError
 
-PIECE_BYTES = 1 << 22  # text is read and encoded 4 MB at a time, so that memory stays flat
+PIECE_BYTES = 1 << 20  # text is read and encoded 4 MB at a time, so that memory stays flat
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,8 @@ def read_vocab(file: Path, tokeniser: Tokeniser) -> Vocab:
 
     Raises UserError if the file cannot be read, repeats a word, or has a line that is not one word.
     """
+    if tokeniser.brings_words:
+        raise UserError(f"data/tokeniser={tokeniser.option} brings its vocabulary, so leave out data.vocab_file")
     try:
         text = decoded(file.read_bytes(), str(file))
     except OSError as error:

@@ -27,6 +27,10 @@ class Apart:
     def __call__(self) -> float:
         return float(self._ask("work"))
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
     def peak_memory(self) -> int:
         """The peak memory of the process so far, in bytes."""
         return int(self._ask("memory"))

@@ -11,6 +11,7 @@ import torch
 from lm.config.unknown_key import unknown_option
 from lm.studies.benchmark import sections as measure
 from lm.studies.benchmark.growth import growth, growth_table
+from lm.studies.benchmark.large_text import large_text, large_text_table
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, ratio
 from lm.studies.benchmark.training import quiet
@@ -20,6 +21,8 @@ from lm.system.precision import best_precision
 from lm.system.terminal import aligned
 
 SECTIONS = ("training", "tokens", "sampling", "reading", "startup", "growth")
+ON_DEMAND = ("large_text",)
+"""Sections that run only if they are named: this one writes 4 GB of temporary files."""
 RATIOS = {
     "train_vs_plain": ("plain", "train", 2.0),
     "train_vs_plain_fp32": ("plain", "train_fp32", 1.05),
@@ -41,16 +44,21 @@ On a CPU without these instructions `train` runs in fp32.
 
 @bounded("")
 def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count, sizes: Sizes) -> dict[str, Any]:
-    """Measure the named sections (None: all). Medians are in seconds; a larger ratio is faster. May raise UserError."""
+    """Measure the named sections (None: all but `ON_DEMAND`). Medians are in seconds; a larger ratio is faster.
+
+    May raise UserError.
+    """
     sections = list(SECTIONS) if sections is None else sections
-    if unknown := [name for name in sections if name not in SECTIONS]:
-        raise UserError(unknown_option("sections", unknown[0], SECTIONS, "section"))
+    known = [*SECTIONS, *ON_DEMAND]
+    if unknown := [name for name in sections if name not in known]:
+        raise UserError(unknown_option("sections", unknown[0], known, "section"))
     if not sections:
-        raise UserError(f"sections is empty; choose from: {', '.join(SECTIONS)}")
+        raise UserError(f"sections is empty; choose from: {', '.join(known)}")
     quiet()
     timings: dict[str, Timing] = {}
     precision = best_precision("cpu")
     grown: list[dict[str, Any]] = []
+    large: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if "training" in sections:
@@ -65,6 +73,8 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             timings |= measure.startup(rounds)
         if "growth" in sections:
             grown = growth(sizes, precision, scratch)
+        if "large_text" in sections:
+            large = large_text(sizes, scratch)
     return {
         "precision": precision,
         "torch": torch.__version__,
@@ -77,6 +87,7 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             if slow in timings and fast in timings
         },
         "growth": grown,
+        "large_text": large,
     }
 
 
@@ -93,4 +104,6 @@ def table(result: dict[str, Any]) -> str:
         lines += ["", *aligned([("ratio (times as fast)", "here", "goal"), *ratios], "lrr")]
     if result["growth"]:
         lines += ["", growth_table(result["growth"])]
+    if result["large_text"]:
+        lines += ["", large_text_table(result["large_text"])]
     return "\n".join(lines)
