@@ -150,6 +150,38 @@ def test_vocabularies_are_not_mixed_up_where_the_text_is_gone(folder: Path, tmp_
     assert "Test perplexity when" not in (tmp_path / "out/report.md").read_text()
 
 
+def test_different_tokenisers_are_ranked_by_bits_per_byte_and_not_compared_by_token(
+    folder: Path, text_file: Path, tmp_path: Path
+) -> None:
+    settings = [f"data.train={text_file}", *TINY, "trainer.limit_train_batches=8"]
+    (tmp_path / "bytes").mkdir()
+    train(configure("train", "data=text", "data/tokeniser=bytes", *settings), tmp_path / "bytes")
+    for name in ("a1", "other"):
+        shutil.copytree(folder / name, tmp_path / name)
+    found = report(tmp_path, tmp_path / "out", "bytes", "other", "a1")
+    assert [(row["run"], row["tokeniser"], row["ranked"]) for row in found["ranking"]] == [
+        ("a1", "whitespace", True), ("bytes", "bytes", True), ("other", "whitespace", False),
+    ]  # fmt: skip
+    for row in found["ranking"]:
+        test = Run(tmp_path / row["run"]).result["test"]
+        figures = ("bits_per_byte", "bits_per_character", "perplexity_per_word", "perplexity")
+        assert [row[name] for name in figures] == [test[name] for name in figures]
+    assert "their tokenisers differ (bytes, whitespace)" in found["incomparable"]
+    assert found["differences"] == []
+    assert found["perplexities"] == []
+    assert found["prompts"]
+    assert not any(row["lacking"] for run in found["runs"] for row in run["samples"])
+    text = (tmp_path / "out/report.md").read_text()
+    assert "whatever their tokens are" in text
+    assert "Not ranked: other: " in text
+    assert "Figures of runs of different tokenisers cannot be compared" in text
+    only_words = report(tmp_path, tmp_path / "words", "a1", "other")
+    assert only_words["ranking"] == []
+    text = (tmp_path / "words/report.md").read_text()
+    assert "bits per byte" not in text
+    assert "different tokenisers cannot" not in text
+
+
 def test_every_perplexity_has_the_number_of_its_unknown_tokens(folder: Path, tmp_path: Path) -> None:
     found = report(folder, tmp_path / "out", "a1", "other")
     for row in found["runs"]:

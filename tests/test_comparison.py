@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from dataclasses import replace
 from itertools import combinations
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from lm.data.tokenisers import Whitespace
 from lm.data.vocabulary import Vocab
 from lm.studies.comparison import sentences, vectors
 from lm.studies.comparison.curves import LearningCurve, convergence, levels
@@ -35,8 +37,10 @@ from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
 from lm.studies.comparison.quality import Loop, Quality, SampleQuality, against_real, distinct, loop, pieces, quality
+from lm.studies.comparison.ranking import ranking
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
+from lm.studies.comparison.sections import ranking as ranking_section
 from lm.studies.comparison.sections import short, words
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.statistics import Interval, between_means, between_seeds, over_seeds, paired_bootstrap
@@ -422,6 +426,7 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
         runs,
         [],
         [group_figures(group, runs, 0.95) for group in groups],
+        [],
         rows,
         [],
         [],
@@ -454,7 +459,7 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
             strict=True,
         )
     ]  # fmt: skip
-    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [])
+    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [])
     (said,) = short._own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
@@ -485,6 +490,84 @@ def test_runs_without_a_known_text_are_compared_only_if_their_vocabularies_are_o
     assert "vocabularies differ (41 and 20 words)" in (different_text([one, two]) or "")
     known = Known(one.run, vocab=Vocab(["<eos>", "<unk>", "a"]))
     assert "vocabularies differ (3 and 20 words)" in (different_text([known, two]) or "")
+
+
+def read_by(
+    tokeniser: str, bits: float, size: int = 1000, data: dict[str, object] | None = None, **changed: object
+) -> Known:
+    """A run of a tokeniser with so many bits per byte of a test text of `size` bytes; its score may be `changed`."""
+    test = {"tokens": 300, "unknown": 0, "nats": bits * math.log(2) * size, "words": 200, "bits_per_byte": bits}
+    run = finished(f"{tokeniser} {bits}", 0, {**test, **changed})
+    run.config["data"] = {"tokeniser": {"_target_": f"lm.data.tokenisers.{tokeniser}"}, **(data or {})}
+    return Known(run)
+
+
+@given(st.randoms())
+def test_runs_of_different_tokenisers_are_ranked_by_bits_per_byte(order: random.Random) -> None:
+    known = [read_by("Bytes", 2.1), read_by("Characters", 1.7), read_by("BPE", 1.4), read_by("Whitespace", 1.9)]
+    order.shuffle(known)
+    rows = ranking(known)
+    assert [row.tokeniser for row in rows] == ["bpe", "characters", "whitespace", "bytes"]
+    assert all(row.ranked and row.reason is None for row in rows)
+    assert json_form(rows[0]) == {
+        "run": "BPE 1.4", "tokeniser": "bpe", "bits_per_byte": 1.4, "bits_per_character": None,
+        "perplexity_per_word": None, "perplexity": None, "ranked": True, "reason": None,
+    }  # fmt: skip
+
+
+OLD = read_by("Bytes", 0.5)
+for key in ("words", "bits_per_byte"):
+    del OLD.run.result["test"][key]
+WRITTEN = replace(read_by("Whitespace", 0.5, unknown=1234), vocab=Vocab(["<unk>", "<eos>", "a"], writes_unk=True))
+LOWERED = replace(read_by("File", 0.5), vocab=Vocab(["<unk>", "<eos>", "a"], Whitespace(lowercase=True)))
+
+
+@pytest.mark.parametrize(
+    ("known", "reason"),
+    [
+        (read_by("Whitespace", 0.5, unknown=3), "3 of 300 tokens of its test text are <unk>, which is cheap"),
+        (WRITTEN, "1,234 of 300 tokens of its test text are <unk>, which is cheap to predict; the text itself writes"),
+        (read_by("Bytes", 0.5, data={"lowercase": True}), "in lower case"),
+        (read_by("Bytes", 0.5, data={"normalise": "NFKC"}), "in normal form NFKC"),
+        (LOWERED, "in lower case"),  # by its tokenizer.json, not by a setting
+        (read_by("Bytes", 0.5, words=None, bits_per_byte=None), "not scored whole"),
+        (read_by("Bytes", 0.5, bits_per_byte=None), "not a number"),
+        (read_by("Bytes", 0.5, tokens=0), "no test score"),
+        (OLD, "older version"),
+        (read_by("Bytes", 0.5, size=1001), "another: 200 words and 1,001 bytes, not 200 words and 1,000 bytes"),
+        (read_by("Bytes", 0.5, words=199), "another: 199 words and 1,000 bytes"),
+    ],
+)
+def test_what_bits_per_byte_do_not_compare_is_listed_with_the_reason(known: Known, reason: str) -> None:
+    *ranked, last = ranking([known, read_by("Characters", 1.7), read_by("Bytes", 1.6, data={"normalise": "NFC"})])
+    assert [row.bits_per_byte for row in ranked if row.ranked] == [1.6, 1.7]
+    assert last.run == known.run.name
+    assert not last.ranked
+    assert reason in last.reason
+
+
+def test_the_text_of_most_runs_is_that_of_the_runs_that_compare() -> None:
+    unknown = [read_by("Whitespace", 0.1 * i, size=5000, unknown=9) for i in range(1, 6)]
+    rows = ranking([*unknown, read_by("Bytes", 0.7, size=20), read_by("Bytes", 2.0), read_by("Characters", 1.0)])
+    assert [row.bits_per_byte for row in rows if row.ranked] == [1.0, 2.0]
+    assert "<unk>" in rows[2].reason
+    assert "another" in rows[-1].reason
+    assert not any(row.ranked for row in ranking([unknown[0], read_by("Bytes", 1.0, tokens=0)]))
+
+
+def test_runs_of_one_tokeniser_are_not_ranked() -> None:
+    same = [read_by("Bytes", 1.0, data={"lowercase": False}), read_by("Bytes", 2.0), read_by("Bytes", 3.0, size=7)]
+    assert ranking(same) == ranking([*same, Known(finished("old"))]) == []
+    empty = Figures(Settings(), [], [], None, [], [], [], [], [], [], [], [], [], [])
+    assert ranking_section.ranking(empty) == []
+    assert len(ranking([*same, read_by("Bytes", 1.0, data={"lowercase": True})])) == 4
+
+
+def test_runs_of_different_tokenisers_without_weights_are_not_compared_by_token() -> None:
+    one, two = read_by("Bytes", 1.0), read_by("Bytes", 1.0, data={"lowercase": True})
+    assert different_text([one, one]) is None
+    one.run.result["vocabulary"] = two.run.result["vocabulary"] = 257
+    assert "their tokenisers differ (bytes, bytes lowercase)" in (different_text([one, two]) or "")
 
 
 def test_where_seeds_begin_is_told_within_settings_whatever_their_order() -> None:

@@ -228,7 +228,7 @@ def test_windows_read_each_stream_on_without_gap_or_overlap(length: int, batch: 
     streams = torch.from_numpy(to_streams(ids, batch).astype(np.int64))
     torch.testing.assert_close(read, streams[:, : read.shape[1]])
     for k, w in enumerate(windows):
-        assert w.reset == (k == 0)
+        assert w.reset.any() == (k == 0)
         assert w.inputs.shape == w.targets.shape == (batch, window)
         torch.testing.assert_close(w.targets, w.inputs + 1)
     left_over = streams.shape[1] - 1 - read.shape[1]
@@ -273,7 +273,7 @@ def test_random_windows_read_on_without_gap_and_each_epoch_has_as_many(
         read = torch.cat([w.inputs for w in epoch], dim=1)
         torch.testing.assert_close(read, streams[:, : read.shape[1]])
         assert 0 <= streams.shape[1] - 1 - read.shape[1] < max(RandomWindows.MINIMUM, 1)
-        assert [w.reset for w in epoch] == [True] + [False] * (len(epoch) - 1)
+        assert [bool(w.reset.any()) for w in epoch] == [True] + [False] * (len(epoch) - 1)
         orders.append([w.targets.shape[1] for w in epoch])
         assert min(orders[-1]) >= min(RandomWindows.MINIMUM, streams.shape[1] - 1)
         assert windows.mean_length == pytest.approx(sum(orders[-1]) / len(epoch))

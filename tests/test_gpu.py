@@ -136,7 +136,7 @@ def test_windows_on_the_card_are_those_of_the_text(card: torch.device) -> None:
         assert other.inputs.device.type == card.type
         assert torch.equal(one.inputs, other.inputs.cpu())
         assert torch.equal(one.targets, other.targets.cpu())
-        assert one.reset == other.reset
+        assert np.array_equal(one.reset, other.reset)
 
 
 SMALL = [*TINY, "trainer.limit_train_batches=12", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]

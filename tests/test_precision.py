@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -132,7 +133,7 @@ def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
     words = torch.full((2, 8), 3)
     module.state = module.model.initial_state(2)
     with torch.autocast("cpu", torch.bfloat16):
-        module._token_updates(Window(words, words, True))
+        module._token_updates(Window(words, words, np.zeros((2, 8), dtype=bool)))
     assert seen[-1] < 0.5 * seen[0]  # with stale weights only the state would lower the loss
 
 
@@ -308,7 +309,7 @@ def test_in_bf16_gradients_of_many_steps_do_not_add_up_rounded(name: str, steps:
                 hidden, _ = model(words[:, :-1], module.state)
                 loss = model.head.nll(hidden, words[:, 1:]).mean()
             else:
-                window = Window(words[:, :-1], words[:, 1:], True)
+                window = Window(words[:, :-1], words[:, 1:], np.zeros((4, words.shape[1] - 1), dtype=bool))
                 loss = torch.stack([one for one, *_ in module._free_running(window)]).mean()
         found.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.layers.parameters()))]))
     exact, rounded = found

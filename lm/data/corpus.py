@@ -15,6 +15,7 @@ from lm.data.encoding import cache_folder, encode_cached, encode_split
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW, RandomWindows, Windows, one_stream
 from lm.data.text_size import TextSize, size_of
+from lm.data.tokenisers import EOS
 from lm.data.vocabulary import Vocab
 from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.bounds import Count, bounded
@@ -107,7 +108,8 @@ class Corpus:
 
     def split_words(self, split: str, vocab: Vocab) -> list[str]:
         """The tokens of one split as they stand in the text, in or out of the vocabulary."""
-        return [word for text in end_last_line(self.source.pieces(split)) for word in vocab.split(text)]
+        first = [EOS] if self.source.documents else []
+        return [*first, *(word for text in end_last_line(self.source.pieces(split)) for word in vocab.split(text))]
 
     @property
     def tokens(self) -> dict[str, int]:

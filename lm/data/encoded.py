@@ -1,7 +1,8 @@
 """An encoded text on disk: its vocabulary, and the ids of each split, which are memory-mapped and never read whole.
 
-A folder has `train.ids`, `valid.ids` and `test.ids` (ids in the vocabulary's integer type), `train.counts` (how often
-each word occurs, int64), and `about.json`, which is written last.
+A folder has `train.ids`, `valid.ids` and `test.ids` (ids in the vocabulary's integer type), for a text of documents
+`train.starts` and so on (where they begin, int64), `train.counts` (how often each word occurs, int64), and
+`about.json`, which is written last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lm.data.documents import Ids
+from lm.data.numbering import Part
 from lm.data.repeated_lines import Repeated
 from lm.data.source import SPLITS
 from lm.data.text_size import TextSize
@@ -26,7 +29,6 @@ from lm.system.file_hash import signs
 
 ABOUT = "about.json"
 COUNTS = "train.counts"
-NO_TEXT = TextSize()
 PIECE = 1 << 22  # ids that are read at a time
 
 
@@ -72,33 +74,43 @@ def checksum_of_words(vocab: Vocab) -> str:
 
 
 class SplitWriter:
-    """Writes the ids of a split to a file as they come, and counts them."""
+    """Writes the ids of a split to a file as they come, counts them, and collects where documents begin."""
 
     def __init__(self, file: BinaryIO, vocab: Vocab) -> None:
         self.file, self.unk = file, vocab.unk
         self.counts = np.zeros(len(vocab), np.int64)
-        self.crc = 0
+        self.crc = self.tokens = 0
         self.size = TextSize()
+        self.starts: list[int] = []
 
-    def write(self, ids: np.ndarray, size: TextSize = NO_TEXT) -> None:
-        self.file.write(ids.data)
-        self.crc = zlib.crc32(ids.data, self.crc)
-        self.counts += np.bincount(ids, minlength=len(self.counts))
-        self.size += size
+    def write(self, part: Part) -> None:
+        self.starts += part.places(self.tokens)
+        self.tokens += len(part.ids)
+        self.file.write(part.ids.data)
+        self.crc = zlib.crc32(part.ids.data, self.crc)
+        self.counts += np.bincount(part.ids, minlength=len(self.counts))
+        self.size += part.size
 
     @property
     def facts(self) -> Split:
-        return Split(int(self.counts.sum()), f"{self.crc:08x}", int(self.counts[self.unk]), self.size)
+        return Split(self.tokens, f"{self.crc:08x}", int(self.counts[self.unk]), self.size)
 
 
 def ids_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.ids"
 
 
-def write_about(folder: Path, vocab: Vocab, splits: dict[str, Split], repeated: dict[str, Repeated]) -> None:
+def starts_file(folder: Path, split: str) -> Path:
+    return folder / f"{split}.starts"
+
+
+def write_about(
+    folder: Path, vocab: Vocab, splits: dict[str, Split], repeated: dict[str, Repeated], documents: bool
+) -> None:
     """Complete a folder whose other files are written."""
-    files = {name: signs(folder / name) for name in [COUNTS, *(f"{split}.ids" for split in splits)]}
-    about = {"vocab": vocab.as_dict(), "files": files}
+    kinds = (ids_file, starts_file) if documents else (ids_file,)
+    files = [folder / COUNTS, *(place(folder, split) for split in splits for place in kinds)]
+    about = {"vocab": vocab.as_dict(), "documents": documents, "files": {file.name: signs(file) for file in files}}
     about |= {"splits": {name: asdict(split) for name, split in splits.items()}}
     about |= {"repeated": {name: vars(lines) for name, lines in repeated.items()}}
     (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
@@ -115,6 +127,8 @@ def read(folder: Path, tokeniser: Tokeniser) -> Encoded | None:
         vocab = Vocab.from_dict(about["vocab"], tokeniser.again(about["vocab"]["tokeniser"]))
         splits = {name: _split(about["splits"][name]) for name in SPLITS}
         ids = {name: _mapped(ids_file(folder, name), vocab.dtype) for name in SPLITS}
+        if about["documents"]:
+            ids = {name: Ids(ids[name], np.fromfile(starts_file(folder, name), np.int64)) for name in SPLITS}
         repeated = {name: Repeated(**lines) for name, lines in about["repeated"].items()}
         encoded = Encoded(vocab, ids, splits, repeated, folder)
         sound = all(len(ids[name]) == split.tokens for name, split in splits.items())

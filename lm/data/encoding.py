@@ -15,20 +15,22 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from lm.data import encoded
+from lm.data.documents import Ids
 from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
-from lm.data.numbering import Numbering
+from lm.data.numbering import Numbering, Part, part_of
 from lm.data.numbering_on_all_cores import numbered
 from lm.data.plain_text import utf8
 from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
-from lm.data.text_size import TextSize, size_of
-from lm.data.tokenisers import Tokeniser
+from lm.data.text_size import TextSize
+from lm.data.tokenisers import EOS, Tokeniser
 from lm.data.vocabulary import Vocab
 from lm.data.vocabulary_choice import VocabularyChoice
 from lm.system.errors import UserError
@@ -100,17 +102,19 @@ def encode_into(folder: Path, source: Source, choice: VocabularyChoice, between:
     for split in SPLITS[1:]:
         for text in source.pieces(split):
             held_out.add(split, text)
-    tokeniser = choice.splitter.trained(_pieces(source, "train", "learning tokens from", between))
-    train = map(held_out.met, _pieces(source, "train", "encoding", between))
+    learned_from = _pieces(source, "train", source.pieces, "learning tokens from", between)
+    tokeniser = choice.splitter.trained(learned_from)
+    train = map(held_out.met, _pieces(source, "train", source.marked, "encoding", between))
     vocab, facts = _encode_training_text(folder, train, source, choice, tokeniser)
     splits = {"train": facts}
     for split in SPLITS[1:]:
         with ids_file(folder, split).open("wb") as out:
             writer = SplitWriter(out, vocab)
-            for text in _pieces(source, split, "encoding", between):
-                writer.write(ids := vocab.encode(text), size_of(text, tokeniser, len(ids)))
+            for part in _parts(source, vocab, _pieces(source, split, source.marked, "encoding", between)):
+                writer.write(part)
             splits[split] = writer.facts
-    encoded.write_about(folder, vocab, splits, held_out.repeated())
+        _write_starts(folder, split, source, writer.starts)
+    encoded.write_about(folder, vocab, splits, held_out.repeated(), source.documents)
 
 
 def _written(folder: Path, choice: VocabularyChoice) -> Encoded:
@@ -128,12 +132,14 @@ def _encode_training_text(
 
     The text is read only once: its words get passing ids, and their final ids afterwards.
     """
-    numbering, size = Numbering(tokeniser), TextSize()
+    numbering, size, starts, passed = Numbering(tokeniser), TextSize(), list[int](), 0
     passing_file = folder / "passing"
     with passing_file.open("wb") as file:
-        for part in numbered(pieces, numbering):
+        for part in chain(_opening(source, numbering.words, np.dtype(np.uint32)), numbered(pieces, numbering)):
             file.write(part.ids.data)
             size += part.size
+            starts += part.places(passed)
+            passed += len(part.ids)
     words = numbering.words
     counts = np.zeros(len(words), np.int64)
     for ids in _read(passing_file):
@@ -147,10 +153,11 @@ def _encode_training_text(
     with ids_file(folder, "train").open("wb") as out:
         writer = SplitWriter(out, vocab)
         for ids in _read(passing_file):
-            writer.write(final[ids])
+            writer.write(Part(final[ids]))
     passing_file.unlink()
     writer.counts.tofile(folder / COUNTS)
     writer.size = size
+    _write_starts(folder, "train", source, starts)
     return vocab, writer.facts
 
 
@@ -162,14 +169,38 @@ def _read(passing_file: Path) -> Iterator[np.ndarray]:
 
 def encode_split(source: Source, split: str, vocab: Vocab) -> np.ndarray:
     """The ids [N] of one split of a source in a given vocabulary."""
-    parts = [vocab.encode(text) for text in end_last_line(source.pieces(split))]
-    return np.concatenate(parts) if parts else np.zeros(0, vocab.dtype)
+    ids, starts, passed = [np.zeros(0, vocab.dtype)], list[int](), 0
+    for part in _parts(source, vocab, end_last_line(source.marked(split))):
+        ids.append(part.ids)
+        starts += part.places(passed)
+        passed += len(part.ids)
+    found = np.concatenate(ids)
+    return Ids(found, np.array(starts, np.int64)) if source.documents else found
 
 
-def _pieces(source: Source, split: str, doing: str, between: Callable[[], None]) -> Iterator[str]:
-    """The pieces of a split, with a progress bar of the bytes read."""
+def _parts(source: Source, vocab: Vocab, pieces: Iterator[str]) -> Iterator[Part]:
+    """The parts of a split, which comes in `pieces`, in a given vocabulary."""
+    yield from _opening(source, vocab.index, vocab.dtype)
+    for text in pieces:
+        yield part_of(text, vocab.tokeniser, vocab.index, vocab.dtype)
+
+
+def _opening(source: Source, numbers: Mapping[str, int], kind: np.dtype) -> list[Part]:
+    """The `<eos>` that is read before the first document, so that its first word is scored like that of the others."""
+    return [Part(np.array([numbers[EOS]], kind))] if source.documents else []
+
+
+def _write_starts(folder: Path, split: str, source: Source, starts: list[int]) -> None:
+    if source.documents:
+        np.array(starts, np.int64).tofile(encoded.starts_file(folder, split))
+
+
+def _pieces(
+    source: Source, split: str, read: Callable[[str], Iterator[str]], doing: str, between: Callable[[], None]
+) -> Iterator[str]:
+    """The pieces that `read` gives of a split, with a progress bar of the bytes read."""
     with bar(f"{doing} the {split} text", source.size(split), "byte") as progress:
-        for text in end_last_line(source.pieces(split)):
+        for text in end_last_line(read(split)):
             yield text
             between()
             progress.update(len(text) if text.isascii() else len(utf8(text)))

@@ -90,7 +90,7 @@ class Helper:
         """The part of an answer, in the numbers of this process."""
         new = np.fromiter(map(here.words.__getitem__, answer.new), dtype=np.uint32, count=len(answer.new))
         self._numbers = np.concatenate([self._numbers, new])
-        return Part(self._numbers[answer.part.ids], answer.part.size)
+        return answer.part._replace(ids=self._numbers[answer.part.ids])
 
     def end(self) -> None:
         self.process.kill()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from lm.data.documents import MARK
 from lm.data.source import SPLITS
 
 LONG = 5
@@ -46,7 +47,7 @@ class HeldOutLines:
 
     def met(self, text: str) -> str:
         """Read a piece of the training text, which ends at a line end; returns the piece."""
-        hashes = set(map(hash, text.split("\n")))
+        hashes = set(map(hash, text.replace(MARK, "").split("\n")))
         for lines in self._lines.values():
             self._met |= hashes & lines.keys()
         return text

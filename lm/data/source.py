@@ -25,6 +25,13 @@ class Source(ABC):
     def pieces(self, split: str) -> Iterator[str]:
         """Yields the text of one split in pieces that end at line ends, or between any tokens if there are no lines."""
 
+    documents: bool = False
+    """Whether the text consists of documents, each of which is read from the first state."""
+
+    def marked(self, split: str) -> Iterator[str]:
+        """The pieces of a split; if the source has `documents`, with `lm.data.documents.MARK` before each."""
+        return self.pieces(split)
+
     @property
     def files(self) -> Mapping[str, Sequence[Path]]:
         """The files of each split, whether they exist or not; empty if the text is not the user's files."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lm.data.documents import starts_of
 from lm.system.bounds import Count, bounded
 from lm.system.errors import UserError
 
@@ -21,12 +22,13 @@ ON_DEVICE_BYTES = 1 << 30
 class Window(NamedTuple):
     """A window of parallel streams: inputs [B, T], and targets [B, T], which are the inputs shifted by one token.
 
-    `reset` says whether this window is the first of the text.
+    `reset` [B, T], bool, on the CPU: where it is true, the stream's state is set to its first value before it reads the
+    input, because the text or a document begins there.
     """
 
     inputs: Tensor
     targets: Tensor
-    reset: bool
+    reset: np.ndarray
 
 
 def to_streams(ids: np.ndarray, batch_size: int) -> np.ndarray:
@@ -48,7 +50,7 @@ class Windows:
     Iteration starts at the first window; after `load_state_dict` it starts after the last window of the saved run.
 
     Args:
-        ids: the text [N].
+        ids: the text [N]; see `lm.data.documents.Ids` for a text of documents.
         batch_size: number of parallel streams.
         window: tokens of each stream in a window.
         name: the split, for messages.
@@ -68,7 +70,11 @@ class Windows:
         name: str = "text",
         keep_last: bool = False,
     ) -> None:
-        self.streams = to_streams(ids, batch_size)
+        self.streams = to_streams(np.asarray(ids), batch_size)
+        rows, columns = np.divmod(starts_of(ids), max(1, self.streams.shape[1]))
+        kept = rows < batch_size
+        order = np.argsort(columns[kept], kind="stable")
+        self._starts = columns[kept][order], rows[kept][order]  # of documents: places in a stream, rising; streams
         self.window = window
         self.epoch = 0  # how often the text has been read
         self._on_device: Tensor | None = None  # a copy of the streams on the training device
@@ -115,7 +121,13 @@ class Windows:
             piece = self._on_device[:, first : end + 1].long()
         else:
             piece = torch.from_numpy(self.streams[:, first : end + 1].astype(np.int64))
-        return Window(piece[:, :-1], piece[:, 1:], reset=first == 0)
+        reset = np.zeros((len(self.streams), piece.shape[1] - 1), dtype=bool)
+        columns, rows = self._starts
+        here = slice(*np.searchsorted(columns, [first, first + reset.shape[1]]))
+        reset[rows[here], columns[here] - first] = True
+        if first == 0:
+            reset[:, 0] = True
+        return Window(piece[:, :-1], piece[:, 1:], reset)
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self._position}
@@ -172,6 +184,11 @@ class RandomWindows(Windows):
             self._order = self.epoch, np.concatenate([[0], lengths.cumsum()])
         ends = self._order[1]
         return self._piece(int(ends[k]), int(ends[k + 1]))
+
+
+def true_where(reset: np.ndarray, true: Tensor, word: Tensor) -> Tensor:
+    """The words [B] to read: the `true` ones where a document begins (`reset` [B], bool), `word` elsewhere."""
+    return torch.where(torch.from_numpy(reset).to(word.device), true, word) if reset.any() else word
 
 
 def limited(count: int, limit: float | int | None) -> int:

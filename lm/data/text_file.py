@@ -50,8 +50,11 @@ class TextFile:
         with self.opened() as file:
             return sum(len(data) for data in iter(lambda: file.read(PIECE_BYTES), b""))
 
-    def pieces(self, after: int = -1, until: int | None = None) -> Iterator[str]:
-        """Yield the text in pieces that end at line ends: all lines that begin at a byte in (`after`, `until`]."""
+    def pieces(self, after: int = -1, until: int | None = None, mark: str = "") -> Iterator[str]:
+        """Yield the text in pieces that end at line ends: all lines that begin at a byte in (`after`, `until`].
+
+        `mark` stands before each document: a line of JSON Lines, or what is read of another file.
+        """
         with self.opened() as file:
             at = 0
             if after >= 0:
@@ -63,11 +66,15 @@ class TextFile:
                     return
                 if not data.endswith(b"\n"):
                     data += file.readline()
-                yield decoded(data, str(self.path), at) if self.field is None else self._documents(data, at)
+                if self.field is None:
+                    yield mark + decoded(data, str(self.path), at)
+                    mark = ""
+                else:
+                    yield self._documents(data, at, mark)
                 at += len(data)
 
-    def _documents(self, data: bytes, at: int) -> str:
-        """The texts of the documents in some lines of JSON Lines, each with the end of its last line."""
+    def _documents(self, data: bytes, at: int, mark: str) -> str:
+        """The texts of the documents in some lines of JSON Lines, each with `mark` and the end of its last line."""
         texts = []
         for row in data.splitlines(keepends=True):
             document = decoded(row, str(self.path), at)
@@ -77,7 +84,7 @@ class TextFile:
                     text.encode()  # refuses half a character
                     if "\0" in text:
                         raise ValueError
-                    texts.append(with_last_line_end(normalised(text)))
+                    texts.append(mark + with_last_line_end(normalised(text)) if text else "")
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise UserError(
                     f"{self.path}, line {self._line(at)}: not a JSON object with a text in the field {self.field!r}: "

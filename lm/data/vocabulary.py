@@ -116,6 +116,11 @@ class Vocab:
         """The smallest unsigned integer type that holds every id."""
         return np.min_scalar_type(len(self) - 1)
 
+    @property
+    def index(self) -> Mapping[str, int]:
+        """The id of each word, and for every out-of-vocabulary word the id of `<unk>`."""
+        return self._index
+
     def id(self, word: str) -> int:
         """The id of a word; for an out-of-vocabulary word, the id of `<unk>`."""
         return self._index[word]

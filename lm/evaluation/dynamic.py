@@ -81,7 +81,7 @@ class Dynamic(Reader):
         device = device_of(model)
         with _differentiable():
             state = state or model.initial_state(len(window.inputs))
-            hidden, state = model(window.inputs.to(device), state)
+            hidden, state = model(window.inputs.to(device), state, window.reset)
             nats = token_nats(model.head, hidden, window.targets.to(device), number(self.temperature))
             # A window may not use every weight: for example the rare words of an adaptive softmax.
             gradients = torch.autograd.grad(nats.mean(), weights, allow_unused=True, materialize_grads=True)

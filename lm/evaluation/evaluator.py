@@ -120,7 +120,7 @@ def evaluate(
     `Vocab.sentence`, which puts the end of a sentence before the first word. Raises UserError for a text of fewer than
     two ids.
     """
-    ids, score, read = np.asarray(ids), Score(unk), 0
+    ids, score, read = np.asanyarray(ids), Score(unk), 0
     if len(ids) < 2:
         raise UserError(
             f"a text of {len(ids)} ids has nothing to score: the first id is given, each later one is predicted; "

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lm.data.streams import Windows
+from lm.data.streams import Windows, true_where
 from lm.evaluation.evaluator import Evaluator, number
 from lm.evaluation.reading import Scored, device_of
 from lm.models.interfaces import LanguageModel
@@ -53,7 +53,8 @@ class FreeRunning(Evaluator):
             with torch.inference_mode():
                 state = state or model.initial_state(len(targets))
                 for t in range(targets.shape[1]):
-                    hidden, state = model.step(read, state)
+                    read = true_where(window.reset[:, t], window.inputs[:, t].to(device), read)
+                    hidden, state = model.step(read, model.renewed(state, window.reset[:, t]))
                     logits = model.head.logits(hidden).float() / number(self.temperature)
                     nats.append(F.cross_entropy(logits, targets[:, t], reduction="none"))
                     read = logits.argmax(dim=-1)

@@ -60,11 +60,13 @@ def device_of(model: nn.Module) -> torch.device:
 def read_stream(
     model: LanguageModel, ids: np.ndarray, window: int = EVAL_WINDOW, temperature: float = 1.0
 ) -> Iterator[Reading]:
-    """Read ids [N] as one stream from a zero state, with fixed weights. Yields ids[1:] in parts of `window` words."""
-    device, state = device_of(model), None
+    """Read ids [N] as one stream from a zero state, with fixed weights. Yields ids[1:] in parts of `window` words.
+
+    In ids of documents (`lm.data.documents.Ids`) each document is read from a zero state.
+    """
+    device, state = device_of(model), model.initial_state(1)
     for piece in one_stream(ids, window):
         with torch.inference_mode():  # not around the yield: the mode would leak into the caller
-            state = state or model.initial_state(1)
-            hidden, state = model(piece.inputs.to(device), state)
+            hidden, state = model(piece.inputs.to(device), state, piece.reset)
             nats = token_nats(model.head, hidden, piece.targets.to(device), temperature)
         yield Reading(piece.targets[0], nats[0], hidden[0])

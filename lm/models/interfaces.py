@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -93,10 +95,36 @@ class LanguageModel(nn.Module, ABC):
             if isinstance(part, WindowMask):
                 part.forget()
 
-    def forward(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Map a window of tokens [B, T] to hidden vectors [B, T, H]. Also returns the state after the last token."""
+    def renewed(self, state: State, which: np.ndarray) -> State:
+        """The state, with the first state in its place for the sequences in `which` [B], bool."""
+        if not which.any():
+            return state
+        first = self.initial_state(len(which))
+        if which.all():
+            return first
+        chosen = torch.from_numpy(which).unsqueeze(1).to(first[0][0].device)  # B, 1
+        return [
+            tuple(torch.where(chosen, new.to(old.dtype), old) for new, old in zip(*layers, strict=True))
+            for layers in zip(first, state, strict=True)
+        ]
+
+    def read_window(self, tokens: Tensor, state: State, reset: np.ndarray) -> tuple[Tensor, State]:
+        """Like `read`, but a sequence has its first state before each token where `reset` [B, T], bool, is true."""
+        cuts = np.flatnonzero(reset[:, 1:].any(axis=0)) + 1
+        outputs = []
+        for first, end in pairwise([0, *cuts.tolist(), tokens.shape[1]]):
+            state = self.renewed(state, reset[:, first])
+            raw, state = self.read(tokens[:, first:end], state)
+            outputs.append(raw)
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1), state
+
+    def forward(self, tokens: Tensor, state: State, reset: np.ndarray | None = None) -> tuple[Tensor, State]:
+        """Map a window of tokens [B, T] to hidden vectors [B, T, H]. Also returns the state after the last token.
+
+        `reset` [B, T], bool: where a sequence begins anew, as in a `Window`; None: nowhere.
+        """
         self.begin_window()
-        raw, state = self.read(tokens, state)
+        raw, state = self.read(tokens, state) if reset is None else self.read_window(tokens, state, reset)
         hidden: Tensor = self.output_dropout(raw)
         return hidden, state
 

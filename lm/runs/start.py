@@ -14,6 +14,7 @@ from lm.config.dry_run import dry
 from lm.config.hydra_job import plain, sweeping, typed_overrides
 from lm.data import repeated_lines, unknown_tokens
 from lm.data.corpus import Corpus
+from lm.data.documents import starts_of
 from lm.data.source import SPLITS
 from lm.data.unknown_tokens import counted
 from lm.data.vocabulary import Vocab
@@ -146,7 +147,8 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     """Print what is read, and the sizes of vocabulary and model. Warn if many tokens are unknown."""
     counts = {split: (tokens, corpus.unknown[split]) for split, tokens in corpus.tokens.items()}
     for split, (tokens, unknown) in counts.items():
-        say(f"{split} text: {counted(tokens, unknown)}{_places(corpus.source.files.get(split, []))}")
+        among = f", {len(starts_of(corpus.ids[split])):,} documents" if corpus.source.documents else ""
+        say(f"{split} text: {counted(tokens, unknown)}{among}{_places(corpus.source.files.get(split, []))}")
     say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.tokeniser.unit}s; model: {model.parameter_count:,} weights")
     many = unknown_tokens.warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()})
     for warning in (many, repeated_lines.warning(corpus.encoded.repeated)):

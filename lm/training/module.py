@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from lm.config.schemas import Regularisation
-from lm.data.streams import Window
+from lm.data.streams import Window, true_where
 from lm.evaluation import perplexity
 from lm.models.interfaces import LanguageModel, State, detach, reset_some
 from lm.models.kernels.full_precision import uncached
@@ -132,13 +132,11 @@ class LanguageModule(Validated):
     # Training
 
     def on_train_epoch_start(self) -> None:
+        self._pending.clear()
         self._since = time.perf_counter()  # the time between two epochs is not training time
 
     def training_step(self, window: Window, batch_idx: int) -> None:
-        if window.reset:
-            self._pending.clear()
-            self.state = self.model.initial_state(len(window.inputs))
-        elif self.state_reset > 0:
+        if self.state_reset > 0 and not window.reset[:, 0].all():
             self.state = reset_some(self.state, self.state_reset)
         self.model.begin_window()
         before = self.updates
@@ -147,7 +145,7 @@ class LanguageModule(Validated):
 
     def _window_update(self, window: Window) -> Tensor:
         if self.forcing.truth_share(self.windows) == 1:
-            raw, self.state = self.model.read(window.inputs, self.state)  # B, T, H
+            raw, self.state = self.model.read_window(window.inputs, self.state, window.reset)  # B, T, H
             hidden = self.model.output_dropout(raw)
             loss = self.model.head.nll(hidden, window.targets).mean()
         else:
@@ -173,16 +171,19 @@ class LanguageModule(Validated):
     def _free_running(self, window: Window) -> Any:
         """Yield, for each token of a window, its loss and the model's output [B, H] after and before dropout.
 
-        The next word to read is chosen before the caller updates the weights.
+        The next word to read is chosen before the caller updates the weights. Where a document begins it is the true
+        one.
         """
         word, share = window.inputs[:, 0], self.forcing.truth_share(self.windows)  # B
         with uncached(self.device.type):
             for t in range(window.inputs.shape[1]):
+                self.state = self.model.renewed(self.state, window.reset[:, t])
                 raw, self.state = self.model.read_one(word, self.state)
                 hidden = self.model.output_dropout(raw)
                 logits = self.model.head.logits(hidden).float()  # B, V
                 if t + 1 < window.inputs.shape[1]:
                     word = self.forcing.next_input(logits, window.inputs[:, t + 1], share)
+                    word = true_where(window.reset[:, t + 1], window.inputs[:, t + 1], word)
                 yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
     def _update(self, loss: Tensor, share: float = 1.0) -> None:

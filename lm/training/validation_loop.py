@@ -50,11 +50,9 @@ class Validated(Counted):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, window: Window, batch_idx: int) -> None:
-        if window.reset:
-            self._eval_state = self.model.initial_state(len(window.inputs))
         # In fp32 even if training is in bf16, so that evaluate.py on the checkpoint gives the same perplexity.
         with exact(self.device.type):
-            hidden, self._eval_state = self.model(window.inputs, self._eval_state)
+            hidden, self._eval_state = self.model(window.inputs, self._eval_state, window.reset)
             self._score.add(window.targets, self.model.head.nll(hidden, window.targets))
 
     test_step = validation_step

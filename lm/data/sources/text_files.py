@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lm.data.corpus import Corpus
+from lm.data.documents import MARK
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.streams import EVAL_WINDOW
 from lm.data.text_file import TextFile
@@ -41,6 +42,7 @@ class TextFiles(Source):
         fractions: the parts of a single text for train, valid and test; None: 80%, 10% and 10%, where valid and test
             have at most a million bytes each.
         field: the field of each JSON object that holds its document's text; None: plain text.
+        documents: each file, or line of JSON Lines, is a document: it is read and scored from its own beginning.
 
     Raises:
         UserError: when a file is read that is missing, empty, binary, not UTF-8 or cut short.
@@ -53,6 +55,7 @@ class TextFiles(Source):
         test: Files | None = None,
         fractions: Sequence[float] | None = None,
         field: str | None = None,
+        documents: bool = False,
     ) -> None:
         if (valid is None) != (test is None):
             given, missing = ("data.test", "data.valid") if valid is None else ("data.valid", "data.test")
@@ -62,7 +65,7 @@ class TextFiles(Source):
         if fractions is not None and (len(fractions) != 3 or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6):
             raise UserError(f"data.fractions must be three positive numbers that add up to 1; got {list(fractions)}")
         self.fractions = None if fractions is None else tuple(fractions)
-        self.field = field
+        self.field, self.documents = field, documents
         self.single = valid is None or test is None
         named = [train] * 3 if valid is None or test is None else [train, valid, test]
         self._named = {split: _list(files) for split, files in zip(SPLITS, named, strict=True)}
@@ -86,7 +89,8 @@ class TextFiles(Source):
         files = {
             split: [self._hash(file) for file in self.checked(split)] for split in SPLITS[: 1 if self.single else 3]
         }
-        return {"files": files, "field": self.field, "fractions": self.fractions if self.single else None}
+        settings = {"field": self.field, "documents": self.documents}
+        return {"files": files, **settings, "fractions": self.fractions if self.single else None}
 
     def size(self, split: str) -> int | None:
         files = self.checked(split)
@@ -97,15 +101,23 @@ class TextFiles(Source):
         return (sum(sizes) - 1 if until is None else until) - after
 
     def pieces(self, split: str) -> Iterator[str]:
+        return self._pieces(split, "")
+
+    def marked(self, split: str) -> Iterator[str]:
+        return self._pieces(split, MARK if self.documents else "")
+
+    def _pieces(self, split: str, mark: str) -> Iterator[str]:
+        """The pieces of a split, with `mark` before each document."""
         files = self.checked(split)
         if not self.single:
             for file in files:
-                yield from end_last_line(file.pieces())
+                yield from end_last_line(file.pieces(mark=mark))
             return
         after, until = self._span(split, sizes := [file.size() for file in files])
         empty = True
         for file, begin in zip(files, accumulate(sizes, initial=0), strict=False):
-            for piece in end_last_line(file.pieces(max(-1, after - begin), None if until is None else until - begin)):
+            within = max(-1, after - begin), None if until is None else until - begin
+            for piece in end_last_line(file.pieces(*within, mark)):
                 empty = False
                 yield piece
         if empty:
@@ -151,6 +163,7 @@ def text(
     test: str | Sequence[str] | None = None,
     fractions: Sequence[float] | None = None,
     field: str | None = None,
+    documents: bool = False,
     tokeniser: Tokeniser = WHITESPACE,
     lowercase: bool = False,
     normalise: Literal["NFC", "NFKC"] | None = None,
@@ -175,5 +188,5 @@ def text(
     )
     if vocab_file is not None and vocab is None:
         vocab = read_vocab(Path(vocab_file).expanduser(), tokeniser)
-    files = TextFiles(train, valid, test, fractions, field)
+    files = TextFiles(train, valid, test, fractions, field, documents)
     return Corpus(files, batch_size, window, eval_window, VocabularyChoice(tokeniser, vocab_size, min_count, vocab))

@@ -133,6 +133,9 @@ def _shown(text: Interval, seeds: Interval) -> bool:
 
 def different_text(ones: list[Known]) -> str | None:
     """The reason why results on the test text cannot be compared between these runs; None if they can."""
+    names = list(dict.fromkeys(name for one in ones if (name := one.run.tokeniser_name)))
+    if len(names) > 1:
+        return f"their tokenisers differ ({', '.join(names)}), so that a token of one is not a token of the other"
     sizes = list({vocab_key(one.vocab): len(one.vocab) for one in ones if one.vocab}.values())
     if len(sizes) < 2:  # one whose weights cannot be read has at least its size in result.json
         written = (len(one.vocab) if one.vocab else one.run.result.get("vocabulary") for one in ones)

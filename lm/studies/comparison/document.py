@@ -7,6 +7,7 @@ from typing import Any
 from lm.studies.comparison import sentences
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.sections.prediction import chance, prediction
+from lm.studies.comparison.sections.ranking import ranking
 from lm.studies.comparison.sections.short import short
 from lm.studies.comparison.sections.words import distances, embeddings
 from lm.studies.comparison.sections.writing import writing
@@ -22,7 +23,7 @@ def document(report: Figures) -> tuple[str, list[Block]]:
     blocks: list[Block | None] = [Text(_about(report))]
     if report.left_out:
         blocks.append(Statements([f"Left out: {job.folder}: {job.reason}" for job in report.left_out]))
-    for section in (short, prediction, chance, writing, distances, embeddings, _limits, _sources):
+    for section in (short, prediction, ranking, chance, writing, distances, embeddings, _limits, _sources):
         blocks += section(report)
     return title, [block for block in blocks if block is not None]
 

@@ -21,6 +21,7 @@ from lm.studies.comparison.groups import grouped
 from lm.studies.comparison.json_form import IN_PLACE
 from lm.studies.comparison.measuring import Known, Refusal, Refused, look, measure
 from lm.studies.comparison.quality import AgainstReal, Quality, against_real
+from lm.studies.comparison.ranking import Ranked, ranking
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.settings import Settings
@@ -46,6 +47,7 @@ class Figures:
     runs: list[RunFigures]
     left_out: list[LeftOut]
     groups: list[GroupFigures]
+    ranking: list[Ranked]  # of runs of different tokenisers; empty if they all have the same
     differences: list[Difference]
     distances: list[DistanceDifference]
     agreement: list[RunsAgreement]
@@ -86,6 +88,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         runs=rows,
         left_out=left_out,
         groups=[group_figures(group, rows, settings.confidence) for group in groups],
+        ranking=ranking(known.values()),
         differences=differences(groups, known, refused, settings),
         distances=of_distances(groups, rows, settings.confidence),
         agreement=agreement(groups, known, refused, settings),

@@ -89,10 +89,14 @@ def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> 
         if trained is not None:
             one.vocab = trained.vocab
             one.text = with_reason("all that needs its text", partial(library.text, trained))
-    text = next((one.text for one in known if one.text), None)
     if settings.prompts is not None:
         return list(settings.prompts)
-    return text.prompts([one.vocab for one in known if one.vocab]) if text else []
+    texts = [one.text for one in known if one.text]
+    text = next((text for text in texts if text.vocab.tokeniser.unit == "word"), texts[0] if texts else None)
+    if text is None:
+        return []
+    refusal = Refusal(refused, *(one.run.name for one in known))
+    return refusal("prompts", lambda: text.prompts([one.vocab for one in known if one.vocab])) or []
 
 
 def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], settings: Settings) -> None:

@@ -51,6 +51,22 @@ class Run:
     def seed(self) -> int:
         return int(self.config["seed"])
 
+    @property
+    def tokeniser(self) -> dict[str, Any]:
+        """The settings of its tokeniser; empty if its text has none to choose, or it is of an older version."""
+        data = self.config.get("data", {})
+        node: dict[str, Any] = data.get("tokeniser") or {}
+        shared = ("lowercase", "normalise")
+        return node and {**node, **{key: node.get(key) or data.get(key) or None for key in shared}}
+
+    @property
+    def tokeniser_name(self) -> str | None:
+        """Its tokeniser's option of data/tokeniser, and what it does to the text before."""
+        if not (settings := self.tokeniser):
+            return None
+        option = settings["_target_"].rpartition(".")[2].lower()
+        return " ".join([option, *["lowercase"] * bool(settings["lowercase"]), *filter(None, [settings["normalise"]])])
+
 
 def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
     """The finished runs in `folders` (a sweep's folder means all its jobs), and the runs left out.

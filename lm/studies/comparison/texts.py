@@ -58,9 +58,11 @@ class Text:
         for part in np.array_split(starts, count):
             for start in part.tolist():
                 words = ids[start : start + tokens].tolist()
-                known = all(self.vocab.words[i] in vocab for vocab in vocabs for i in words)
-                if known and not {self.vocab.eos, self.vocab.unk} & set(words):
-                    found.append(self.vocab.decode(words))
+                if {self.vocab.eos, self.vocab.unk} & set(words):
+                    continue
+                prompt = self.vocab.decode(words)
+                if all(word in vocab for vocab in vocabs for word in vocab.split(prompt)):
+                    found.append(prompt)
                     break
         return list(dict.fromkeys(found))
 

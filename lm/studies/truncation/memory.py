@@ -86,7 +86,7 @@ def measure(sizes: Sizes, tbptt_windows: int, updates: int, device: str = "cpu")
     data = sizes.windows(tbptt_windows * updates)
     # One token in one stream allocates gradients, Adam's moments and torch's buffers before the count begins.
     one = data[0]
-    training.update([Window(one.inputs[:1, :1], one.targets[:1, :1], True)], model.initial_state(1))
+    training.update([Window(one.inputs[:1, :1], one.targets[:1, :1], one.reset[:1, :1])], model.initial_state(1))
     memory = _Memory(device)
     windows, state, seconds = iter(data), model.initial_state(sizes.batch_size), []
     for _ in range(updates):

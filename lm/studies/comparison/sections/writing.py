@@ -13,6 +13,10 @@ from lm.studies.page import Block, Heading, Statements, Table, Text
 TOLD = 3
 """Largest number of groups for which sentences tell the n-gram nats; if there are more, only the table does."""
 
+OWN_TOKENS = (
+    "A word here is a token of the run's own tokeniser. Figures of runs of different tokenisers cannot be compared."
+)
+
 
 def writing(report: Figures) -> list[Block | None]:
     first = [(run, run.quality) for run in firsts([run for run in report.runs if run.quality]) if run.quality]
@@ -71,6 +75,7 @@ def writing(report: Figures) -> list[Block | None]:
             "interval: they do not show that one is larger."
         ),
         Statements(said),
+        Text(OWN_TOKENS) if report.ranking else None,
         Table(
             header,
             rows,
