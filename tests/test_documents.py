@@ -23,6 +23,7 @@ from lm.models import LSTMLanguageModel, StackedLanguageModel
 from lm.models.cells import Mogrifier
 from lm.models.interfaces import LanguageModel
 from lm.runs.trained import load
+from lm.system.errors import UserError
 
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "h"]
 SHORT = [*TINY, "trainer.limit_train_batches=5", "trainer.max_epochs=1", "accelerator=cpu", "free_running.limit=5"]
@@ -165,6 +166,15 @@ def test_no_evaluator_carries_a_state_into_the_next_document(evaluator: Evaluato
         torch.testing.assert_close(scored.nats[second : second + 5], alone.nats)
     _, as_one = evaluate(evaluator, model, np.asarray(ids), unk)
     assert not torch.allclose(as_one.nats, scored.nats)
+
+
+def test_a_run_does_not_resume_on_other_documents(lines: dict[str, Path], train: Callable[..., Run]) -> None:
+    run = train(*settings(lines), *SHORT)
+    first, second, *rest = map(json.loads, lines["train"].read_text().splitlines())
+    joined = [{"text": f"{first['text']}\n{second['text']}"}, *rest]  # the same words, one document less
+    lines["train"].write_text("\n".join(map(json.dumps, joined)) + "\n")
+    with pytest.raises(UserError, match="has changed since"):
+        resume(run.dir, "checkpoint=last", "trainer.max_epochs=2")
 
 
 def test_training_starts_each_document_anew(lines: dict[str, Path], train: Callable[..., Run]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from lm.data.documents import Ids
+from lm.data.documents import Ids, starts_of
 from lm.data.numbering import Part
 from lm.data.repeated_lines import Repeated
 from lm.data.source import SPLITS
@@ -65,8 +65,8 @@ class Encoded:
 
 
 def checksum(array: np.ndarray) -> str:
-    """CRC-32 of an array's bytes, in hexadecimal digits."""
-    return f"{zlib.crc32(np.ascontiguousarray(array).data):08x}"
+    """CRC-32 of an array's bytes and of the places where its documents begin, in hexadecimal digits."""
+    return f"{zlib.crc32(starts_of(array).data, zlib.crc32(np.ascontiguousarray(array).data)):08x}"
 
 
 def checksum_of_words(vocab: Vocab) -> str:
@@ -93,7 +93,8 @@ class SplitWriter:
 
     @property
     def facts(self) -> Split:
-        return Split(self.tokens, f"{self.crc:08x}", int(self.counts[self.unk]), self.size)
+        crc = zlib.crc32(np.array(self.starts, np.int64).data, self.crc)
+        return Split(self.tokens, f"{crc:08x}", int(self.counts[self.unk]), self.size)
 
 
 def ids_file(folder: Path, split: str) -> Path:

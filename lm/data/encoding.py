@@ -156,7 +156,7 @@ def _encode_training_text(
             writer.write(Part(final[ids]))
     passing_file.unlink()
     writer.counts.tofile(folder / COUNTS)
-    writer.size = size
+    writer.size, writer.starts = size, starts
     _write_starts(folder, "train", source, starts)
     return vocab, writer.facts
 
