@@ -15,7 +15,6 @@ import pytest
 from conftest import TINY, Done, Run
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from lm.data.encoding import encode
 from lm.data.sources.text_files import TextFiles
@@ -25,6 +24,8 @@ from lm.data.vocabulary import Vocab
 from lm.data.vocabulary_choice import VocabularyChoice
 from lm.runs.trained import load
 from lm.system.errors import UserError
+
+tokenizers = pytest.importorskip("tokenizers")  # a borrowed machine may lack it
 
 GERMAN = ["Der Müller mahlt das Korn, und die Gänse schreien.", "Größe, Straße, Übermut: „Das ist schön“, sagte sie."]
 RUSSIAN = ["Старик ловил рыбу, а старуха пряла пряжу.", "Где дом? Дом — там, у реки!"]  # noqa: RUF001
@@ -51,9 +52,11 @@ def vocab_of(tokeniser: Tokeniser, text: str = "") -> Vocab:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     (folder / "text.txt").write_text(TEXT, encoding="utf-8")
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train([str(folder / "text.txt")], trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"]))
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.train(
+        [str(folder / "text.txt")], tokenizers.trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]"])
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 
