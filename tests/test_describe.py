@@ -59,7 +59,7 @@ def test_the_command_prints_and_writes(files: dict[str, str], call: Callable[...
     done = call("describe", "data=text", *named, *small, f"out={tmp_path}/out")
     assert done.code == 0, done.err
     assert "most frequent unknown words of the test text: zorp 2, blik 1" in done.out
-    assert "valid: 1 of 1 lines of 5 words or more (100.0%) are in the training text too" in done.out
+    assert "valid: 1 of 1 lines of 5 words or 20 characters or more (100.0%) are in the training text too" in done.out
     written = json.loads((tmp_path / "out" / "description.json").read_text())
     assert written["splits"]["train"]["tokens"] == 22
     assert (tmp_path / "out" / "description.png").read_bytes().startswith(b"\x89PNG")

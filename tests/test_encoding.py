@@ -131,7 +131,10 @@ def test_lines_of_the_training_text_in_the_others_are_counted_and_told(
     for run in ("first", "second"):  # the second reads the encoded text
         done = call("train", "data=text", *named, *settings, f"hydra.run.dir={tmp_path}/{run}")
         assert done.code == 0, done.err
-        assert "warning: 50% of the valid text's lines of 5 words or more are lines of the training text" in done.err
+        assert (
+            "warning: 50% of the valid text's lines of 5 words or 20 characters or more are lines of the training text"
+            in done.err
+        )
 
 
 def alike(one: encoded.Encoded, other: encoded.Encoded) -> bool:

@@ -102,3 +102,23 @@ def test_a_prepared_sweep_runs_by_its_name_alone(tmp_path: Path, text_file: Path
         combinations.add((forcing["feedback"], forcing["update"]))
     assert len(combinations) == 4
     assert "4 jobs, best first" in done.stdout
+
+
+def test_jobs_of_different_tokenisers_are_in_the_order_of_bits_per_byte(tmp_path: Path) -> None:
+    def job(name: str, perplexity: float, bits: float | None, vocabulary: int, status: str = "completed") -> None:
+        score = {"perplexity": perplexity, "tokens": 9, "unknown": 0, "bits_per_byte": bits}
+        result = {"status": status, "error": "no", "overrides": [f"data/tokeniser={name}"], "seconds": 1.0}
+        result |= {"valid": score, "test": score, "best": {"epoch": 1}, "vocabulary": vocabulary}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+
+    job("bytes", 3.0, 1.5, 257)
+    job("bpe", 200.0, 1.25, 8000)
+    job("part", 2.0, None, 257)
+    job("failed", 1.0, 0.1, 257, "failed")
+    said = table(tmp_path)
+    places = [said.index(f"  {name} ") for name in ("bpe", "bytes", "part", "failed")]
+    assert places == sorted(places)
+    assert "by bits per byte of the validation text" in said
+    assert "1.250" in said
+    assert "best first" not in said

@@ -12,6 +12,7 @@ from conftest import TINY, Done, Run
 from lm.data.tokenisers import EOS, UNK
 from lm.data.unknown_tokens import counted, warning
 from lm.data.vocabulary import Vocab
+from lm.data.vocabulary_choice import VocabularyChoice
 
 SETTINGS = [*TINY, "trainer.limit_train_batches=4", "trainer.max_epochs=1", "accelerator=cpu"]
 KNOWN = "the army said it is here\nit said the army is here\n" * 100
@@ -41,7 +42,7 @@ def test_a_run_counts_its_unknown_tokens(run: Run, tmp_path: Path) -> None:
     assert "epoch 1: valid perplexity" in said
     assert "over 359 tokens, 119 unknown (33.1%)" in said
     assert "read as <unk>: 33% of the test text." in said
-    assert "data.min_count" in said
+    assert "on more text" in said
 
 
 def test_evaluate_tells_them_apart(run: Run, tmp_path: Path, call: Callable[..., Done]) -> None:
@@ -92,6 +93,20 @@ def test_the_warning_begins_above_five_percent_of_words_that_the_text_does_not_w
 ) -> None:
     said = warning(Vocab(["a", "b", EOS, UNK], writes_unk=writes), {"test": (100, unknown)})
     assert said is None if expected is None else expected in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("choice", "ways"),
+    [
+        (VocabularyChoice(), "train on more text, or with data/tokeniser=bytes"),
+        (VocabularyChoice(min_count=2), "train with a lower data.min_count, or on more text"),
+        (VocabularyChoice(vocab_size=9), "train with a larger data.vocab_size, or on more text"),
+        (VocabularyChoice(given=Vocab(["a", EOS, UNK])), "train without data.vocab_file and data.vocab_from, or with"),
+        (None, "train with a lower data.min_count, or with a larger data.vocab_size, or on more text"),
+    ],
+)
+def test_the_warning_names_what_can_help(choice: VocabularyChoice | None, ways: str) -> None:
+    assert ways in (warning(Vocab(["a", EOS, UNK]), {"test": (10, 9)}, choice) or "")
 
 
 def test_a_text_that_writes_unk_is_known_from_its_checkpoint(

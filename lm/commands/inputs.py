@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from lm.config.hydra_job import checked
 from lm.config.unknown_key import did_you_mean
 from lm.data.plain_text import decoded, normalised, with_last_line_end
+from lm.data.text_file import TextFile
 from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained, load
 from lm.system.devices import device
@@ -78,10 +79,11 @@ def asked_text(given: str | None, file: str | None, name: str) -> str | None:
         return None if given is None else normalised(given)
     if file == "-" and sys.stdin is None:
         raise UserError(f"{name}_file=-: standard input is closed; name a file")
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"{name}_file: cannot read {file}: {error.strerror}; check the name, or use - for standard input"
-        ) from None
-    return with_last_line_end(decoded(data, f"{name}_file: {'standard input' if file == '-' else file}"))
+    if file == "-":
+        return with_last_line_end(decoded(sys.stdin.buffer.read(), f"{name}_file: standard input"))
+    path = Path(file).expanduser()
+    if path.is_dir() or not path.exists():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise UserError(f"{name}_file: {file} {what}; check the name, or use - for standard input")
+    with TextFile(path, f"{name}_file").opened() as opened:
+        return with_last_line_end(decoded(opened.read(), f"{name}_file: {file}"))

@@ -55,26 +55,36 @@ def _unknown(score: dict[str, Any]) -> str:
 def table(folder: Path) -> str:
     """A table of the jobs in a sweep's folder: perplexities, unknown tokens of the test text, time, settings.
 
-    Failed jobs are last, each with its error.
+    Jobs of different vocabularies are in the order of their bits per byte. Failed jobs are last, each with its error.
     """
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
-    jobs.sort(key=lambda job: (score(job[1]), job[0].name.zfill(9)))
+    sizes = sorted({result["vocabulary"] for _, result in jobs if result.get("vocabulary")})
+    order = score if len(sizes) < 2 else _bits
+    jobs.sort(key=lambda job: (job[1].get("status") != "completed", order(job[1]), job[0].name.zfill(9)))
     typed = [result.get("overrides") or [] for _, result in jobs]
     common = [override for override in typed[0] if all(override in other for other in typed)] if typed else []
-    rows = [("job", "valid", "test", "unknown", "epoch", "time", "settings")]
+    rows = [("job", "valid", "bits/byte", "test", "unknown", "epoch", "time", "settings")]
     for path, result in jobs:
         settings = " ".join(override for override in result.get("overrides") or [] if override not in common)
         if result["status"] == "completed":
             valid, test = (f"{result[split].get('perplexity') or float('inf'):.2f}" for split in ("valid", "test"))
             rest = (_unknown(result["test"]), str(result["best"]["epoch"]), f"{result['seconds']:,.0f} s", settings)
-            rows.append((path.name, valid, test, *rest))
+            rows.append((path.name, valid, f"{_bits(result):.3f}", test, *rest))
         else:
-            rows.append((path.name, "failed", "", "", "", "", f"{settings}: {result['error']}"))
-    lines = [f"  {line}" for line in aligned(rows, "lrrrrrl")]
-    sizes = sorted({result["vocabulary"] for _, result in jobs if result.get("vocabulary")})
-    if len(sizes) > 1:
-        lines.append(
-            f"  perplexities do not compare: vocabularies of {' and '.join(f'{size:,}' for size in sizes)} words"
-        )
+            rows.append((path.name, "failed", "", "", "", "", "", f"{settings}: {result['error']}"))
     shared = [f"  all jobs with {' '.join(common)}"] if common else []
-    return "\n".join([f"{len(jobs)} jobs, best first:", *lines, *shared])
+    if len(sizes) < 2:
+        lines = aligned([(*row[:2], *row[3:]) for row in rows], "lrrrrrl")
+        return "\n".join([f"{len(jobs)} jobs, best first:", *(f"  {line}" for line in lines), *shared])
+    words = ", ".join(f"{size:,}" for size in sizes)
+    shared.insert(
+        0, f"  perplexities do not compare: vocabularies of {words} tokens; an `<unk>` is cheap in any figure"
+    )
+    lines = [f"  {line}" for line in aligned(rows, "lrrrrrrl")]
+    return "\n".join([f"{len(jobs)} jobs, by bits per byte of the validation text:", *lines, *shared])
+
+
+def _bits(result: dict[str, Any]) -> float:
+    """Bits per byte of the validation text; inf if the run failed or has none."""
+    bits = result["valid"].get("bits_per_byte") if result.get("status") == "completed" else None
+    return float("inf") if bits is None else float(bits)

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from lm.data.documents import MARK
 from lm.data.source import SPLITS
 
-LONG = 5
-"""Words of a line that counts. Shorter ones ("he said .") come again in any text."""
+WORDS, CHARACTERS = 5, 20
+"""A line counts that has so many words, or characters where no spaces are written. Shorter ones come again anyway."""
+LONG = f"{WORDS} words or {CHARACTERS} characters"
 MANY = 0.05
 """The share of repeated lines above which a run warns."""
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """Of a split: how many lines of at least `LONG` words it has, and how many of these the training text has too."""
+    """Of a split: how many long lines it has, and how many of these the training text has too."""
 
     long: int
     repeated: int
@@ -29,7 +30,7 @@ class Repeated:
 
 def long_lines(lines: Iterable[str]) -> Iterator[str]:
     """The lines that count."""
-    return (line for line in lines if len(line.split(None, LONG)) >= LONG)
+    return (line for line in lines if len(line) >= CHARACTERS or len(line.split(None, WORDS)) >= WORDS)
 
 
 class HeldOutLines:
@@ -65,6 +66,6 @@ def warning(found: Mapping[str, Repeated]) -> str | None:
     if not many:
         return None
     return (
-        f"warning: {' and '.join(many)} lines of {LONG} words or more are lines of the training text too: a perplexity "
+        f"warning: {' and '.join(many)} lines of {LONG} or more are lines of the training text too: a perplexity "
         "over them says little about new text. python scripts/describe.py data=... shows them"
     )

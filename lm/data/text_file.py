@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -45,10 +46,7 @@ class TextFile:
 
     def size(self) -> int:
         """The number of bytes of text. A compressed file is read to count them."""
-        if not self.compressed:
-            return self.path.stat().st_size
-        with self.opened() as file:
-            return sum(len(data) for data in iter(lambda: file.read(PIECE_BYTES), b""))
+        return _bytes_of_text(self, self.path.stat().st_mtime_ns) if self.compressed else self.path.stat().st_size
 
     def pieces(self, after: int = -1, until: int | None = None, mark: str = "") -> Iterator[str]:
         """Yield the text in pieces that end at line ends: all lines that begin at a byte in (`after`, `until`].
@@ -110,5 +108,12 @@ class TextFile:
             raise UserError(f"{self.name}: {self.path} is not a sound gzip file: {error}; copy it again") from None
         except OSError as error:
             raise UserError(
-                f"{self.name}: cannot read {self.path}: {error.strerror}; check the file and its rights"
+                f"{self.name}: cannot read {self.path}: {error.strerror}; check the name and the rights"
             ) from None
+
+
+@lru_cache
+def _bytes_of_text(compressed: TextFile, _: int) -> int:
+    """The number of bytes of a compressed file's text; the second argument is when the file was changed."""
+    with compressed.opened() as file:
+        return sum(len(data) for data in iter(lambda: file.read(PIECE_BYTES), b""))

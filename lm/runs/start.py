@@ -150,7 +150,8 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
         among = f", {len(starts_of(corpus.ids[split])):,} documents" if corpus.source.documents else ""
         say(f"{split} text: {counted(tokens, unknown)}{among}{_places(corpus.source.files.get(split, []))}")
     say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.tokeniser.unit}s; model: {model.parameter_count:,} weights")
-    many = unknown_tokens.warning(corpus.vocab, {f"the {split} text": count for split, count in counts.items()})
+    texts = {f"the {split} text": count for split, count in counts.items()}
+    many = unknown_tokens.warning(corpus.vocab, texts, corpus.choice)
     for warning in (many, repeated_lines.warning(corpus.encoded.repeated)):
         if warning is not None:
             say(warning)

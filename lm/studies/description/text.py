@@ -30,7 +30,7 @@ def text(found: Figures) -> str:
             words = ", ".join(f"{word} {count:,}" for word, count in one.frequent_unknown)
             parts.append(f"most frequent unknown words of the {name} text: {words}")
     for name, lines in found.repeated.items():
-        count = f"{lines.repeated:,} of {lines.long:,} lines of {LONG} words or more ({lines.share:.1%})"
+        count = f"{lines.repeated:,} of {lines.long:,} lines of {LONG} or more ({lines.share:.1%})"
         examples = [f"  {shorten(one, 100)}" for one in found.repeated_lines[name]]
         parts.append("\n".join([f"{name}: {count} are in the training text too", *examples]))
     return "\n\n".join(parts)
