@@ -73,7 +73,8 @@ class Vocab:
             )
         if max_size is not None and len(kept) > max_size:
             # The sort is stable: of equally frequent words the one that appears first is kept.
-            ranked = sorted((word for word in counts if word in kept - special), key=lambda word: -counts[word])
+            common = kept - special
+            ranked = sorted((word for word in counts if word in common), key=lambda word: -counts[word])
             kept = set(ranked[: max_size - len(special)]) | special
         numbered = dict.fromkeys(word if word in kept else UNK for word in counts)
         return cls([*numbered, *(word for word in (EOS, UNK) if word not in numbered)], tokeniser, UNK in counts)
