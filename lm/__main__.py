@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a language model, test it, sample from it",
     "sample": "draw text from a trained model",
     "evaluate": "nats, tokens and perplexity of a text under a trained model",
+    "score": "surprisal of sentences, each by itself, or which of two is the more probable",
     "distance": "distances between words, and each word's nearest neighbours",
     "describe": "what a corpus holds: tokens, unknown words, lines in two splits",
     "compare": "a report that compares runs",

@@ -80,7 +80,7 @@ def test_both_readers_give_the_same_ids(text_file: Path) -> None:
 @pytest.mark.slow
 def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
-    of_other_sections = {"encode_vs_plain", "train_token_vs_plain", "imports_vs_lightning"}
+    of_other_sections = {"encode_vs_plain", "score_vs_one_by_one", "train_token_vs_plain", "imports_vs_lightning"}
     assert set(result["ratios"]) == set(RATIOS) - of_other_sections
     assert all(value > 0 for value in result["ratios"].values())
     assert result["precision"] in ("32-true", "bf16-mixed")

@@ -25,7 +25,17 @@ VOCAB = Vocab([EOS, UNK, "a"])
 
 
 def test_every_group_has_an_option_and_every_root_a_file() -> None:
-    assert set(ROOTS) == {"train", "sample", "evaluate", "distance", "benchmark", "compare", "tbptt", "describe"}
+    assert set(ROOTS) == {
+        "train",
+        "sample",
+        "evaluate",
+        "distance",
+        "benchmark",
+        "compare",
+        "tbptt",
+        "describe",
+        "score",
+    }
     assert {option.split("/")[0] for option in OPTIONS} >= {"data", "model", "forcing", "sampler", "accelerator"}
 
 

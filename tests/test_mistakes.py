@@ -319,7 +319,7 @@ sample checkpoint=run prompt=zebra                  | 'zebra'       | Write <unk
 sample checkpoint=run prompt=The                    | 'The'         | Did you mean the?
 sample checkpoint=run sampler.bad_words=[zebra]     | zebra         | sampler.bad_words
 sample checkpoint=run sampler.bad_words=zebra       | sampler.bad_words | "sampler.bad_words=[zebra]"
-sample checkpoint=run sampler=beam                  | sampler=beam  | greedy
+sample checkpoint=run sampler=beem | sampler=beem | Did you mean beam?
 sample checkpoint=run sampler.top_p=1.5             | sampler.top_p | at most 1; got 1.5
 sample checkpoint=run seed=-1                       | seed          | got -1
 evaluate checkpoint=run split=validation            | split=validation | Did you mean valid?

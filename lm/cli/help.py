@@ -37,6 +37,11 @@ EXAMPLES = {
   python scripts/evaluate.py checkpoint=RUN evaluator=free_running
   python scripts/evaluate.py checkpoint=RUN evaluator=cache evaluator.theta=auto
   python scripts/evaluate.py checkpoint=RUN evaluator=dynamic evaluator.lr=1e-4""",
+    "score": """\
+  python scripts/score.py checkpoint=RUN file=stimuli.txt unit=bits out=surprisal.tsv summary=figures.json
+  python scripts/score.py checkpoint=RUN file=blimp.jsonl format=pairs summary=accuracy.json
+Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's ppl, without unknown words;
+`known_without_end` is SRILM's ppl1, without the sentences' ends too; `all_without_end` has the unknown words.""",
     "compare": """\
   python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
   python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-import torch
 from omegaconf import DictConfig
 
 from lm.commands.inputs import asked_precision, asked_text, known_word, load_trained
 from lm.config.build import build
 from lm.config.hydra_job import containers
 from lm.models.kernels.int8 import int8_weights
-from lm.sampling.generate import generate
+from lm.sampling.generate import texts
 
 SEPARATOR = "---"
 
@@ -24,7 +23,6 @@ def sample(cfg: DictConfig) -> None:
     prompt = (
         None if text is None else [known_word(trained.vocab, word) for word in trained.vocab.split(text.rstrip("\n"))]
     )
-    generator = torch.Generator().manual_seed(cfg.seed)
     with int8_weights(trained.model) if asked_precision(cfg, "auto", "32-true", "int8") == "int8" else nullcontext():
-        ids = generate(trained.model, sampler, trained.vocab, prompt, generator)
-    print(f"\n{SEPARATOR}\n".join(trained.vocab.decode(row) for row in ids.tolist()))
+        found = texts(trained.model, sampler, trained.vocab, cfg.seed, prompt)
+    print(f"\n{SEPARATOR}\n".join(found))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 
 import torch
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
-from lm.models.interfaces import LanguageModel
+from lm.models.interfaces import LanguageModel, State
+from lm.sampling.beam_search import beam_search
 from lm.sampling.sampler import Sampler
 from lm.system.precision import exact
 
@@ -25,39 +27,53 @@ def generate(
     A prompt (ids from `vocab.encode`) is read after a sentence's end (`<eos>`) and is part of the result. Without a
     prompt, the first word read is drawn uniformly and is not part of the result, as in the classic exercise.
     `generator` must be on the CPU, so that a seed gives the same words on every device, up to rounding.
+
+    If `sampler.num_beams` is above 1, the continuations are not drawn: they are the best that `beam_search` finds, the
+    best first. Each ends at its first `<eos>`; its row is filled up with `<eos>`. All begin after the same first word.
     """
     banned, device = sampler.banned(vocab), next(model.parameters()).device
     was_training = model.training
     try:
         with torch.inference_mode(), exact(device.type):
-            ids = _generate(model.eval(), sampler, vocab, banned, prompt, generator)
+            if sampler.num_beams > 1:
+                begun = _begun(model.eval(), vocab, prompt, 1, generator)
+                ids = beam_search(model, sampler, banned, vocab.eos, *begun)
+            else:
+                begun = _begun(model.eval(), vocab, prompt, sampler.num_return_sequences, generator)
+                ids = _drawn(model, sampler, banned, *begun, generator)
     finally:
         model.train(was_training)
     return ids.clone()  # outside inference mode, so that autograd accepts the tensor
 
 
-def _generate(
-    model: LanguageModel,
-    sampler: Sampler,
-    vocab: Vocab,
-    banned: list[int],
-    prompt: Iterable[int] | None,
-    generator: torch.Generator | None,
-) -> Tensor:
-    count, device = sampler.num_return_sequences, next(model.parameters()).device
-    state = model.initial_state(count)
+def _begun(
+    model: LanguageModel, vocab: Vocab, prompt: Iterable[int] | None, count: int, generator: torch.Generator | None
+) -> tuple[Tensor, State, Tensor]:
+    """The next word to read [N], the state before it and the prompt [N, P], for `count` sequences."""
+    device = next(model.parameters()).device
     if prompt is None:
         word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
-        written = torch.zeros(count, 0, dtype=torch.long)
-    else:
-        words = [int(word) for word in prompt]
-        start = torch.tensor([[vocab.eos, *words]], device=device)  # read once for all sequences
-        if words:
-            _, one = model(start[:, :-1], model.initial_state(1))
-            state = [tuple(part.expand(count, -1).contiguous() for part in layer) for layer in one]
-        word = start[0, -1].expand(count)
-        written = torch.tensor(words, dtype=torch.long).expand(count, -1)
-    seen = torch.zeros(count, len(vocab), dtype=torch.bool).scatter(1, written, True)
+        return word, model.initial_state(count), torch.zeros(count, 0, dtype=torch.long)
+    words = [int(word) for word in prompt]
+    start = torch.tensor([[vocab.eos, *words]], device=device)  # read once for all sequences
+    state = model.initial_state(count)
+    if words:
+        _, one = model(start[:, :-1], model.initial_state(1))
+        state = [tuple(part.expand(count, -1).contiguous() for part in layer) for layer in one]
+    return start[0, -1].expand(count), state, torch.tensor(words, dtype=torch.long).expand(count, -1)
+
+
+def _drawn(
+    model: LanguageModel,
+    sampler: Sampler,
+    banned: list[int],
+    word: Tensor,
+    state: State,
+    written: Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
+    device = word.device
+    seen = torch.zeros(len(word), model.vocab_size, dtype=torch.bool).scatter(1, written, True)
     new = []
     for _ in range(sampler.max_new_tokens):
         hidden, state = model.step(word, state)
@@ -71,7 +87,16 @@ def _generate(
     return torch.cat([written, torch.stack(new, dim=1)], dim=1)
 
 
-def texts(model: LanguageModel, sampler: Sampler, vocab: Vocab, seed: int) -> list[str]:
-    """Generate text without a prompt, from a random seed. Returns one string per sequence."""
-    ids = generate(model, sampler, vocab, generator=torch.Generator().manual_seed(seed))
-    return [vocab.decode(row) for row in ids.tolist()]
+def texts(
+    model: LanguageModel, sampler: Sampler, vocab: Vocab, seed: int, prompt: Iterable[int] | None = None
+) -> list[str]:
+    """Generate text as `generate` does, from a random seed. Returns one string per sequence.
+
+    Texts of beam search end before the `<eos>` at which they ended.
+    """
+    words = None if prompt is None else list(prompt)
+    rows = generate(model, sampler, vocab, words, torch.Generator().manual_seed(seed)).tolist()
+    if sampler.num_beams > 1:
+        start = len(words or [])  # a prompt may have several lines
+        rows = [row[:start] + list(takewhile(lambda word: word != vocab.eos, row[start:])) for row in rows]
+    return [vocab.decode(row) for row in rows]

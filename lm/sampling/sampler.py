@@ -18,7 +18,9 @@ from lm.system.errors import UserError
 class Sampler(Bounded, group="sampler"):
     """Settings of how words are drawn. Names are as in Hugging Face's GenerationConfig; `bad_words` are words, not ids.
 
-    Raises UserError for values out of range.
+    With `num_beams` above 1 nothing is drawn: beam search looks for the most probable texts (`beam_search`). Such a
+    text ends at `<eos>`, while a drawn text continues after it. Raises UserError for values out of range, and for beam
+    search with a setting that it cannot follow: `do_sample`, `temperature`, `top_k`, `top_p`, `min_p`.
 
     Args:
         do_sample: false takes the most probable word each time (greedy).
@@ -29,7 +31,10 @@ class Sampler(Bounded, group="sampler"):
         repetition_penalty: above 1, words already in the text become less probable (Keskar et al. 2019).
         bad_words: words that are never drawn.
         max_new_tokens: number of words to draw.
-        num_return_sequences: number of sequences, drawn in parallel.
+        num_return_sequences: number of sequences, drawn in parallel; of beam search, the best ones, the best first.
+        num_beams: above 1, the number of beginnings that beam search keeps.
+        length_penalty: beam search divides a text's log-probability by the number of new words to this power: 0 takes
+            the most probable text, often a short one; higher values favour longer texts. (Wu et al. 2016, simplified)
     """
 
     do_sample: bool = True
@@ -41,6 +46,29 @@ class Sampler(Bounded, group="sampler"):
     bad_words: Sequence[str] = ()
     max_new_tokens: Count = 50
     num_return_sequences: Count = 1
+    num_beams: Count = 1
+    length_penalty: Annotated[float, Range(least=-10, most=10)] = 1.0  # beyond, powers of lengths overflow
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_beams == 1:
+            return
+        if self.do_sample:
+            raise UserError(
+                f"sampler.num_beams={self.num_beams}: beam search takes the most probable text and draws nothing; "
+                "choose sampler=beam, which sets sampler.do_sample=false"
+            )
+        for name in ("temperature", "top_k", "top_p", "min_p"):
+            if (value := getattr(self, name)) != (neutral := getattr(Sampler, name)):
+                raise UserError(
+                    f"sampler.{name}={value} is for drawing words, and beam search draws none: leave it at {neutral}, "
+                    "or choose a sampler without sampler.num_beams"
+                )
+        if self.num_return_sequences > self.num_beams:
+            raise UserError(
+                f"sampler.num_return_sequences={self.num_return_sequences} must be at most sampler.num_beams="
+                f"{self.num_beams}: beam search returns its best texts"
+            )
 
     @property
     def greedy(self) -> bool:
@@ -61,11 +89,11 @@ class Sampler(Bounded, group="sampler"):
         """
         if self.greedy:
             highest = logits.max(dim=-1)
-            _refuse_non_finite(highest.values)
+            refuse_non_finite(highest.values)
             return highest.indices
         weights = self.distribution(logits)
         if not weights[:, 0].isfinite().all():  # one nan makes the whole softmax nan
-            _refuse_non_finite(logits.amax(dim=-1))
+            refuse_non_finite(logits.amax(dim=-1))
             size = "small" if self.temperature < 1 else "large"
             raise UserError(
                 f"sampler.temperature={self.temperature} is too {size}: logits divided by it are not float32 numbers. "
@@ -85,7 +113,7 @@ class Sampler(Bounded, group="sampler"):
         log_probabilities = logits.log_softmax(dim=-1)
         penalised = torch.where(seen, log_probabilities * self.repetition_penalty, log_probabilities)
         if not penalised.amax(dim=-1).isfinite().all():
-            _refuse_non_finite(logits.amax(dim=-1))
+            refuse_non_finite(logits.amax(dim=-1))
             raise UserError(
                 f"sampler.repetition_penalty={self.repetition_penalty} is too large: log-probabilities multiplied by "
                 "it are not float32 numbers; choose a smaller value"
@@ -123,8 +151,8 @@ def draw(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return torch.searchsorted(cumulative, place, right=True).squeeze(-1).clamp_max(weights.shape[-1] - 1)
 
 
-def _refuse_non_finite(highest: Tensor) -> None:
-    """Raise UserError if the highest logit of one row [N] is not finite."""
+def refuse_non_finite(highest: Tensor) -> None:
+    """Raise UserError if the highest logit of one row is not finite: `highest` has that of each row [N]."""
     if not highest.isfinite().all():
         raise UserError(
             "the model's logits are not finite numbers: its weights are too large, as after training that diverged. "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -42,6 +44,15 @@ class HuggingFace(Tokeniser):
         decoder = _read(self.content, self.option)[0].decoder
         text: str = " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
         return text
+
+    def _placed(self, tokens: list[str], parts: list[str]) -> list[list[str]]:
+        prepared = list(map(self.prepared, parts))
+        line = _read(self.content, self.option)[0].encode("".join(prepared), add_special_tokens=False)
+        ends = list(accumulate(map(len, prepared)))
+        found: list[list[str]] = [[] for _ in parts]
+        for token, (_, end) in zip(tokens, line.offsets, strict=True):
+            found[min(bisect(ends, end - 1), len(ends) - 1)].append(token)
+        return found
 
     @property
     def own_words(self) -> Sequence[str]:

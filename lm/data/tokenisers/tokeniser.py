@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 import unicodedata
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate
 from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
@@ -51,6 +54,29 @@ class Tokeniser(Bounded, ABC, group="data.tokeniser"):
         """The tokens of a text, in or out of any vocabulary."""
         return self.tokens(self.prepared(text))
 
+    def by_word(self, line: str) -> list[list[str]]:
+        """The tokens of each word between white space, for a text without line ends.
+
+        Tokens of white space belong to the word behind it, at the end of the line to the last word.
+        """
+        parts = parts_of(line)
+        found = list(map(self.split, parts))
+        whole = self.split(line)
+        return found if [token for tokens in found for token in tokens] == whole else self._placed(whole, parts)
+
+    def _placed(self, tokens: list[str], parts: list[str]) -> list[list[str]]:
+        """The tokens in each part of a line, if they depend on more than their part: found by their characters."""
+        text, at = "".join(map(self.prepared, parts)), 0
+        ends = list(accumulate(len(self.prepared(part)) for part in parts))
+        found: list[list[str]] = [[] for _ in parts]
+        for token in tokens:
+            place = text.find(token[:1], at)
+            at = at if place < 0 else place
+            found[min(bisect(ends, at), len(ends) - 1)].append(token)
+            for character in token:
+                at = max(at, text.find(character, at) + 1)
+        return found
+
     def prepared(self, text: str) -> str:
         """The text in lower case and in normal form, if that is set."""
         text = text.lower() if self.lowercase else text
@@ -85,6 +111,14 @@ class Tokeniser(Bounded, ABC, group="data.tokeniser"):
     def source(self) -> dict[str, Any]:
         """All that determines the tokens: with equal sources and equal training texts they are equal."""
         return self.as_node()
+
+
+def parts_of(line: str) -> list[str]:
+    """A line cut into its words between white space, each with the white space before it."""
+    parts = re.findall(r"\s*\S+", line)
+    if parts:
+        parts[-1] += line[sum(map(len, parts)) :]
+    return parts
 
 
 def needed(package: str, option: str) -> ModuleType:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from lm.data.encoding import encode, encode_cached
 from lm.data.sources.text_files import TextFiles
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
+from lm.evaluation.sentences import score_sentences
 from lm.models.kernels.int8 import int8_weights
 from lm.models.lstm_language_model import LSTMLanguageModel
 from lm.sampling.generate import generate
@@ -25,6 +28,7 @@ from lm.studies.benchmark.timing import Timing, interleaved
 from lm.studies.benchmark.training import LightningRival, PlainRival, StepRival
 from lm.training.forcing.forcing import Forcing
 
+SENTENCES, ALONE = 2000, 100  # sentences that are scored together, and one by one
 TOKEN_WINDOWS = 1  # one window has 30 updates
 
 
@@ -95,6 +99,22 @@ def reading(rounds: int, scratch: Path) -> dict[str, Timing]:
         },
         rounds,
     )
+
+
+def scoring(sizes: Sizes, rounds: int) -> dict[str, Timing]:
+    """Seconds per sentence of eight words: many read at a time, and one by one. Each word has its entropy too."""
+    model = sizes.model()
+    vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
+    drawn = np.random.default_rng(0).integers(0, sizes.vocab_size, (SENTENCES, 8)).tolist()
+    lines = [" ".join(vocab.words[i] for i in row) for row in drawn]
+    found = interleaved(
+        {
+            "score": lambda: list(score_sentences(model, vocab, lines)),
+            "score_one_by_one": lambda: [next(score_sentences(model, vocab, [line])) for line in lines[:ALONE]],
+        },
+        rounds,
+    )
+    return {"score": found["score"].per(SENTENCES), "score_one_by_one": found["score_one_by_one"].per(ALONE)}
 
 
 def startup(rounds: int) -> dict[str, Timing]:

@@ -20,7 +20,7 @@ from lm.system.errors import UserError
 from lm.system.precision import best_precision
 from lm.system.terminal import aligned
 
-SECTIONS = ("training", "tokens", "sampling", "reading", "startup", "growth")
+SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth")
 ON_DEMAND = ("large_text",)
 """Sections that run only if they are named: this one writes 4 GB of temporary files."""
 RATIOS = {
@@ -33,6 +33,7 @@ RATIOS = {
     "sample_64_vs_plain": ("sample_plain", "sample_64", 30.0),
     "sample_1_fp32_vs_plain": ("sample_plain", "sample_1_fp32", None),
     "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
+    "score_vs_one_by_one": ("score_one_by_one", "score", 4.0),
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
 }
@@ -67,6 +68,8 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             timings |= measure.tokens(sizes, rounds, scratch)
         if "sampling" in sections:
             timings |= measure.sampling(sizes, rounds, words)
+        if "scoring" in sections:
+            timings |= measure.scoring(sizes, rounds)
         if "reading" in sections:
             timings |= measure.reading(rounds, scratch)
         if "startup" in sections:

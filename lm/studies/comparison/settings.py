@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lm.config.schemas import Comparison
+from lm.config.study_schemas import Comparison
 
 
 @dataclass
