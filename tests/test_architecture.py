@@ -31,6 +31,7 @@ ROOMS = {
 
 FRAMEWORKS = {"hydra", "omegaconf", "pytorch_lightning"}
 NOTEBOOK = ["models", "sampling", "evaluation", "data", "training/forcing", "training/optim", "runs/checkpoint.py"]
+NOTEBOOK += ["runs/kept_vocabulary.py"]
 NOTEBOOK += ["runs/trained.py", "config/build.py", "config/trust.py", "config/conf_folder.py", "config/unknown_key.py"]
 NOTEBOOK += ["studies/plots.py", "studies/page.py"]
 NOTEBOOK += [

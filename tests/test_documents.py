@@ -168,6 +168,19 @@ def test_no_evaluator_carries_a_state_into_the_next_document(evaluator: Evaluato
     assert not torch.allclose(as_one.nats, scored.nats)
 
 
+def test_no_document_is_cut_where_a_text_is_split(tmp_path: Path) -> None:
+    for number, text in enumerate(DOCUMENTS[:12]):
+        (tmp_path / f"{number:02}.txt").write_text(text)
+    source = TextFiles(tmp_path, documents=True)
+    parts = ["".join(source.marked(split)) for split in ("train", "valid", "test")]
+    assert "".join(parts) == "".join(MARK + text for text in DOCUMENTS[:12])
+    assert all(part.startswith(MARK) for part in parts)
+    for path in sorted(tmp_path.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(UserError, match="too few documents to be split"):
+        encode(TextFiles(tmp_path, documents=True))
+
+
 def test_a_run_does_not_resume_on_other_documents(lines: dict[str, Path], train: Callable[..., Run]) -> None:
     run = train(*settings(lines), *SHORT)
     first, second, *rest = map(json.loads, lines["train"].read_text().splitlines())

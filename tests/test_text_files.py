@@ -99,7 +99,7 @@ def test_json_lines_are_documents(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is JSON Lines; name the field of each text: data\.field=text"):
         texts(TextFiles(file))
     file.write_text("\n".join([*map(json.dumps, rows[:4]), "{broken", json.dumps(rows[5])]))
-    with pytest.raises(UserError, match=r"line 5: not a JSON object.*\{broken"):
+    with pytest.raises(UserError, match=r"line 5: not sound JSON.*\{broken"):
         texts(TextFiles(file, file, file, field="body"))
 
 
@@ -158,3 +158,25 @@ def test_a_folder_trains_and_its_files_are_told(folder: Path, call: Callable[...
     done = call("train", "data=text", listed, *settings[:-1], f"hydra.run.dir={tmp_path}/second")
     assert done.code == 0, done.err
     assert f"from {folder}/a.txt, {folder}/b.txt.gz\n" in done.err
+
+
+def test_only_json_lines_have_fields_in_a_mixture(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("plain words\n")
+    (tmp_path / "b.jsonl").write_text('{"text": "of an object"}\n')
+    source = TextFiles(tmp_path, tmp_path, tmp_path, field="text")
+    assert "".join(source.pieces("train")) == "plain words\nof an object\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"text": "a"', "line 2: not sound JSON"),
+        ("null", "line 2: not a JSON object with a text in the field 'text'"),
+        ('{"body": "a"}', "line 2: not a JSON object with a text in the field 'text'"),
+        ('{"text": "\\ud800"}', "line 2: its text has a zero, or half of a character"),
+    ],
+)
+def test_a_line_of_json_lines_that_is_wrong_is_named(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "fine"}}\n{line}\n')
+    with pytest.raises(UserError, match=said):
+        list(TextFiles(tmp_path, tmp_path, tmp_path, field="text").pieces("train"))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, Done, Run
+from conftest import TINY, Done, Run, resume
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -222,7 +222,7 @@ def test_a_vocabulary_of_byte_pairs_goes_on_with_another_text(
     moved = ["data=text", f"data.train={tmp_path}/other.txt", "data/tokeniser=bpe", f"data.vocab_from={first.dir}"]
     second = train(*moved, f"weights_from={first.dir}", *SHORT, name="second")
     assert load(second.dir).vocab == load(first.dir).vocab
-    with pytest.raises(UserError, match="of another tokeniser: choose data/tokeniser=bpe"):
+    with pytest.raises(UserError, match="choose data/tokeniser=bpe"):
         train(*moved[:2], moved[3], *SHORT, name="third")
 
 
@@ -240,6 +240,8 @@ def test_a_vocabulary_of_byte_pairs_goes_on_with_another_text(
         (["data/tokeniser=file"], "data.tokeniser.path is missing"),
         (["data/tokeniser=file", "data.tokeniser.path=nowhere.json"], "nowhere.json: No such file"),
         (["data/tokeniser=punctuation", "data.tokeniser.language=xx"], "language=xx: the Moses tokeniser has no rules"),
+        (["data.tokeniser.size=300"], "data/tokeniser=bpe has it: data/tokeniser=bpe data.tokeniser.size=300"),
+        (["data.train=[]"], "is an empty list"),
         (["data.normalise=NFD"], "data.normalise must be one of NFC, NFKC or null"),
     ],
 )
@@ -255,6 +257,35 @@ def test_a_file_that_is_no_tokeniser_is_named(content: bytes, tmp_path: Path) ->
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(UserError, match=r"data\.tokeniser\.path: .*tokenizer\.json"):
         File(path=str(tmp_path / "tokenizer.json")).trained([])
+
+
+@pytest.mark.parametrize("kind", ["BPE", "WordLevel", "Unigram"])
+def test_a_tokeniser_that_would_drop_text_is_refused(kind: str, tmp_path: Path) -> None:
+    words = {"BPE": tokenizers.models.BPE(), "WordLevel": tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="no")}
+    words["Unigram"] = tokenizers.models.Unigram([("a", -1.0), ("b", -2.0)])
+    tokenizer = tokenizers.Tokenizer(words[kind])
+    tokenizer.add_tokens(["the", "army"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(UserError, match=r"tokenizer\.json describes a tokeniser without an unknown token"):
+        File(path=str(tmp_path / "tokenizer.json")).trained([])
+
+
+def test_a_run_resumes_without_its_tokenizer_json(files: Path, train: Callable[..., Run], tmp_path: Path) -> None:
+    own = tmp_path / "tokenizer.json"
+    own.write_bytes((files / "tokenizer.json").read_bytes())
+    named = [*chosen("file", files)[:3], f"data.tokeniser.path={own}", *SHORT]
+    whole = train(*named, "trainer.max_epochs=2", name="whole")
+    stopped = train(*named, name="stopped")
+    own.unlink()
+    resumed = resume(stopped.dir, "checkpoint=last", "trainer.max_epochs=2")
+    assert resumed.result["test"]["nats"] == whole.result["test"]["nats"]
+
+
+def test_byte_pairs_are_shown_as_text() -> None:
+    assert [byte_pairs().shown(token) for token in byte_pairs().split("Größe 👍")][-3:] != []
+    assert byte_pairs().shown("Ġdie") == " die"
+    assert byte_pairs().shown("Ã") == "Ã"  # half of a character stays as it is
+    assert Whitespace().shown("the") == "the"
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, files: Path, call: Callable[..., Done]) -> None:

@@ -37,6 +37,8 @@ def unknown_override(key: str, value: str, root: str) -> str:
         return unknown_key.unknown_head(key, top, _hint(key, value, names, [*config], groups))
     node = OmegaConf.select(OmegaConf.create(config), parent)
     beside = [name for name in node if name != "_target_"] if isinstance(node, Mapping) else []
+    if not beside and (hint := _of_another_option(key, value, [top], exact=True)):
+        return unknown_key.unknown_leaf(key, hint)
     if not beside:
         return unknown_key.no_settings_below(key, top)
     near = unknown_key.near(last, beside, cutoff=0.75) is not None

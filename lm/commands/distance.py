@@ -37,7 +37,8 @@ def distance(cfg: DictConfig) -> None:
                 said.append(f"{when} {mean:.4f} +- {deviation:.4f}: {_off((value - mean) / deviation)}")
             print(f"  {name:<9} {value:8.4f}   random pairs {'; '.join(said)}")
     for word, i in zip(words, ids, strict=True):
-        near = [(trained.vocab.words[j], value) for j, value in neighbours(embedding, i, cfg.neighbours)]
+        found_near = neighbours(embedding, i, cfg.neighbours)
+        near = [(trained.vocab.tokeniser.shown(trained.vocab.words[j]), value) for j, value in found_near]
         nearest[word] = [{"word": other, "cosine": value} for other, value in near]
         print(f"nearest to {word}: " + ", ".join(f"{other} {value:.3f}" for other, value in near))
     if cfg.out:

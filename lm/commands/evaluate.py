@@ -57,7 +57,7 @@ def evaluate(cfg: DictConfig) -> None:
     found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
     score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk)
     if cfg.per_token or given is not None:
-        lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab.unk)
+        lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab)
     result = {**score.as_dict(), "perplexity_known": score.perplexity_known, "evaluator": evaluator.name}
     per = per_text(score.nats, text.size if score.tokens == len(text.ids) - 1 else None)
     result |= {**per, "split": text.name, "settings": evaluator.settings, "found_on_valid": list(found)}
@@ -70,7 +70,7 @@ def evaluate(cfg: DictConfig) -> None:
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
     by_word = isinstance(trained.vocab.tokeniser, Whitespace) or per["bits_per_byte"] is None
-    bits = "" if by_word else f", {per['bits_per_byte']:.4f} bits a byte, {per['perplexity_per_word']:.2f} a word"
+    bits = "" if by_word else f", {per['bits_per_byte']:.4f} bits a byte, {per['perplexity_per_word']:.5g} a word"
     known = f", {score.perplexity_known:.4f} without the unknown" if 0 < score.unknown < score.tokens else ""
     print(
         f"{text.name}: {score.nats:.4f} nats over {counted(score.tokens, score.unknown)}, "
@@ -103,10 +103,10 @@ def _sentence(vocab: Vocab, text: str) -> Asked:
     return Asked("text", vocab.sentence(text), lambda: words, size_of(text))
 
 
-def _lines(text: Asked, positions: np.ndarray, scored: Scored, unk: int) -> list[str]:
+def _lines(text: Asked, positions: np.ndarray, scored: Scored, vocab: Vocab) -> list[str]:
     """A line for each scored token: the word as it stands in the text, its nats, and 1 if it is known, else 0."""
-    words = text.words()
-    rows = zip(positions.tolist(), scored.nats.tolist(), (scored.words != unk).tolist(), strict=True)
+    words = list(map(vocab.tokeniser.shown, text.words()))
+    rows = zip(positions.tolist(), scored.nats.tolist(), (scored.words != vocab.unk).tolist(), strict=True)
     return [f"{_visible(words[at])}\t{nats:.6f}\t{known:d}" for at, nats, known in rows]
 
 

@@ -77,9 +77,8 @@ def table(folder: Path) -> str:
         lines = aligned([(*row[:2], *row[3:]) for row in rows], "lrrrrrl")
         return "\n".join([f"{len(jobs)} jobs, best first:", *(f"  {line}" for line in lines), *shared])
     words = ", ".join(f"{size:,}" for size in sizes)
-    shared.insert(
-        0, f"  perplexities do not compare: vocabularies of {words} tokens; an `<unk>` is cheap in any figure"
-    )
+    shared.insert(0, "  bits per byte do not compare where there are unknown tokens or lower case: see the report")
+    shared.insert(0, f"  perplexities do not compare: vocabularies of {words} tokens")
     lines = [f"  {line}" for line in aligned(rows, "lrrrrrrl")]
     return "\n".join([f"{len(jobs)} jobs, by bits per byte of the validation text:", *lines, *shared])
 

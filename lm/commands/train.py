@@ -28,7 +28,7 @@ from lm.runs.checkpoint import Description, load_weights, read
 from lm.runs.provenance import provenance
 from lm.runs.result import Result, score, summary
 from lm.runs.run_folder import RunFolder
-from lm.runs.start import Asked, Start, choose_start, given_vocabulary, is_kept, read_settings, say_start, say_texts
+from lm.runs.start import Asked, Start, build_corpus, choose_start, is_kept, read_settings, say_start, say_texts
 from lm.sampling import texts
 from lm.system.devices import device
 from lm.system.errors import UserError
@@ -152,7 +152,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     allow_tf32(precision != "32-true")
     keep_freed_memory()
     pl.seed_everything(config["seed"], verbose=False)
-    corpus: Corpus = build(config["data"], "data", {"vocab": given_vocabulary(start)})
+    corpus = build_corpus(start)
     corpus.prepare(stop.obey)
     if TBPTT(**config["tbptt"]).random_length:
         corpus.randomise_windows(config["seed"])

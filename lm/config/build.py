@@ -95,6 +95,8 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         *group, last = path.split(".")
         if isinstance(value, str) and (CONF / "/".join(group) / last).is_dir():
             raise UserError(chosen_with_slash(path, value))
+        if value is None and (CONF / "/".join(group) / last).is_dir():
+            raise UserError(f"{path} must not be null; {chosen_with_slash(path, 'NAME')}")
         if value is None:
             raise UserError(f"{path} must not be null; set it on the command line: {path}=...")
         raise UserError(f"{path} must be {describe(hint)}; got {value!r}")

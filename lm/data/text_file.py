@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.system.errors import UserError
 
+MEND = "mend or delete the line"
 PIECE_BYTES = 1 << 20  # text is read and encoded 4 MB at a time, so that memory stays flat
 
 
@@ -83,10 +84,15 @@ class TextFile:
                     if "\0" in text:
                         raise ValueError
                     texts.append(mark + with_last_line_end(normalised(text)) if text else "")
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                what = f"not a JSON object with a text in the field {self.field!r}"
+                remedy = "name the field of each document's text: data.field=NAME"
+                if isinstance(error, json.JSONDecodeError):
+                    what, remedy = f"not sound JSON ({error.msg} at character {error.pos + 1})", MEND
+                elif isinstance(error, ValueError):
+                    what, remedy = "its text has a zero, or half of a character", MEND
                 raise UserError(
-                    f"{self.path}, line {self._line(at)}: not a JSON object with a text in the field {self.field!r}: "
-                    f"{document[:60].strip()}; name the field of each document's text: data.field=NAME"
+                    f"{self.path}, line {self._line(at)}: {what}: {document[:60].strip()}; {remedy}"
                 ) from None
             at += len(row)
         return "".join(texts)

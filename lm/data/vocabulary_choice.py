@@ -46,10 +46,10 @@ class VocabularyChoice(Bounded, group="data"):
                 f"data/tokeniser={self.tokeniser.option} brings its vocabulary, so leave out data.vocab_size and "
                 f"data.min_count{size}"
             )
-        if self.given is not None and self.given.tokeniser.kind != self.tokeniser.kind:
-            own = self.tokeniser.kind
-            wanted = [f"{key}={value}" for key, value in self.given.tokeniser.kind.items() if value != own[key]]
-            raise UserError(f"the given vocabulary is of another tokeniser: choose {' '.join(wanted)}")
+        if self.given is not None and (wanted := differing(self.given.tokeniser, self.tokeniser)):
+            raise UserError(f"the given vocabulary is of another tokeniser, or other settings of it: choose {wanted}")
+        if self.given is not None and getattr(self.tokeniser, "path", None):
+            raise UserError("data.tokeniser.path names a tokeniser, but one is given by data.vocab_from: leave it out")
 
     @property
     def splitter(self) -> Tokeniser:
@@ -73,3 +73,9 @@ class VocabularyChoice(Bounded, group="data"):
             return {"given": [checksum_of_words(self.given), self.given.tokeniser.source()]}
         counted = {"vocab_size": self.vocab_size, "min_count": self.min_count}
         return {"tokeniser": self.tokeniser.source(), **counted}
+
+
+def differing(wanted: Tokeniser, own: Tokeniser) -> str:
+    """What to set, so that `own` splits text as `wanted` does; empty if it does."""
+    now = own.kind
+    return " ".join(f"{key}={value}" for key, value in wanted.kind.items() if value != now[key])

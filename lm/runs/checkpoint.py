@@ -14,15 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from lm.config.build import build
-from lm.config.trust import refuse_foreign
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel, State, detach
 from lm.system.errors import UserError
@@ -187,31 +184,6 @@ def read_to_resume(path: Path) -> dict[str, Any]:
             "weights with weights_from=PATH"
         )
     return content
-
-
-def vocabulary(content: dict[str, Any], trusted: Collection[str] = ()) -> Vocab:
-    """The vocabulary in a checkpoint's `content`, with its tokeniser.
-
-    Raises UserError for a tokeniser that is neither of this project nor `trusted`.
-    """
-    saved, place = content["vocab"], "data.tokeniser"
-    refuse_foreign(saved["tokeniser"], place, trusted)
-    return Vocab.from_dict(saved, build(saved["tokeniser"], place))
-
-
-def has_vocabulary(content: dict[str, Any], vocab: Vocab) -> bool:
-    """Whether a checkpoint's `content` has this vocabulary and its tokeniser."""
-    saved, own = content["vocab"], vocab.as_dict()
-    return all(saved[key] == own[key] for key in ("words", "tokeniser"))
-
-
-GIVEN = ("vocab_file", "vocab_from")
-"""The settings of `data` that name the vocabulary."""
-
-
-def gives_vocabulary(data: Mapping[str, Any]) -> bool:
-    """Whether the settings of a run's text name the vocabulary, so that it is not chosen from the training text."""
-    return any(data.get(setting) is not None for setting in GIVEN)
 
 
 def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

@@ -101,6 +101,6 @@ def _figure(score: dict[str, Any]) -> str:
         return "not measured"
     known = f"; {score['source']:.2f} for the chain that generated the text" if "source" in score else ""
     bits = score.get("bits_per_byte")
-    by_word = bits is None or score["words"] == score["tokens"] + 1
-    per = "" if by_word else f"; {bits:.4f} bits a byte, {score['perplexity_per_word']:.2f} a word"
+    by_word = bits is None or score["words"] - score["tokens"] in (0, 1)
+    per = "" if by_word else f"; {bits:.4f} bits a byte, {score['perplexity_per_word']:.5g} a word"
     return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{per}{known}"

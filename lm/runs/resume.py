@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ from pytorch_lightning.callbacks import Timer
 
 from lm.data.corpus import Corpus
 from lm.data.vocabulary import Vocab
+from lm.data.vocabulary_choice import differing
 from lm.models.interfaces import LanguageModel
-from lm.runs.checkpoint import find, has_vocabulary, load_weights, read
+from lm.runs.checkpoint import find, load_weights, read
+from lm.runs.kept_vocabulary import has_vocabulary, vocabulary
 from lm.system.errors import UserError
 
 
@@ -40,9 +43,11 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     file = find(path, setting="weights_from")
     saved = read(file)
     if not has_vocabulary(saved, vocab):
+        with suppress(UserError):  # a tokeniser from elsewhere is not built here
+            path = f"{path} {differing(vocabulary(saved).tokeniser, vocab.tokeniser)}".rstrip()
         raise UserError(
             f"weights_from: {file} was trained with another vocabulary; choose the data that it was trained on, or use "
-            f"its vocabulary for this text: data.vocab_from={path}"
+            f"its vocabulary for this text: data=text data.vocab_from={path}"
         )
     try:
         load_weights(model, saved, file)

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
+from lm.config.build import build
 from lm.config.compose import composed
 from lm.config.dry_run import dry
 from lm.config.hydra_job import plain, sweeping, typed_overrides
@@ -20,7 +21,8 @@ from lm.data.unknown_tokens import counted
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
-from lm.runs.checkpoint import GIVEN, find, gives_vocabulary, read, read_to_resume, vocabulary
+from lm.runs.checkpoint import find, read, read_to_resume
+from lm.runs.kept_vocabulary import GIVEN, gives_vocabulary, vocabulary, with_kept_tokeniser
 from lm.runs.result import Result
 from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
@@ -91,6 +93,14 @@ def choose_start(asked: Asked, folder: RunFolder, result: Result) -> Start:
     return Start(config, file, saved, here, asked.trusted)
 
 
+def build_corpus(start: Start) -> Corpus:
+    """The run's corpus. A run that resumes has the tokeniser of a file in its checkpoint."""
+    data = start.config["data"]
+    settings = data if start.file is None else with_kept_tokeniser(data, start.saved)
+    corpus: Corpus = build(settings, "data", {"vocab": given_vocabulary(start)})
+    return corpus
+
+
 def given_vocabulary(start: Start) -> Vocab | None:
     """The vocabulary that `data.vocab_from` or `data.vocab_file` gives; None if it is chosen from the training text.
 
@@ -147,7 +157,8 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     """Print what is read, and the sizes of vocabulary and model. Warn if many tokens are unknown."""
     counts = {split: (tokens, corpus.unknown[split]) for split, tokens in corpus.tokens.items()}
     for split, (tokens, unknown) in counts.items():
-        among = f", {len(starts_of(corpus.ids[split])):,} documents" if corpus.source.documents else ""
+        count = len(starts_of(corpus.ids[split]))
+        among = f", {count:,} document{'' if count == 1 else 's'}" if corpus.source.documents else ""
         say(f"{split} text: {counted(tokens, unknown)}{among}{_places(corpus.source.files.get(split, []))}")
     say(f"vocabulary: {len(corpus.vocab):,} {corpus.vocab.tokeniser.unit}s; model: {model.parameter_count:,} weights")
     texts = {f"the {split} text": count for split, count in counts.items()}

@@ -19,7 +19,8 @@ from lm.data.text_size import TextSize
 from lm.data.vocabulary import Vocab
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
-from lm.runs.checkpoint import find, gives_vocabulary, load_weights, read, vocabulary
+from lm.runs.checkpoint import find, load_weights, read
+from lm.runs.kept_vocabulary import gives_vocabulary, vocabulary, with_kept_tokeniser
 from lm.system.errors import UserError
 from lm.system.files import absolute, moved_to
 
@@ -109,7 +110,7 @@ def load(
             f"data.{other[0]}: the text of {file} is not given by single files; name its folder: data_from=DIR"
         )
     moved = {split: absolute(place) for split, place in (data or {}).items()}
-    config = {**config, "data": {**config["data"], **moved}}
+    config = {**config, "data": with_kept_tokeniser({**config["data"], **moved}, content)}
     return Trained(model, vocab, config, file, trusted, folder, content.get("provenance", {}).get("data", {}))
 
 

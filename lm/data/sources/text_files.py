@@ -80,7 +80,9 @@ class TextFiles(Source):
     def checked(self, split: str) -> list[TextFile]:
         """The files of a split. Raises UserError if one is missing or empty."""
         setting = "data.train" if self.single else f"data.{split}"
-        found = [TextFile(path, setting, self.field) for path in self.files[split]]
+        paths = self.files[split]
+        objects = [path for path in paths if ".jsonl" in path.suffixes] or paths  # of a mixture only these have fields
+        found = [TextFile(path, setting, self.field if path in objects else None) for path in paths]
         for file in found:
             file.check()
         return found
@@ -115,15 +117,20 @@ class TextFiles(Source):
             return
         after, until = self._span(split, sizes := [file.size() for file in files])
         empty = True
-        for file, begin in zip(files, accumulate(sizes, initial=0), strict=False):
+        for file, begin, size in zip(files, accumulate(sizes, initial=0), sizes, strict=False):
             within = max(-1, after - begin), None if until is None else until - begin
+            if self.documents and file.field is None:  # a document is not cut: its middle decides where it belongs
+                if begin + size // 2 <= after or (until is not None and begin + size // 2 > until):
+                    continue
+                within = -1, None
             for piece in end_last_line(file.pieces(*within, mark)):
                 empty = False
                 yield piece
         if empty:
+            what = "documents" if self.documents else "lines"
             raise UserError(
-                f"{', '.join(map(str, self.files['train']))}: too few lines to be split into train, valid and test; "
-                "break it into lines, or give data.train, data.valid and data.test"
+                f"{', '.join(map(str, self.files['train']))}: too few {what} to be split into train, valid and test; "
+                f"break it into {what}, or give data.train, data.valid and data.test"
             )
 
     def _span(self, split: str, sizes: Sequence[int]) -> tuple[int, int | None]:
@@ -144,6 +151,8 @@ class TextFiles(Source):
 
 def _list(files: Files) -> list[Path]:
     several = [files] if isinstance(files, (str, Path)) else files
+    if not several:
+        raise UserError("data.train, data.valid or data.test is an empty list: name a file in it")
     return [Path(str(file)).expanduser().resolve() for file in several]
 
 

@@ -15,6 +15,7 @@ from lm.data.plain_text import utf8
 from lm.data.tokenisers.tokeniser import EOS, UNK, Tokeniser, needed
 from lm.system.bounds import AtLeast
 from lm.system.errors import UserError
+from lm.system.terminal import say
 
 SMALLEST = 256 + 2  # every byte, `<eos>` and `<unk>`
 
@@ -54,6 +55,10 @@ class HuggingFace(Tokeniser):
             found[min(bisect(ends, end - 1), len(ends) - 1)].append(token)
         return found
 
+    def shown(self, token: str) -> str:
+        readable = self.join([token])
+        return token if "\ufffd" in readable or not readable else readable
+
     @property
     def own_words(self) -> Sequence[str]:
         return list(_read(self.content, self.option)[1].values())
@@ -83,6 +88,8 @@ class BPE(HuggingFace):
         alphabet = sorted(package.pre_tokenizers.ByteLevel.alphabet())
         trainer = package.trainers.BpeTrainer(vocab_size=self.size - 2, initial_alphabet=alphabet, show_progress=False)
         tokenizer.train_from_iterator((_lines(self.prepared(text)) for text in pieces), trainer)
+        if (found := tokenizer.get_vocab_size() + 2) < self.size:
+            say(f"the training text gives {found:,} byte-pair tokens, fewer than data.tokeniser.size={self.size}")
         return replace(self, content=tokenizer.to_str())
 
 
@@ -97,12 +104,12 @@ class File(HuggingFace):
         UserError: when the file is read, if it cannot be read or describes no tokeniser.
     """
 
-    path: str = ""
+    path: str | None = None
 
     option: ClassVar[str] = "file"
 
     def trained(self, pieces: Iterable[str]) -> Self:
-        return self if self.content else replace(self, content=self._read_file(), path="")
+        return self if self.content else replace(self, content=self._read_file(), path=None)
 
     def source(self) -> dict[str, Any]:
         return self.trained([]).as_node()
@@ -135,11 +142,23 @@ def _read(content: str, option: str) -> tuple[Any, dict[int, str]]:
         words = {ids[word]: UNK if word == unknown else word for word in sorted(ids, key=ids.__getitem__)}
     except Exception as error:  # the package raises plain Exceptions
         raise UserError(f"is not the tokenizer.json of Hugging Face's tokenizers: {error}") from None
+    if unknown not in ids and not _spells_bytes(json.loads(content)):
+        raise UserError(
+            "describes a tokeniser without an unknown token, which would drop what it does not know, or fail: give it "
+            "an unk_token that is in its vocabulary, or bytes (byte_fallback, ByteLevel)"
+        )
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if len(words) < 2:
         raise UserError("describes a tokeniser with fewer than two tokens; a language model needs two")
     return tokenizer, words
+
+
+def _spells_bytes(described: dict[str, Any]) -> bool:
+    """Whether a tokeniser spells what it does not know in bytes."""
+    kinds = [described.get(part) or {} for part in ("pre_tokenizer", "normalizer")]
+    kinds += [one for kind in kinds for one in kind.get("pretokenizers", []) + kind.get("normalizers", [])]
+    return any(kind.get("type") == "ByteLevel" for kind in kinds) or bool(described["model"].get("byte_fallback"))
 
 
 def _lines(text: str) -> list[str]:

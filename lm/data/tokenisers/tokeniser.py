@@ -77,6 +77,10 @@ class Tokeniser(Bounded, ABC, group="data.tokeniser"):
                 at = max(at, text.find(character, at) + 1)
         return found
 
+    def shown(self, token: str) -> str:
+        """A token as people read it."""
+        return token
+
     def prepared(self, text: str) -> str:
         """The text in lower case and in normal form, if that is set."""
         text = text.lower() if self.lowercase else text

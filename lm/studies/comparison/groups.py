@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lm.data.source import SPLITS
-from lm.runs.checkpoint import GIVEN
+from lm.runs.kept_vocabulary import GIVEN
 from lm.studies.comparison.reading import Run
 
 BESIDE = ("callbacks", "logger", "sampler", "seed", "checkpoint")

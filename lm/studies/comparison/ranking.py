@@ -86,6 +86,8 @@ def _loss(one: Known) -> str | None:
         return "in lower case"
     if settings.get("normalise") == "NFKC" or _reads_alike(one.vocab, "\ufb01", "fi"):  # a ligature
         return "in normal form NFKC"
+    if one.vocab is not None and one.vocab.tokeniser.option == "file" and not _given_back(one.vocab):
+        return "without some of its letters"
     return None
 
 
@@ -96,6 +98,15 @@ def _reads_alike(vocab: Vocab | None, a: str, b: str) -> bool:
         tokens = vocab.split(a)
         return bool(tokens) and UNK not in tokens and tokens == vocab.split(b)
     return False
+
+
+def _given_back(vocab: Vocab) -> bool:
+    """Whether a text's letters and digits can be read in its tokens."""
+    letters = "the quick brown fox jumps over the lazy dog 0123456789"
+    with suppress(UserError):  # a package is not installed
+        there = "".join(vocab.decode(vocab.encode(letters).tolist()).replace("#", "").split())
+        return UNK in vocab.split(letters) or there == "".join(letters.split())
+    return True
 
 
 def _size(test: dict[str, Any]) -> _Size:

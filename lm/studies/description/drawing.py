@@ -18,13 +18,17 @@ def picture(found: Figures) -> bytes:
         lines = sum(lengths.counts.values())
         shown = {length: count for length, count in lengths.counts.items() if length <= found.longest_shown}
         look = {**line(number), "marker": ""}
-        right.plot(list(shown), [count / lines for count in shown.values()], **look)
-    left.axvline(found.vocabulary, color=PALETTE[6], linewidth=1, linestyle=":")
-    left.annotate("this vocabulary", (found.vocabulary, 1), xycoords=("data", "axes fraction"), ha="right", va="top",
-                  rotation=90, fontsize=9, xytext=(-2, -2), textcoords="offset points")  # fmt: skip
-    left.set(xscale="log", ylim=(0, None), xlabel=f"{found.unit}s in the vocabulary", title="Unknown tokens")
-    left.yaxis.set_major_formatter(PercentFormatter(1))
+        right.plot(list(shown), [count / lines for count in shown.values()], label=split, **look)
+    if found.curve:
+        left.axvline(found.vocabulary, color=PALETTE[6], linewidth=1, linestyle=":")
+        left.annotate("this vocabulary", (found.vocabulary, 1), xycoords=("data", "axes fraction"), rotation=90,
+                      ha="right", va="top", fontsize=9, xytext=(-2, -2), textcoords="offset points")  # fmt: skip
+        left.set(xscale="log", ylim=(0, None), xlabel=f"{found.unit}s in the vocabulary", title="Unknown tokens")
+        left.yaxis.set_major_formatter(PercentFormatter(1))
+    else:
+        left.set_axis_off()
+        left.text(0.5, 0.5, "The tokeniser brings its vocabulary.", ha="center", transform=left.transAxes)
     right.set(ylim=(0, None), xlabel="tokens in a line, <eos> included", title="Lines of each length")
     right.yaxis.set_major_formatter(PercentFormatter(1))
-    legend(drawn, left, columns=3)
+    legend(drawn, right, columns=3)
     return image(drawn)

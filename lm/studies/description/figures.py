@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lm.data.corpus import Corpus
+from lm.data.documents import starts_of
 from lm.data.repeated_lines import Repeated, long_lines
 from lm.data.source import SPLITS, end_last_line
 from lm.data.tokenisers import EOS, UNK
@@ -40,6 +41,7 @@ class SplitFigures:
     characters: int
     bytes: int
     lines: int
+    documents: int  # 0 if the text has none
     types: int
     unknown: int
     unknown_types: int
@@ -49,7 +51,10 @@ class SplitFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of a corpus. `curve` has {vocabulary size: {split: share of unknown tokens}}."""
+    """All figures of a corpus.
+
+    `curve` has {vocabulary size: {split: share of unknown tokens}}; it is empty if the tokeniser brings the vocabulary.
+    """
 
     vocabulary: int
     unit: str  # what a token is called
@@ -75,7 +80,7 @@ def figures(corpus: Corpus) -> Figures:
         vocabulary=len(vocab),
         unit=vocab.tokeniser.unit,
         splits={split: splits[split] for split in SPLITS},
-        curve=unknown_by_size(types),
+        curve={} if vocab.tokeniser.brings_words else unknown_by_size(types),
         repeated=corpus.encoded.repeated,
         repeated_lines={split: examples[split] for split in SPLITS[1:]},
     )
@@ -105,6 +110,7 @@ def _count(corpus: Corpus, split: str, held_out: dict[str, set[str]]) -> tuple[S
         characters=characters,
         bytes=bytes_read,
         lines=lines,
+        documents=len(starts_of(corpus.ids[split])),
         types=len(types),
         unknown=unknown.total() + types[UNK],
         unknown_types=len(unknown),
