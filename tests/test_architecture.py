@@ -22,7 +22,7 @@ ROOMS = {
     "models": "system",
     "sampling": "system data models",
     "evaluation": "system data models",
-    "runs": "system config data models",
+    "runs": "system config data models sampling evaluation",
     "training": "system config data models sampling evaluation runs",
     "studies": "system config data models sampling evaluation runs training",
     "commands": "system config cli data models sampling evaluation runs training studies",
@@ -31,7 +31,7 @@ ROOMS = {
 
 FRAMEWORKS = {"hydra", "omegaconf", "pytorch_lightning"}
 NOTEBOOK = ["models", "sampling", "evaluation", "data", "training/forcing", "training/optim", "runs/checkpoint.py"]
-NOTEBOOK += ["runs/kept_vocabulary.py"]
+NOTEBOOK += ["runs/kept_vocabulary.py", "runs/known_words.py"]
 NOTEBOOK += ["runs/trained.py", "config/build.py", "config/trust.py", "config/conf_folder.py", "config/unknown_key.py"]
 NOTEBOOK += ["studies/plots.py", "studies/page.py"]
 NOTEBOOK += [

@@ -34,6 +34,21 @@ def test_pictures_are_small_and_each_is_shown() -> None:
         assert f"pictures/{picture.name})" in pages
 
 
+def test_the_page_on_python_runs_as_it_is_written(
+    tmp_path: Path, train: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "text").write_text("the class is a function\na function is not the class\n" * 50)
+    train("data=text", f"data.train={tmp_path}/text", *TINY, "trainer.limit_train_batches=3", name="runs/quick")
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)
+    capsys.readouterr()
+    exec(compile(code, "python.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in said[:7]] == ["the", "class", "is", "not", "a", "function", "<eos>"]
+    assert said[-1].endswith("the class 0")
+
+
 @pytest.fixture
 def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package of docs/adding-parts.md, in the current folder."""

@@ -40,6 +40,7 @@ EXAMPLES = {
     "score": """\
   python scripts/score.py checkpoint=RUN file=stimuli.txt unit=bits out=surprisal.tsv summary=figures.json
   python scripts/score.py checkpoint=RUN file=blimp.jsonl format=pairs summary=accuracy.json
+  python scripts/score.py checkpoint=RUN file=lists.tsv format=nbest reference=true.tsv weight=auto best=chosen.tsv
 Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's ppl, without unknown words;
 `known_without_end` is SRILM's ppl1, without the sentences' ends too; `all_without_end` has the unknown words.""",
     "compare": """\

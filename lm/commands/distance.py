@@ -6,10 +6,11 @@ from itertools import combinations
 
 from omegaconf import DictConfig, OmegaConf
 
-from lm.commands.inputs import asked_text, known_word, load_trained
+from lm.commands.inputs import asked_text, load_trained
 from lm.config.hydra_job import containers
 from lm.evaluation.word_distances import distance as distance_of
 from lm.evaluation.word_distances import neighbours, spread
+from lm.runs.known_words import known_word
 from lm.system.errors import UserError
 from lm.system.files import writable, write_json
 

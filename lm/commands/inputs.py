@@ -8,10 +8,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lm.config.hydra_job import checked
-from lm.config.unknown_key import did_you_mean
 from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.data.text_file import TextFile
-from lm.data.vocabulary import Vocab
 from lm.runs.trained import Trained, load
 from lm.system.devices import device
 from lm.system.errors import UserError
@@ -43,28 +41,6 @@ def asked_precision(cfg: DictConfig, *known: str) -> str:
     if precision == "int8" and device(cfg.accelerator.accelerator).type != "cpu":
         raise UserError("accelerator.precision=int8 works only on the CPU: choose accelerator=cpu too")
     return precision
-
-
-def known_word(vocab: Vocab, word: str) -> int:
-    """The id of a word. Raises UserError if it is out of vocabulary, or more than one token of this model."""
-    if word in vocab:
-        return vocab.id(word)
-    # A byte-pair vocabulary has most words as they stand within a line, with the space before them.
-    tokens = min(vocab.split(word), vocab.split(f" {word}"), key=len)
-    if len(tokens) == 1 and tokens[0] in vocab:
-        return vocab.id(tokens[0])
-    unit = vocab.tokeniser.unit
-    if len(tokens) > 1:
-        raise UserError(f"{word!r} is not one {unit} of this model but {len(tokens)}: {' '.join(tokens)}")
-    raise UserError(
-        f"{word!r} is not among the {len(vocab):,} {unit}s of this model. {_near(word, vocab)}"
-        + ("Write <unk> for an unknown word" if unit == "word" else "Leave it out")
-    )
-
-
-def _near(word: str, vocab: Vocab) -> str:
-    hint = did_you_mean(word, vocab.words)
-    return f"{hint} " if hint.startswith("Did") else ""
 
 
 def asked_text(given: str | None, file: str | None, name: str) -> str | None:

@@ -131,11 +131,17 @@ class ScoreConfig(Bounded):
     checkpoint: Checkpoint = MISSING
     file: Annotated[Place, "the sentences or pairs, one a line; standard input: -"] = MISSING
     format: Annotated[
-        str, "sentences: each line by itself; pairs: JSON Lines with sentence_good and sentence_bad, or good<TAB>bad"
+        str,
+        "sentences: each line by itself; pairs: JSON Lines with sentence_good and sentence_bad, or good<TAB>bad; "
+        "nbest: lists of hypotheses, id<TAB>score<TAB>text",
     ] = "sentences"
     unit: Annotated[str, "bits, nats or log10, of surprisals and entropies; the summary has nats"] = "bits"
     temperature: Annotated[float, Above(0), "divides the logits"] = 1.0
     batch_size: Annotated[Count, "the most sentences read at a time; no figure depends on it"] = 256
+    best: Annotated[Place | None, "nbest: a file for the chosen line of each list"] = None
+    weight: Annotated[str, "nbest: of the model's log-probability; auto: the best one for `reference`"] = "1.0"
+    penalty: Annotated[float, "nbest: added for each word; weight=auto finds it too"] = 0.0
+    reference: Annotated[Place | None, "nbest: a file of the true texts, id<TAB>text, for word error rates"] = None
     out: Annotated[Place | None, "a file for the table; without it, standard output"] = None
     summary: Annotated[Place | None, "a file for the summary as JSON"] = None
     accelerator: Group = MISSING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -13,6 +14,7 @@ from torch import Tensor
 from lm.data.tokenisers import EOS
 from lm.data.vocabulary import Vocab
 from lm.evaluation.reading import device_of, unchanged
+from lm.evaluation.score import perplexity
 from lm.models.interfaces import LanguageModel
 from lm.system.errors import UserError
 from lm.system.precision import exact
@@ -47,6 +49,16 @@ class Sentence:
     known: list[bool]
     nats: list[float]
     entropy: list[float]
+
+    @property
+    def bits(self) -> list[float]:
+        """-log2 p of each word, its surprisal."""
+        return [nats / math.log(2) for nats in self.nats]
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats / words), the end and unknown words included."""
+        return perplexity(sum(self.nats) / len(self.nats))
 
 
 def encoded(vocab: Vocab, text: str) -> Encoded:

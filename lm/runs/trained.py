@@ -17,10 +17,15 @@ from lm.data.corpus import Corpus
 from lm.data.encoded import checksum
 from lm.data.text_size import TextSize
 from lm.data.vocabulary import Vocab
+from lm.evaluation.pairs import Judged, Pair, judged
+from lm.evaluation.sentences import Sentence, score_sentences
 from lm.models.initial import Random
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import find, load_weights, read
 from lm.runs.kept_vocabulary import gives_vocabulary, vocabulary, with_kept_tokeniser
+from lm.runs.known_words import prompt_ids
+from lm.sampling.generate import texts
+from lm.sampling.sampler import Sampler
 from lm.system.errors import UserError
 from lm.system.files import absolute, moved_to
 
@@ -49,6 +54,24 @@ class Trained:
             if init != Random():
                 init.apply(model, self.split_ids("train"))
             return model.eval()
+
+    def score(self, texts: Iterable[str], **settings: Any) -> list[Sentence]:
+        """Score sentences, each by itself; see `lm.evaluation.sentences.score_sentences` for the settings.
+
+        Each result has `words`, `known`, `nats`, `bits` and `entropy`, a value for each word between white space and
+        for the end, and `perplexity`.
+        """
+        return list(score_sentences(self.model, self.vocab, texts, **settings))
+
+    def compare(self, good: str, bad: str) -> Judged:
+        """Compare two sentences: nats of both, and `result`: right if the first is the more probable one."""
+        return judged(Pair(1, "", good, bad), *self.score([good, bad], entropy=False))
+
+    def sample(self, prompt: str | None = None, seed: int = 0, **settings: Any) -> list[str]:
+        """Draw texts that continue a prompt; see `lm.sampling.Sampler` for the settings. Raises UserError for an
+        unknown word."""
+        ids = None if prompt is None else prompt_ids(self.vocab, prompt)
+        return texts(self.model, Sampler(**settings), self.vocab, seed, ids)
 
     @cached_property
     def corpus(self) -> Corpus:
