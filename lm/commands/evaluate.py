@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 
-from lm.commands.inputs import asked_precision, asked_text, load_trained
+from lm.commands.inputs import asked_precision, asked_text
+from lm.commands.mixture import load_members, score_mixture
 from lm.config.build import build
 from lm.config.dry_run import TOKENS, dry
 from lm.config.hydra_job import containers
@@ -44,9 +46,10 @@ class Asked:
 def evaluate(cfg: DictConfig) -> None:
     """Print nats, tokens and perplexity of a given text, or of a split of the corpus that the model was trained on."""
     asked_precision(cfg, "auto", "32-true")
-    trained = load_trained(cfg)
-    node, splits = containers(cfg.evaluator), partial(_split_ids, trained, TOKENS if cfg.dry else None)
-    asked: Evaluator = build(dry(node, "evaluator") if cfg.dry else node, "evaluator", {"corpus": splits})
+    members = load_members(cfg)
+    trained, node = members[0], containers(cfg.evaluator)
+    splits = partial(_split_ids, trained, TOKENS if cfg.dry else None)
+    asked, *others = (_evaluator(node, one, cfg.dry) for one in members)
     given = asked_text(cfg.text, cfg.text_file, "text")
     if given is None:
         words = partial(trained.corpus.split_words, cfg.split, trained.vocab)
@@ -55,12 +58,17 @@ def evaluate(cfg: DictConfig) -> None:
         text = _sentence(trained.vocab, given)
     evaluator = asked.resolved(trained.model)
     found = {key: evaluator.settings[key] for key, value in asked.settings.items() if value == AUTO}
-    score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk)
+    facts: dict[str, Any] = {}
+    if others or cfg.ngram:
+        evaluators = [evaluator, *(other.resolved(one.model) for other, one in zip(others, members[1:], strict=True))]
+        score, scored, facts = score_mixture(cfg, members, evaluators, text.ids, partial(splits, "valid"))
+    else:
+        score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk)
     if cfg.per_token or given is not None:
         lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab)
     result = {**score.as_dict(), "perplexity_known": score.perplexity_known, "evaluator": evaluator.name}
     per = per_text(score.nats, text.size if score.tokens == len(text.ids) - 1 else None)
-    result |= {**per, "split": text.name, "settings": evaluator.settings, "found_on_valid": list(found)}
+    result |= {**per, "split": text.name, "settings": evaluator.settings, "found_on_valid": list(found), **facts}
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
     elif given is not None:
@@ -69,6 +77,8 @@ def evaluate(cfg: DictConfig) -> None:
         write_json(writable(cfg.out, "out"), result)
     if found:
         print("found on the validation text: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+    for one in facts.get("members", []):
+        print(f"share {one['share']:.4f}, alone {one['perplexity']:.4f}: {one['member']}")
     by_word = isinstance(trained.vocab.tokeniser, Whitespace) or per["bits_per_byte"] is None
     bits = "" if by_word else f", {per['bits_per_byte']:.4f} bits a byte, {per['perplexity_per_word']:.5g} a word"
     known = f", {score.perplexity_known:.4f} without the unknown" if 0 < score.unknown < score.tokens else ""
@@ -78,6 +88,13 @@ def evaluate(cfg: DictConfig) -> None:
     )
     if said := warning(trained.vocab, {text.name: (score.tokens, score.unknown)}):
         say(said)
+
+
+def _evaluator(node: dict[str, Any], trained: Trained, is_dry: bool) -> Evaluator:
+    """The evaluator that is asked for, for one model."""
+    corpus = partial(_split_ids, trained, TOKENS if is_dry else None)
+    found: Evaluator = build(dry(node, "evaluator") if is_dry else node, "evaluator", {"corpus": corpus})
+    return found
 
 
 def _split_ids(trained: Trained, tokens: int | None, split: str) -> np.ndarray:

@@ -16,8 +16,11 @@ from lm.system.errors import UserError
 from lm.system.files import writable
 
 
-def load_trained(cfg: DictConfig) -> Trained:
-    """Load the model from the setting `checkpoint`, onto its device. Raises UserError for any invalid setting."""
+def load_trained(cfg: DictConfig, path: str | Path | None = None) -> Trained:
+    """Load the model from the setting `checkpoint`, or from one `path` of several, onto its device.
+
+    Raises UserError for any invalid setting.
+    """
     checked(cfg)
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
@@ -27,7 +30,7 @@ def load_trained(cfg: DictConfig) -> Trained:
         if cfg.get(name):
             writable(cfg[name], name)  # checked before the work is done
     files = {split: file for split, file in cfg.get("data", {}).items() if file is not None}
-    trained = load(cfg.checkpoint, cfg.trust, cfg.get("data_from"), files)
+    trained = load(path or cfg.checkpoint, cfg.trust, cfg.get("data_from"), files)
     if "accelerator" in cfg:
         trained.model.to(device("cpu" if cfg.get("dry") else cfg.accelerator.accelerator))
     return trained

@@ -10,8 +10,9 @@ from typing import Any, TextIO
 
 from omegaconf import DictConfig
 
-from lm.commands.inputs import asked_precision, load_trained
+from lm.commands.inputs import asked_precision
 from lm.commands.lines import lines_of
+from lm.commands.mixture import load_members, predictor_of
 from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_sentences, sentences
 from lm.config.unknown_key import unknown_option
 from lm.evaluation.sentence_figures import PER_NAT
@@ -34,12 +35,12 @@ def score(cfg: DictConfig) -> None:
     for name, default in OF_LISTS.items():
         if cfg.format != "nbest" and cfg[name] != default:
             raise UserError(f"{name} is a setting of format=nbest; leave it out, or choose that format")
-    trained = load_trained(cfg)
+    members = load_members(cfg)
     for name in ("summary", "best"):
         if cfg[name]:
             writable(cfg[name], name)  # checked before the work is done
-    settings = {"temperature": cfg.temperature, "batch_size": cfg.batch_size, "entropy": cfg.format == "sentences"}
-    scored: Score = partial(score_sentences, trained.model, trained.vocab, **settings)
+    settings = {"batch_size": cfg.batch_size, "entropy": cfg.format == "sentences"}
+    scored: Score = partial(score_sentences, predictor_of(cfg, members), members[0].vocab, **settings)
     with _table(cfg.out) as write, bar("scoring", None, "line") as progress:
         lines = _counted(lines_of(cfg.file, "file"), progress.update)
         summary = FORMATS[cfg.format](lines, scored, cfg, write)

@@ -11,7 +11,18 @@ from typing import Annotated, Any
 
 from lm.config.build import MISSING
 from lm.config.free_text import Files, Free, Place, Text, Texts
-from lm.config.setting_types import Checkpoint, Data, DataFrom, Group, OutFile, Seed, Trust
+from lm.config.setting_types import (
+    Checkpoint,
+    Checkpoints,
+    Data,
+    DataFrom,
+    Group,
+    Mixed,
+    NGramOrder,
+    OutFile,
+    Seed,
+    Trust,
+)
 from lm.config.study_schemas import BenchmarkConfig, CompareConfig, TBPTTReportConfig
 from lm.system.bounds import PROBABILITY, Above, AtLeast, Bounded, Count, Range
 
@@ -108,7 +119,7 @@ class MovedFiles:
 class EvaluateConfig(Bounded):
     """Settings of `scripts/evaluate.py`."""
 
-    checkpoint: Checkpoint = MISSING
+    checkpoint: Checkpoints = MISSING
     evaluator: Group = MISSING
     split: Annotated[str, "train, valid or test of the corpus that the model was trained on"] = "test"
     text: Annotated[Text | None, "a text to score instead, with its first word; a line end is <eos>"] = None
@@ -117,6 +128,8 @@ class EvaluateConfig(Bounded):
     ] = None
     data: MovedFiles = field(default_factory=MovedFiles)
     data_from: DataFrom = None
+    mixture: Mixed = "equal"
+    ngram: NGramOrder = None
     per_token: Annotated[Place | None, "a file, a line for each token: word, nats, known (1 or 0); tabs between"] = None
     out: OutFile = None
     accelerator: Group = MISSING
@@ -128,7 +141,7 @@ class EvaluateConfig(Bounded):
 class ScoreConfig(Bounded):
     """Settings of `scripts/score.py`."""
 
-    checkpoint: Checkpoint = MISSING
+    checkpoint: Checkpoints = MISSING
     file: Annotated[Place, "the sentences or pairs, one a line; standard input: -"] = MISSING
     format: Annotated[
         str,
@@ -136,6 +149,9 @@ class ScoreConfig(Bounded):
         "nbest: lists of hypotheses, id<TAB>score<TAB>text",
     ] = "sentences"
     unit: Annotated[str, "bits, nats or log10, of surprisals and entropies; the summary has nats"] = "bits"
+    mixture: Mixed = "equal"
+    ngram: NGramOrder = None
+    data_from: DataFrom = None
     temperature: Annotated[float, Above(0), "divides the logits"] = 1.0
     batch_size: Annotated[Count, "the most sentences read at a time; no figure depends on it"] = 256
     best: Annotated[Place | None, "nbest: a file for the chosen line of each list"] = None

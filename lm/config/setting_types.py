@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any, get_origin
 
 from lm.config.free_text import Free, Place
-from lm.system.bounds import Range
+from lm.system.bounds import Count, Range
 
 Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
 Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
+Checkpoints = Annotated[
+    Any,
+    Free(path=True, or_many=True),
+    "a checkpoint or a run's folder; several, [A,B], or a sweep's folder: a mixture",
+]
+Mixed = Annotated[Any, "shares of several models: equal, auto (by the validation text) or [0.7,0.3]"]
+NGramOrder = Annotated[Count | None, "add an n-gram model of the training text: Kneser-Ney of this order"]
 DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]
 OutFile = Annotated[Place | None, "a file for the figures as JSON"]
 Seed = Annotated[int, Range(least=0, most=2**32 - 1)]

@@ -13,11 +13,10 @@ from torch import Tensor
 
 from lm.data.tokenisers import EOS
 from lm.data.vocabulary import Vocab
-from lm.evaluation.reading import device_of, unchanged
+from lm.evaluation.predictors import Neural, Predictor
 from lm.evaluation.score import perplexity
 from lm.models.interfaces import LanguageModel
 from lm.system.errors import UserError
-from lm.system.precision import exact
 
 AT_ONCE = 2048
 """Sentences that are sorted by length together; results are given in the order of the text after each so many."""
@@ -71,7 +70,7 @@ def encoded(vocab: Vocab, text: str) -> Encoded:
 
 
 def score_sentences(
-    model: LanguageModel,
+    model: LanguageModel | Predictor,
     vocab: Vocab,
     texts: Iterable[str],
     temperature: float = 1.0,
@@ -80,15 +79,15 @@ def score_sentences(
 ) -> Iterator[Sentence]:
     """Score each text by itself, from `<eos>` to its own end, and yield the results in the order of the texts.
 
-    Equal to scoring one by one, up to rounding. `batch_size`: the most sentences that are read at a time. Without
+    Equal to scoring one by one, up to rounding. `temperature` divides the logits of a language model. `batch_size`: the most sentences that are read at a time. Without
     `entropy` the entropies are nan, and less is computed. Raises UserError for a text with a line end.
     """
-    texts = iter(texts)
+    predictor, texts = model if isinstance(model, Predictor) else Neural(model, temperature), iter(texts)
     while some := [encoded(vocab, text) for text in islice(texts, AT_ONCE)]:
         found: dict[int, Sentence] = {}
         for places in _batches([len(one.ids) for one in some], batch_size):
             rows = [some[place].ids for place in places]
-            scores = zip(*score_rows(model, rows, temperature, entropy), strict=True)
+            scores = zip(*score_rows(predictor, rows, entropy), strict=True)
             for place, (nats, before) in zip(places, scores, strict=True):
                 found[place] = _by_word(some[place], vocab.unk, nats, before)
         yield from (found[place] for place in range(len(some)))
@@ -108,33 +107,20 @@ def _batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
 
 
 def score_rows(
-    model: LanguageModel, rows: Sequence[np.ndarray], temperature: float = 1.0, entropy: bool = True
+    predictor: Predictor, rows: Sequence[np.ndarray], entropy: bool = True
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Nats, and entropies before each token, float64 [n - 1] for each row of ids [n], which is read by itself."""
-    device, lengths = device_of(model), [len(row) - 1 for row in rows]
-    tokens = np.zeros((len(rows), max(lengths)), np.int64)
-    for padded, row in zip(tokens, rows, strict=True):
-        padded[: len(row) - 1] = row[:-1]  # what is behind a row's end changes nothing before it
-    kept = torch.from_numpy(np.arange(tokens.shape[1]) < np.array(lengths)[:, None])
-    targets = torch.from_numpy(np.concatenate([row[1:] for row in rows]).astype(np.int64)).to(device)
+    targets = torch.from_numpy(np.concatenate([row[1:] for row in rows]).astype(np.int64))
+    distributions, size = predictor.predict(rows), max(1, NUMBERS // predictor.vocab_size)
     nats, before = [], []
-    with unchanged(model), exact(device.type), torch.inference_mode():
-        hidden, _ = model.eval()(torch.from_numpy(tokens).to(device), model.initial_state(len(rows)))
-        hidden = hidden[kept.to(device)]  # all tokens of all rows, H
-        for part, wanted in zip(
-            *(x.split(max(1, NUMBERS // model.vocab_size)) for x in (hidden, targets)), strict=True
-        ):
-            some = distribution(model.head.logits(part), temperature)
-            nats.append(-some.gather(1, wanted.unsqueeze(1)).squeeze(1))
-            before.append(entropies(some) if entropy else torch.full_like(nats[-1], torch.nan))
-    cuts = list(accumulate(lengths))[:-1]
+    for first in range(0, len(targets), size):
+        wanted = targets[first : first + size].unsqueeze(1)
+        some = distributions(first, first + len(wanted))
+        nats.append(-some.gather(1, wanted.to(some.device)).squeeze(1))
+        before.append(entropies(some) if entropy else torch.full_like(nats[-1], torch.nan))
+    cuts = list(accumulate(len(row) - 1 for row in rows))[:-1]
     scored, uncertain = (np.split(torch.cat(parts).double().cpu().numpy(), cuts) for parts in (nats, before))
     return scored, uncertain
-
-
-def distribution(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities [n, V], float32, from logits [n, V]."""
-    return (logits.float() / temperature).log_softmax(dim=-1)
 
 
 def entropies(log_probabilities: Tensor) -> Tensor:

@@ -1,0 +1,117 @@
+"""Several checkpoints, and an n-gram model, as one mixture: their loading, their shares, their score of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from lm.commands.inputs import load_trained
+from lm.config.hydra_job import containers
+from lm.evaluation import Evaluator, Score, Scored, Static, evaluate, perplexity
+from lm.evaluation.kneser_ney import KneserNey
+from lm.evaluation.mixture import best_shares, checked_shares, mixed, ngram_nats
+from lm.evaluation.predictors import Mixture, Neural, NGram, Predictor
+from lm.runs.result import RESULT, read_result
+from lm.runs.trained import Trained
+from lm.system.errors import UserError
+from lm.system.terminal import say
+
+
+def load_members(cfg: DictConfig) -> list[Trained]:
+    """Load each checkpoint of the setting `checkpoint`; a sweep's folder means its finished jobs.
+
+    Raises UserError if they have different vocabularies: their probabilities would not be of the same words.
+    """
+    asked = containers(cfg).get("checkpoint")
+    paths = [path for one in asked for path in _jobs(one)] if isinstance(asked, list) else _jobs(asked)
+    if not paths:
+        raise UserError("checkpoint is an empty list; name a checkpoint file or a run's folder in it")
+    members = [load_trained(cfg, path) for path in paths]
+    for other in members[1:]:
+        if other.vocab != members[0].vocab:
+            raise UserError(
+                f"checkpoint: {members[0].path} and {other.path} have different vocabularies, so their probabilities "
+                "do not mix: train them on one text, or one with data.vocab_from= the other"
+            )
+    return members
+
+
+def _jobs(path: Any) -> list[Any]:
+    folder = Path(str(path)).expanduser()
+    results = sorted(folder.glob(f"*/{RESULT}")) if folder.is_dir() and not (folder / RESULT).exists() else []
+    return [file.parent for file in results if read_result(file.parent).get("status") == "completed"] or [path]
+
+
+def score_mixture(
+    cfg: DictConfig,
+    members: Sequence[Trained],
+    evaluators: Sequence[Evaluator],
+    ids: np.ndarray,
+    valid: Callable[[], np.ndarray],
+) -> tuple[Score, Scored, dict[str, Any]]:
+    """Score a text [N] by a mixture: the total, each word's nats, and facts about the members for the result."""
+    vocab = members[0].vocab
+    ngram = KneserNey(members[0].split_ids("train"), cfg.ngram, len(vocab)) if cfg.ngram else None
+    names = [str(one.path) for one in members] + ([f"{cfg.ngram}-gram"] if ngram else [])
+
+    def nats(text: np.ndarray) -> np.ndarray:
+        """Nats [M, N - 1] of a text under each member."""
+        rows = []
+        for one, evaluator in zip(members, evaluators, strict=True):
+            _, scored = evaluate(evaluator, one.model, text, vocab.unk)
+            if len(scored.nats) != len(text) - 1:
+                raise UserError(
+                    f"evaluator={evaluator.name} does not score every word of a text, so its models do not mix: choose "
+                    "static, cache or dynamic"
+                )
+            rows.append(scored.nats.double().numpy())
+        return np.stack([*rows, *([ngram_nats(ngram, text)] if ngram else [])])
+
+    of_text = nats(ids)
+    if cfg.mixture == "auto" and cfg.split == "valid" and cfg.text is None and cfg.text_file is None:
+        say("warning: the shares are found on the text that is scored; a perplexity of new text needs split=test")
+    shares = _shares(cfg, len(names), lambda: nats(valid()))
+    combined = mixed(of_text, shares)
+    words = torch.from_numpy(np.asarray(ids)[1:].astype(np.int64))
+    score = Score(vocab.unk)
+    score.add(words, torch.from_numpy(combined))
+    alone = [perplexity(float(row.mean())) for row in of_text]
+    facts = [
+        {"member": name, "share": float(share), "perplexity": own}
+        for name, share, own in zip(names, shares, alone, strict=True)
+    ]
+    return score, Scored(words, torch.from_numpy(combined).float()), {"members": facts}
+
+
+def predictor_of(cfg: DictConfig, members: Sequence[Trained]) -> Predictor:
+    """The mixture that scores sentences; a single model as it is."""
+    neural = [Neural(one.model, cfg.temperature) for one in members]
+    if len(neural) == 1 and not cfg.ngram:
+        return neural[0]
+    first = members[0]
+    ngram = KneserNey(first.split_ids("train"), cfg.ngram, len(first.vocab)) if cfg.ngram else None
+
+    def on_valid() -> np.ndarray:
+        text, static = first.split_ids("valid"), Static(temperature=cfg.temperature)
+        rows = [evaluate(static, one.model, text, first.vocab.unk)[1].nats.double().numpy() for one in members]
+        return np.stack([*rows, *([ngram_nats(ngram, text)] if ngram else [])])
+
+    shares = _shares(cfg, len(neural) + (ngram is not None), on_valid)
+    say(f"shares of the mixture: {', '.join(f'{share:.4f}' for share in shares)}")
+    return Mixture([*neural, *([NGram(ngram)] if ngram else [])], shares)
+
+
+def _shares(cfg: DictConfig, members: int, on_valid: Callable[[], np.ndarray]) -> np.ndarray:
+    asked = containers(cfg)["mixture"]
+    if asked == "auto":
+        return best_shares(on_valid())
+    if asked == "equal":
+        return np.full(members, 1 / members)
+    if not isinstance(asked, list) or not all(isinstance(one, (int, float)) for one in asked):
+        raise UserError(f"mixture={asked}: choose equal or auto, or give shares: mixture=[0.7,0.3]")
+    return checked_shares(asked, members)
