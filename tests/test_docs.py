@@ -49,6 +49,27 @@ def test_the_page_on_python_runs_as_it_is_written(
     assert said[-1].endswith("the class 0")
 
 
+def test_the_jobs_on_sentences_run_as_they_are_written(
+    tmp_path: Path, train: Callable[..., Run], call: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jiwer")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "text").write_text("the class is a function\na value is an object\n" * 60)
+    train("data=text", f"data.train={tmp_path}/text", *TINY, "trainer.limit_train_batches=60", name="runs/quick")
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/sentences.md").read_text(), re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        if line.startswith("printf"):
+            subprocess.run(line, shell=True, check=True, cwd=tmp_path)
+            continue
+        python, script, *arguments = shlex.split(line)
+        done = call(Path(script).stem, *arguments)
+        assert (python, done.code) == ("python", 0), (line, done.err)
+    assert (tmp_path / "surprisal.tsv").read_text().startswith("sentence\tposition\tword\ttokens\tknown\tsurprisal")
+    assert len((tmp_path / "chosen.tsv").read_text().splitlines()) == 1
+    assert {"figures.json", "accuracy.json", "scored.tsv"} <= {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.fixture
 def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package of docs/adding-parts.md, in the current folder."""

@@ -133,9 +133,7 @@ def test_sentences_under_a_mixture_have_its_distribution(seeds: list[Run]) -> No
     assert [one.nats for one in same] == [pytest.approx(one.nats, abs=1e-5) for one in alone[0]]
 
 
-def test_score_py_takes_a_sweep_and_an_n_gram_model(
-    seeds: list[Run], call: Callable[..., Done], tmp_path: Path
-) -> None:
+def test_score_py_takes_a_sweep_and_an_n_gram(seeds: list[Run], call: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("w1 w2 w3\nw4\n")
     done = call("score", f"checkpoint={tmp_path}/sweep", f"file={tmp_path}/lines", "ngram=2", "mixture=auto")
     assert done.code == 0, done.err

@@ -82,9 +82,7 @@ class Mixture(Predictor):
 
         def distributions(first: int, end: int) -> Tensor:
             each = [part(first, end) for part in parts]
-            whole = torch.stack(
-                [one.to(each[0].device) + share for one, share in zip(each, self.log_shares, strict=True)]
-            )
-            return whole.logsumexp(dim=0)
+            weighted = [one.to(each[0].device) + share for one, share in zip(each, self.log_shares, strict=True)]
+            return torch.stack(weighted).logsumexp(dim=0)
 
         return distributions

@@ -79,8 +79,9 @@ def score_sentences(
 ) -> Iterator[Sentence]:
     """Score each text by itself, from `<eos>` to its own end, and yield the results in the order of the texts.
 
-    Equal to scoring one by one, up to rounding. `temperature` divides the logits of a language model. `batch_size`: the most sentences that are read at a time. Without
-    `entropy` the entropies are nan, and less is computed. Raises UserError for a text with a line end.
+    Equal to scoring one by one, up to rounding. `temperature` divides the logits of a language model. `batch_size`: the
+    most sentences that are read at a time. Without `entropy` the entropies are nan, and less is computed. Raises
+    UserError for a text with a line end.
     """
     predictor, texts = model if isinstance(model, Predictor) else Neural(model, temperature), iter(texts)
     while some := [encoded(vocab, text) for text in islice(texts, AT_ONCE)]:
