@@ -20,6 +20,7 @@ from lm.evaluation.mixture import best_shares, checked_shares, mixed, ngram_nats
 from lm.evaluation.predictors import Mixture, Neural, NGram
 from lm.evaluation.sentences import score_sentences
 from lm.runs.trained import load
+from lm.studies.comparison.statistics import over_seeds
 from lm.system.errors import UserError
 
 SHORT = [*TINY, "trainer.limit_train_batches=20", "trainer.max_epochs=1", "free_running=null", "accelerator=cpu"]
@@ -139,6 +140,33 @@ def test_score_py_takes_a_sweep_and_an_n_gram(seeds: list[Run], call: Callable[.
     assert done.code == 0, done.err
     assert "shares of the mixture: " in done.err
     assert len(done.out.splitlines()) == 1 + 4 + 2
+
+
+def test_each_of_several_models_judges_pairs_by_itself(
+    seeds: list[Run], call: Callable[..., Done], tmp_path: Path
+) -> None:
+    rows = [(f"w{k} w{k + 1} w3", f"w3 w{k + 1} w{k}", "odd" if k % 2 else "even") for k in range(1, 20)]
+    lines = [json.dumps({"sentence_good": good, "sentence_bad": bad, "UID": uid}) for good, bad, uid in rows]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines))
+    out, summary = tmp_path / "out", tmp_path / "summary.json"
+    asked = [f"file={tmp_path}/pairs.jsonl", "format=pairs", f"out={out}", f"summary={summary}"]
+    alone = []
+    for run in seeds:
+        assert call("score", f"checkpoint={run.dir}", *asked).code == 0
+        alone.append((json.loads(summary.read_text()), out.read_text().splitlines()))
+    done = call("score", f"checkpoint={tmp_path}/sweep", *asked, "each=true")
+    assert done.code == 0, done.err
+    found = json.loads(summary.read_text())
+    accuracies = [one["accuracy"] for one, _ in alone]
+    assert found["accuracy"] == pytest.approx(np.mean(accuracies))
+    assert found["interval"] == pytest.approx(list(over_seeds(accuracies)[1:3]))
+    assert [one["accuracy"] for one in found["checkpoints"].values()] == accuracies
+    odd = [one["by_uid"]["odd"]["accuracy"] for one, _ in alone]
+    assert found["by_uid"]["odd"]["accuracy"] == pytest.approx(np.mean(odd))
+    written = out.read_text().splitlines()
+    assert written[0] == "checkpoint\t" + alone[0][1][0]
+    assert [row.partition("\t")[2] for row in written[1:]] == alone[0][1][1:] + alone[1][1][1:]
+    assert "each=true is for format=pairs" in call("score", f"checkpoint={tmp_path}/sweep", asked[0], "each=true").err
 
 
 def test_what_does_not_mix_is_said(

@@ -22,10 +22,11 @@ from lm.system.errors import UserError
 from lm.system.terminal import say
 
 
-def load_members(cfg: DictConfig) -> list[Trained]:
+def load_members(cfg: DictConfig, apart: bool = False) -> list[Trained]:
     """Load each checkpoint of the setting `checkpoint`; a sweep's folder means its finished jobs.
 
-    Raises UserError if they have different vocabularies: their probabilities would not be of the same words.
+    Raises UserError if they have different vocabularies, unless they score `apart`: their probabilities would not be of
+    the same words.
     """
     asked = containers(cfg).get("checkpoint")
     paths = [path for one in asked for path in _jobs(one)] if isinstance(asked, list) else _jobs(asked)
@@ -33,7 +34,7 @@ def load_members(cfg: DictConfig) -> list[Trained]:
         raise UserError("checkpoint is an empty list; name a checkpoint file or a run's folder in it")
     members = [load_trained(cfg, path) for path in paths]
     for other in members[1:]:
-        if other.vocab != members[0].vocab:
+        if not apart and other.vocab != members[0].vocab:
             raise UserError(
                 f"checkpoint: {members[0].path} and {other.path} have different vocabularies, so their probabilities "
                 "do not mix: train them on one text, or one with data.vocab_from= the other"

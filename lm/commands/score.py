@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 from lm.commands.inputs import asked_precision
 from lm.commands.lines import lines_of
 from lm.commands.mixture import load_members, predictor_of
-from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_sentences, sentences
+from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_each, pairs_of_sentences, sentences
 from lm.config.unknown_key import unknown_option
 from lm.evaluation.sentence_figures import PER_NAT
 from lm.evaluation.sentences import score_sentences
+from lm.runs.trained import Trained
 from lm.system.errors import UserError
 from lm.system.files import whole, writable, write_json
 from lm.system.terminal import bar, say
@@ -35,15 +36,21 @@ def score(cfg: DictConfig) -> None:
     for name, default in OF_LISTS.items():
         if cfg.format != "nbest" and cfg[name] != default:
             raise UserError(f"{name} is a setting of format=nbest; leave it out, or choose that format")
-    members = load_members(cfg)
+    members = load_members(cfg, apart=cfg.each)
     for name in ("summary", "best"):
         if cfg[name]:
             writable(cfg[name], name)  # checked before the work is done
     settings = {"batch_size": cfg.batch_size, "entropy": cfg.format == "sentences"}
-    scored: Score = partial(score_sentences, predictor_of(cfg, members), members[0].vocab, **settings)
+
+    def scores_of(*some: Trained) -> Score:
+        return partial(score_sentences, predictor_of(cfg, some), some[0].vocab, **settings)
+
     with _table(cfg.out) as write, bar("scoring", None, "line") as progress:
-        lines = _counted(lines_of(cfg.file, "file"), progress.update)
-        summary = FORMATS[cfg.format](lines, scored, cfg, write)
+        if cfg.each:
+            summary = pairs_of_each({str(one.path): scores_of(one) for one in members}, cfg, write)
+        else:
+            lines = _counted(lines_of(cfg.file, "file"), progress.update)
+            summary = FORMATS[cfg.format](lines, scores_of(*members), cfg, write)
     if cfg.summary:
         write_json(writable(cfg.summary, "summary"), summary)
     (print if cfg.out else say)(in_words(summary))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +16,7 @@ from lm.evaluation.nbest import Errors, Hypothesis, Rescored
 from lm.evaluation.pairs import Accuracy, Pair
 from lm.evaluation.sentence_figures import PER_NAT, SentenceFigures, table_rows
 from lm.evaluation.sentences import Sentence
+from lm.studies.comparison.statistics import over_seeds
 from lm.system.errors import UserError
 from lm.system.files import whole, writable
 from lm.system.terminal import say
@@ -83,6 +84,32 @@ def pairs_of_sentences(lines: Lines, scored: Score, cfg: DictConfig, write: Writ
     return {**accuracy.as_dict(), "unit": cfg.unit}
 
 
+def pairs_of_each(runs: Mapping[str, Score], cfg: DictConfig, write: Write) -> dict[str, Any]:
+    """Judge the pairs by each of several models, {checkpoint: its scores}. Returns the mean of their accuracies.
+
+    The rows have the checkpoint in front. Raises UserError if the file cannot be read again for the next model.
+    """
+    if cfg.format != "pairs" or cfg.file == "-":
+        raise UserError("each=true is for format=pairs and a file, which is read again for each checkpoint")
+    write(f"checkpoint\t{pairs.HEADER}")
+    found = {}
+    for name, scored in runs.items():
+        rows = list[str]()
+        found[name] = pairs_of_sentences(lines_of(cfg.file, "file"), scored, cfg, rows.append)
+        for row in rows[1:]:
+            write(f"{name}\t{row}")
+    accuracy = over_seeds([one["accuracy"] for one in found.values()])
+    first = next(iter(found.values()))
+    summary: dict[str, Any] = {"pairs": first["pairs"], "accuracy": accuracy.mean}
+    summary["interval"] = [accuracy.low, accuracy.high]
+    for name in ("ties", "with_unknown"):
+        summary[name] = sum(one[name] for one in found.values()) / len(found)
+    for uid in first.get("by_uid", {}):
+        own = over_seeds([one["by_uid"][uid]["accuracy"] for one in found.values()])
+        summary.setdefault("by_uid", {})[uid] = {"accuracy": own.mean, "interval": [own.low, own.high]}
+    return {**summary, "unit": cfg.unit, "checkpoints": found}
+
+
 def lists(lines: Lines, scored: Score, cfg: DictConfig, write: Write) -> dict[str, Any]:
     """Write each line of n-best lists with the model's log-probability, and choose a line of each list.
 
@@ -131,9 +158,11 @@ def in_words(summary: dict[str, Any]) -> str:
     """The summary on a line or two."""
     if "pairs" in summary:
         low, high = summary["interval"]
+        interval = "" if low is None else f" [{low:.4f}, {high:.4f}]"
+        models = f", mean of {len(summary['checkpoints'])} models" if "checkpoints" in summary else ""
         return (
-            f"accuracy {summary['accuracy']:.4f} [{low:.4f}, {high:.4f}] over {summary['pairs']:,} pairs, "
-            f"{summary['ties']:,} ties, {summary['with_unknown']:,} with unknown words"
+            f"accuracy {summary['accuracy']:.4f}{interval} over {summary['pairs']:,} pairs{models}, "
+            f"{summary['ties']:g} ties, {summary['with_unknown']:g} with unknown words"
         )
     if "lists" in summary:
         rates = ", ".join(f"{name} {value:.2%}" for name, value in summary.get("word_error_rate", {}).items())

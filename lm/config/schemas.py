@@ -149,6 +149,7 @@ class ScoreConfig(Bounded):
         "nbest: lists of hypotheses, id<TAB>score<TAB>text",
     ] = "sentences"
     unit: Annotated[str, "bits, nats or log10, of surprisals and entropies; the summary has nats"] = "bits"
+    each: Annotated[bool, "pairs: several checkpoints one by one, with the mean of their accuracies"] = False
     mixture: Mixed = "equal"
     ngram: NGramOrder = None
     data_from: DataFrom = None
