@@ -239,7 +239,7 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
         ("\n\n", ["format=pairs"], "has no pair"),
         ("a\n", ["format=sentence"], "format=sentence: there is no such format. Did you mean sentences?"),
         ("a\n", ["unit=bit"], "Did you mean bits?"),
-        ("a\n", ["temperature=0"], "temperature must be above 0"),
+        ("a\n", ["evaluator.temperature=0"], "evaluator.temperature must be above 0"),
         ("", [], "is empty"),
     ],
 )

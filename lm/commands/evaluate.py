@@ -12,8 +12,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from lm.commands.inputs import asked_precision, asked_text
-from lm.commands.mixture import load_members, score_mixture
-from lm.config.build import build
+from lm.commands.mixture import evaluator_of, keeper, load_members, score_mixture
 from lm.config.dry_run import TOKENS, dry
 from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
@@ -22,7 +21,7 @@ from lm.data.text_size import TextSize, size_of
 from lm.data.tokenisers import EOS, UNK, Whitespace
 from lm.data.unknown_tokens import counted, warning
 from lm.data.vocabulary import Vocab
-from lm.evaluation import Evaluator, Scored, per_text
+from lm.evaluation import Scored, per_text
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.evaluator import AUTO
 from lm.runs.trained import Trained
@@ -49,7 +48,10 @@ def evaluate(cfg: DictConfig) -> None:
     members = load_members(cfg)
     trained, node = members[0], containers(cfg.evaluator)
     splits = partial(_split_ids, trained, TOKENS if cfg.dry else None)
-    asked, *others = (_evaluator(node, one, cfg.dry) for one in members)
+    tokens, node = TOKENS if cfg.dry else None, dry(node, "evaluator") if cfg.dry else node
+    asked, *others = (evaluator_of(node, one, partial(_split_ids, one, tokens)) for one in members)
+    if cfg.adapted and (others or cfg.ngram or not asked.changes_weights):
+        raise UserError("adapted=FILE keeps what one model learns: choose evaluator=dynamic and one checkpoint")
     given = asked_text(cfg.text, cfg.text_file, "text")
     if given is None:
         words = partial(trained.corpus.split_words, cfg.split, trained.vocab)
@@ -63,7 +65,8 @@ def evaluate(cfg: DictConfig) -> None:
         evaluators = [evaluator, *(other.resolved(one.model) for other, one in zip(others, members[1:], strict=True))]
         score, scored, facts = score_mixture(cfg, members, evaluators, text.ids, partial(splits, "valid"))
     else:
-        score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk)
+        kept = keeper(cfg, trained)
+        score, scored = score_text(evaluator, trained.model, text.ids, trained.vocab.unk, kept)
     if cfg.per_token or given is not None:
         lines = _lines(text, evaluator.positions(len(text.ids)), scored, trained.vocab)
     result = {**score.as_dict(), "perplexity_known": score.perplexity_known, "evaluator": evaluator.name}
@@ -88,13 +91,6 @@ def evaluate(cfg: DictConfig) -> None:
     )
     if said := warning(trained.vocab, {text.name: (score.tokens, score.unknown)}):
         say(said)
-
-
-def _evaluator(node: dict[str, Any], trained: Trained, is_dry: bool) -> Evaluator:
-    """The evaluator that is asked for, for one model."""
-    corpus = partial(_split_ids, trained, TOKENS if is_dry else None)
-    found: Evaluator = build(dry(node, "evaluator") if is_dry else node, "evaluator", {"corpus": corpus})
-    return found
 
 
 def _split_ids(trained: Trained, tokens: int | None, split: str) -> np.ndarray:

@@ -11,14 +11,18 @@ import torch
 from omegaconf import DictConfig
 
 from lm.commands.inputs import load_trained
+from lm.config.build import build
 from lm.config.hydra_job import containers
 from lm.evaluation import Evaluator, Score, Scored, Static, evaluate, perplexity
 from lm.evaluation.kneser_ney import KneserNey
 from lm.evaluation.mixture import best_shares, checked_shares, mixed, ngram_nats
 from lm.evaluation.predictors import Mixture, Neural, NGram, Predictor
+from lm.models.interfaces import LanguageModel
+from lm.runs.checkpoint import read, save_adapted
 from lm.runs.result import RESULT, read_result
 from lm.runs.trained import Trained
 from lm.system.errors import UserError
+from lm.system.files import writable
 from lm.system.terminal import say
 
 
@@ -89,17 +93,33 @@ def score_mixture(
     return score, Scored(words, torch.from_numpy(combined).float()), {"members": facts}
 
 
-def predictor_of(cfg: DictConfig, members: Sequence[Trained]) -> Predictor:
+def evaluator_of(node: dict[str, Any], trained: Trained, corpus: Callable[[str], np.ndarray]) -> Evaluator:
+    """The evaluator that is asked for, for one model."""
+    found: Evaluator = build(node, "evaluator", {"corpus": corpus, "eos": trained.vocab.eos})
+    return found
+
+
+def keeper(cfg: DictConfig, trained: Trained) -> Callable[[LanguageModel], None]:
+    """What is done with an adapted model: it is written to the file `adapted`, if that is given."""
+    if not cfg.adapted:
+        return lambda model: None
+    file = writable(cfg.adapted, "adapted")
+    return lambda model: save_adapted(model, read(trained.path), file)
+
+
+def predictor_of(cfg: DictConfig, members: Sequence[Trained], temperatures: Sequence[float]) -> Predictor:
     """The mixture that scores sentences; a single model as it is."""
-    neural = [Neural(one.model, cfg.temperature) for one in members]
+    neural = [Neural(one.model, temperature) for one, temperature in zip(members, temperatures, strict=True)]
     if len(neural) == 1 and not cfg.ngram:
         return neural[0]
     first = members[0]
     ngram = KneserNey(first.split_ids("train"), cfg.ngram, len(first.vocab)) if cfg.ngram else None
 
     def on_valid() -> np.ndarray:
-        text, static = first.split_ids("valid"), Static(temperature=cfg.temperature)
-        rows = [evaluate(static, one.model, text, first.vocab.unk)[1].nats.double().numpy() for one in members]
+        text = first.split_ids("valid")
+        static = [Static(temperature=temperature) for temperature in temperatures]
+        scored = [evaluate(how, one.model, text, first.vocab.unk)[1] for how, one in zip(static, members, strict=True)]
+        rows = [one.nats.double().numpy() for one in scored]
         return np.stack([*rows, *([ngram_nats(ngram, text)] if ngram else [])])
 
     shares = _shares(cfg, len(neural) + (ngram is not None), on_valid)

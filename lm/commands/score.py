@@ -12,9 +12,13 @@ from omegaconf import DictConfig
 
 from lm.commands.inputs import asked_precision
 from lm.commands.lines import lines_of
-from lm.commands.mixture import load_members, predictor_of
+from lm.commands.mixture import evaluator_of, keeper, load_members, predictor_of
 from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_each, pairs_of_sentences, sentences
+from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
+from lm.evaluation import Dynamic, Static
+from lm.evaluation.adaptive import adapting
+from lm.evaluation.evaluator import number
 from lm.evaluation.sentence_figures import PER_NAT
 from lm.evaluation.sentences import score_sentences
 from lm.runs.trained import Trained
@@ -40,10 +44,22 @@ def score(cfg: DictConfig) -> None:
     for name in ("summary", "best"):
         if cfg[name]:
             writable(cfg[name], name)  # checked before the work is done
-    settings = {"batch_size": cfg.batch_size, "entropy": cfg.format == "sentences"}
+    node = containers(cfg.evaluator)
+    evaluators = {one.path: evaluator_of(node, one, one.split_ids) for one in members}
 
     def scores_of(*some: Trained) -> Score:
-        return partial(score_sentences, predictor_of(cfg, some), some[0].vocab, **settings)
+        found, entropy = [evaluators[one.path] for one in some], cfg.format == "sentences"
+        if isinstance(found[0], Dynamic) and found[0].adapt == "sentence" and len(some) == 1 and not cfg.ngram:
+            kept = keeper(cfg, some[0])
+            return partial(adapting, found[0], some[0].model, some[0].vocab, entropy=entropy, kept=kept)
+        if cfg.adapted or not all(isinstance(one, Static) for one in found):
+            raise UserError(
+                "score.py reads each line by itself: choose evaluator=static, or for one checkpoint evaluator=dynamic "
+                "evaluator.adapt=sentence, which learns from each line and can write the model: adapted=FILE"
+            )
+        temperatures = [number(one.resolved(own.model).temperature) for one, own in zip(found, some, strict=True)]
+        predictor = predictor_of(cfg, some, temperatures)
+        return partial(score_sentences, predictor, some[0].vocab, batch_size=cfg.batch_size, entropy=entropy)
 
     with _table(cfg.out) as write, bar("scoring", None, "line") as progress:
         if cfg.each:

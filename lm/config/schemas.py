@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from lm.config.build import MISSING
 from lm.config.free_text import Files, Free, Place, Text, Texts
 from lm.config.setting_types import (
+    Adapted,
     Checkpoint,
     Checkpoints,
     Data,
@@ -24,7 +25,7 @@ from lm.config.setting_types import (
     Trust,
 )
 from lm.config.study_schemas import BenchmarkConfig, CompareConfig, TBPTTReportConfig
-from lm.system.bounds import PROBABILITY, Above, AtLeast, Bounded, Count, Range
+from lm.system.bounds import PROBABILITY, AtLeast, Bounded, Count, Range
 
 PROFILE = "profile"
 """The only setting of the group `trainer` that Lightning's Trainer does not have."""
@@ -130,6 +131,7 @@ class EvaluateConfig(Bounded):
     data_from: DataFrom = None
     mixture: Mixed = "equal"
     ngram: NGramOrder = None
+    adapted: Adapted = None
     per_token: Annotated[Place | None, "a file, a line for each token: word, nats, known (1 or 0); tabs between"] = None
     out: OutFile = None
     accelerator: Group = MISSING
@@ -153,7 +155,8 @@ class ScoreConfig(Bounded):
     mixture: Mixed = "equal"
     ngram: NGramOrder = None
     data_from: DataFrom = None
-    temperature: Annotated[float, Above(0), "divides the logits"] = 1.0
+    evaluator: Group = MISSING
+    adapted: Adapted = None
     batch_size: Annotated[Count, "the most sentences read at a time; no figure depends on it"] = 256
     best: Annotated[Place | None, "nbest: a file for the chosen line of each list"] = None
     weight: Annotated[str, "nbest: of the model's log-probability; auto: the best one for `reference`"] = "1.0"

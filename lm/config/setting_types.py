@@ -14,6 +14,7 @@ Checkpoints = Annotated[
     Free(path=True, or_many=True),
     "a checkpoint or a run's folder; several, [A,B], or a sweep's folder: a mixture",
 ]
+Adapted = Annotated[Place | None, "a checkpoint to write: the model with the weights that evaluator=dynamic leaves"]
 Mixed = Annotated[Any, "shares of several models: equal, auto (by the validation text) or [0.7,0.3]"]
 NGramOrder = Annotated[Count | None, "add an n-gram model of the training text: Kneser-Ney of this order"]
 DataFrom = Annotated[Place | None, "the folder that holds the run's text files, if they have moved"]

@@ -105,7 +105,7 @@ class Windows:
 
     def __getitem__(self, k: int) -> Window:
         first = k * self.window
-        return self._piece(first, first + self.window)
+        return self.piece(first, first + self.window)
 
     def put_on(self, device: torch.device) -> None:
         """Copy the streams to `device`, so that no window waits for a transfer.
@@ -116,7 +116,8 @@ class Windows:
         if not there and self.streams.size * 4 <= ON_DEVICE_BYTES:
             self._on_device = torch.from_numpy(self.streams.astype(np.int32)).to(device)
 
-    def _piece(self, first: int, end: int) -> Window:
+    def piece(self, first: int, end: int) -> Window:
+        """The window of the inputs at the places `first` to `end` - 1 of each stream."""
         if self._on_device is not None:
             piece = self._on_device[:, first : end + 1].long()
         else:
@@ -183,7 +184,7 @@ class RandomWindows(Windows):
             lengths = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self._lengths)
             self._order = self.epoch, np.concatenate([[0], lengths.cumsum()])
         ends = self._order[1]
-        return self._piece(int(ends[k]), int(ends[k + 1]))
+        return self.piece(int(ends[k]), int(ends[k + 1]))
 
 
 def true_where(reset: np.ndarray, true: Tensor, word: Tensor) -> Tensor:

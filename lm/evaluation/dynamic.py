@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -42,6 +42,10 @@ class Dynamic(Reader):
         rule: "rms" or "sgd": how rate and pull are computed.
         streams: number of parallel streams in which the training text is read, to compute rms.
         statistics_windows: number of windows of the training text that are read to compute rms (null: all).
+        adapt: "window": an update after each `window` tokens; "sentence": after each whole sentence (van Schijndel &
+            Linzen 2018).
+        reset: set the state to its first value before each sentence.
+        eos: the id of `<eos>`, which ends a sentence (`Vocab.eos`).
     """
 
     window: Count = 5
@@ -51,28 +55,42 @@ class Dynamic(Reader):
     rule: Literal["rms", "sgd"] = "rms"
     streams: Count = 100
     statistics_windows: Count | None = None
+    adapt: Literal["window", "sentence"] = "window"
+    reset: bool = False
+    eos: int | None = None
 
     name: ClassVar[str] = "dynamic"
     changes_weights: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset and self.adapt != "sentence":
+            raise UserError(
+                "evaluator.reset=true is of the state before each sentence: choose evaluator.adapt=sentence"
+            )
+
     def read(self, model: LanguageModel, ids: np.ndarray) -> Iterator[Reading]:
-        if self.lr == 0:
+        if self.lr == 0 and not self.reset:
             yield from read_stream(model, ids, temperature=number(self.temperature))
             return
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
-        if not weights:
-            raise UserError("evaluator=dynamic: all weights of this model are frozen; use evaluator=static")
-        trained = [weight.detach().clone() for weight in weights]
-        rates, pulls = self._rates_and_pulls(model, weights)
-        state: State | None = None
-        for updates, window in enumerate(one_stream(ids, self.window)):
-            reading, gradients, state = self._learn(model, weights, window, state)
-            if not reading.nats.isfinite().all():
-                raise UserError(f"evaluator=dynamic: {self._cause(model, reading, updates)}")
-            with torch.no_grad():
-                for weight, before, gradient, rate, pull in zip(weights, trained, gradients, rates, pulls, strict=True):
-                    weight.lerp_(before, pull).addcmul_(gradient, rate, value=-1)
+        learner, state = Learner(self, model), model.initial_state(1)
+        for window in self._windows(ids):
+            reading, state = learner.learn(window, state)
             yield Reading(window.targets[0], reading.nats[0], reading.hidden[0])
+
+    def _windows(self, ids: np.ndarray) -> Iterator[Window]:
+        """The parts of a text between two updates."""
+        stream = one_stream(ids, self.window)
+        if self.adapt == "window":
+            yield from stream
+            return
+        if self.eos is None:
+            raise UserError("evaluator.adapt=sentence needs to know where sentences end: give `eos`, as Vocab.eos")
+        ends = (np.flatnonzero(np.asarray(ids)[1:] == self.eos) + 1).tolist()
+        for first, end in pairwise(sorted({0, *ends, len(ids) - 1})):
+            window = stream.piece(first, end)
+            window.reset[:, 0] |= self.reset
+            yield window
 
     def _learn(
         self, model: LanguageModel, weights: Weights, window: Window, state: State | None
@@ -134,6 +152,36 @@ class Dynamic(Reader):
                         square.addcmul_(gradient, gradient)
                 progress.update()
         return [square.div_(count).sqrt_() for square in squares]
+
+
+class Learner:
+    """A model whose weights learn from each part of a text, by the settings of `Dynamic`.
+
+    The model's weights change: see `lm.evaluation.reading.unchanged`. Raises UserError if all weights are frozen.
+    """
+
+    def __init__(self, settings: Dynamic, model: LanguageModel) -> None:
+        self.settings, self.model, self.updates = settings, model, 0
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        if not self.weights:
+            raise UserError("evaluator=dynamic: all weights of this model are frozen; use evaluator=static")
+        self.trained = [weight.detach().clone() for weight in self.weights]
+        self.rates, self.pulls = settings._rates_and_pulls(model, self.weights)
+
+    def learn(self, window: Window, state: State) -> tuple[Reading, State]:
+        """Read a window, then update the weights. Returns its words and nats [1, T] before the update, and the state.
+
+        Raises UserError if the nats are not finite.
+        """
+        reading, gradients, state = self.settings._learn(self.model, self.weights, window, state)
+        if not reading.nats.isfinite().all():
+            raise UserError(f"evaluator=dynamic: {self.settings._cause(self.model, reading, self.updates)}")
+        parts = zip(self.weights, self.trained, gradients, self.rates, self.pulls, strict=True)
+        with torch.no_grad():
+            for weight, before, gradient, rate, pull in parts:
+                weight.lerp_(before, pull).addcmul_(gradient, rate, value=-1)
+        self.updates += 1
+        return reading, state
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from lm.system.terminal import bar
 Corpus = Callable[[str], np.ndarray]
 """A function: name of a split ("train", "valid" or "test") -> the word ids [N] of that split of a model's corpus."""
 
+GIVEN = ("corpus", "eos")
+"""Fields of evaluators that are no settings: the program gives them."""
 AUTO: Literal["auto"] = "auto"
 
 
@@ -94,7 +96,7 @@ class Evaluator(Bounded, ABC, group="evaluator"):
     @property
     def settings(self) -> dict[str, Any]:
         """The evaluator's settings as plain values, for reports."""
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "corpus"}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in GIVEN}
         nested = {key: value for key, value in values.items() if isinstance(value, Evaluator)}
         return values | {key: {"evaluator": value.name, **value.settings} for key, value in nested.items()}
 
@@ -112,13 +114,17 @@ class Reader(Evaluator):
 
 
 def evaluate(
-    evaluator: Evaluator, model: LanguageModel, ids: np.ndarray | Sequence[int], unk: int
+    evaluator: Evaluator,
+    model: LanguageModel,
+    ids: np.ndarray | Sequence[int],
+    unk: int,
+    kept: Callable[[LanguageModel], None] = lambda model: None,
 ) -> tuple[Score, Scored]:
     """Score a text [N]: returns the total, and the nats of each word. The first word is given, so it has no score.
 
     `unk` is the id of `<unk>` (`Vocab.unk`), so that unknown words are counted. To score all words of a text, use
-    `Vocab.sentence`, which puts the end of a sentence before the first word. Raises UserError for a text of fewer than
-    two ids.
+    `Vocab.sentence`, which puts the end of a sentence before the first word. `kept` gets the model at the end, with the
+    weights that an evaluator has changed. Raises UserError for a text of fewer than two ids.
     """
     ids, score, read = np.asanyarray(ids), Score(unk), 0
     if len(ids) < 2:
@@ -133,11 +139,12 @@ def evaluate(
             score.add(part.words, part.nats)
             if math.isnan(score.nats):
                 raise UserError(_not_a_number(evaluator.temperature))
-            for kept, new in zip(scored, part, strict=True):
-                kept[read : read + len(new)] = new
+            for whole, new in zip(scored, part, strict=True):
+                whole[read : read + len(new)] = new
             read += len(part.words)
             progress.set_postfix_str(f"perplexity {score.perplexity:.2f}", refresh=False)
             progress.update(len(part.words))
+        kept(model)
     return score, Scored(scored.words[:read], scored.nats[:read])
 
 

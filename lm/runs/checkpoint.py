@@ -23,6 +23,7 @@ import torch
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel, State, detach
 from lm.system.errors import UserError
+from lm.system.files import whole
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
@@ -203,6 +204,14 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
         raise UserError(
             f"checkpoint: the weights in {file} do not fit the model that it describes; name another, or train again"
         ) from None
+
+
+def save_adapted(model: LanguageModel, content: dict[str, Any], file: Path) -> None:
+    """Write a checkpoint with a model's present weights, and of another's `content` what describes the run."""
+    described = {key: content[key] for key in content.keys() - TO_RESUME - {"callbacks", "loops"}}
+    described["state_dict"] = {f"model.{name}": part.cpu() for name, part in model.state_dict().items()}
+    with whole(file, "free some space or choose another file") as aside:
+        torch.save(described, aside)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
