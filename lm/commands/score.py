@@ -24,6 +24,7 @@ from lm.evaluation.sentences import score_sentences
 from lm.runs.trained import Trained
 from lm.system.errors import UserError
 from lm.system.files import whole, writable, write_json
+from lm.system.memory import keep_freed_memory
 from lm.system.terminal import bar, say
 
 FORMATS = {"sentences": sentences, "pairs": pairs_of_sentences, "nbest": lists}
@@ -40,6 +41,7 @@ def score(cfg: DictConfig) -> None:
     for name, default in OF_LISTS.items():
         if cfg.format != "nbest" and cfg[name] != default:
             raise UserError(f"{name} is a setting of format=nbest; leave it out, or choose that format")
+    keep_freed_memory()
     members = load_members(cfg, apart=cfg.each)
     for name in ("summary", "best"):
         if cfg[name]:

@@ -22,8 +22,8 @@ AT_ONCE = 2048
 """Sentences that are sorted by length together; results are given in the order of the text after each so many."""
 POSITIONS = 8192
 """Tokens of a padded batch."""
-NUMBERS = 1 << 25
-"""Logits that are held at a time: these take 128 MB."""
+NUMBERS = 1 << 22
+"""Logits that are held at a time, 16 MB: the pages of larger blocks would be mapped anew for each part."""
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,17 @@ def score_rows(
     for first in range(0, len(targets), size):
         wanted = targets[first : first + size].unsqueeze(1)
         some = distributions(first, first + len(wanted))
-        nats.append(-some.gather(1, wanted.to(some.device)).squeeze(1))
-        before.append(entropies(some) if entropy else torch.full_like(nats[-1], torch.nan))
+        with torch.inference_mode():
+            nats.append(-some.gather(1, wanted.to(some.device)).squeeze(1))
+            before.append(entropies(some) if entropy else torch.full_like(nats[-1], torch.nan))
     cuts = list(accumulate(len(row) - 1 for row in rows))[:-1]
     scored, uncertain = (np.split(torch.cat(parts).double().cpu().numpy(), cuts) for parts in (nats, before))
     return scored, uncertain
 
 
 def entropies(log_probabilities: Tensor) -> Tensor:
-    """The entropy [n] in nats of distributions [n, V]."""
-    finite = log_probabilities.clamp(min=-200.0)  # 0 log 0 is 0
+    """The entropy [n] in nats of distributions [n, V], in whose place impossible words get a very small probability."""
+    finite = log_probabilities.clamp_(min=-200.0)  # 0 log 0 is 0
     found: Tensor = -torch.linalg.vecdot(finite.exp(), finite)
     return found
 
