@@ -16,6 +16,7 @@ from conftest import TINY, Done, Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lm.cli.help import help_text
 from lm.data.tokenisers import EOS, UNK, Bytes, Characters, Punctuation, Tokeniser, Whitespace
 from lm.data.vocabulary import Vocab
 from lm.evaluation import Static, evaluate
@@ -253,3 +254,9 @@ def test_mistakes_get_their_sentence(
     assert said in done.err
     assert "Traceback" not in done.err
     assert not out.exists()
+
+
+def test_help_names_every_setting() -> None:
+    said = help_text("score")
+    for setting in ("checkpoint: ???", "file: ???", "mixture: equal", "ngram: null", "each: false", "KenLM", "SRILM"):
+        assert setting in said

@@ -26,8 +26,11 @@ Data = Annotated[Group, Free(path=True, or_many=True, inside=FREE)]
 
 
 def is_group(hint: Any) -> bool:
-    """Whether an annotation belongs to a group of conf/, or to an object that a file of conf/ describes."""
-    return hint is Group or (get_origin(hint) is Annotated and hint.__origin__ is Group)
+    """Whether an annotation belongs to a group of conf/, or to an object that a file of conf/ describes.
+
+    A setting of several possible types has the same type, but says what it means.
+    """
+    return hint is Group or (get_origin(hint) is Annotated and hint.__origin__ is Group and not meaning(hint))
 
 
 def meaning(hint: Any) -> str:
