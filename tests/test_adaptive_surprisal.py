@@ -125,8 +125,14 @@ def test_evaluate_keeps_the_adapted_model_too(run: Run, call: Callable[..., Done
 def test_mistakes_get_their_sentence(run: Run, call: Callable[..., Done], tmp_path: Path) -> None:
     (tmp_path / "lines").write_text("the army\n")
     asked = [f"checkpoint={run.dir}", f"file={tmp_path}/lines"]
-    assert "choose evaluator=static, or for one checkpoint" in call("score", *asked, "evaluator=cache").err
-    assert "choose evaluator=static, or for one checkpoint" in call("score", *asked, f"adapted={tmp_path}/a").err
+    assert "evaluator=cache reads a text as one stream" in call("score", *asked, "evaluator=cache").err
+    assert "choose evaluator=dynamic evaluator.adapt=sentence" in call("score", *asked, f"adapted={tmp_path}/a").err
+    assert "learns with one model" in call("score", *asked, *SETTINGS, "ngram=2").err
+    best = run.dir / "checkpoints/best.ckpt"
+    assert "is the checkpoint that is read" in call("score", *asked, *SETTINGS, f"adapted={best}").err
+    assert "would be overwritten" in call("score", *asked, f"out={tmp_path}/lines").err
+    assert "file is missing; name a file" in call("score", asked[0]).err
+    assert "mixture= is for several models" in call("score", *asked, "mixture=auto").err
     assert "choose evaluator=dynamic and one checkpoint" in call("evaluate", asked[0], f"adapted={tmp_path}/a").err
     with pytest.raises(UserError, match=r"choose evaluator\.adapt=sentence"):
         Dynamic(reset=True)

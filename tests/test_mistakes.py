@@ -210,9 +210,9 @@ train +accelerator.foo=1                            | accelerator.foo | Choose f
 sample +foo=1                                       | foo           | Choose from: accelerator, checkpoint
 sample +data.test=book.txt                          | data          | Choose from: accelerator, checkpoint
 sample +accelerator.precison=int8                   | accelerator.precison | Did you mean precision?
-evaluate +foo=1                                     | foo           | Choose from: accelerator, checkpoint
+evaluate +foo=1                                     | foo           | Choose from: accelerator, adapted
 evaluate +data.tset=book.txt                        | data.tset     | Did you mean data.test=...?
-evaluate model.hidden_size=3                        | model.hidden_size | Choose from: accelerator, checkpoint
+evaluate model.hidden_size=3                        | model.hidden_size | Choose from: accelerator, adapted
 evaluate data=ptb                                   | data          | data.test=
 evaluate evaluator.theta=auto                       | evaluator.theta | evaluator=cache evaluator.theta=auto
 evaluate +sampler=greedy                            | sampler       | Choose from: accelerator, evaluator
@@ -287,7 +287,7 @@ sample checkpoint=missing                           | missing       | name a che
 sample checkpoint=weights.pt                        | weights.pt    | name another
 sample checkpoint=text.zip                          | text.zip      | name another
 sample checkpoint=run prompt_file=picture.png       | picture.png   | plain UTF-8
-evaluate checkpoint=several                         | several       | checkpoint=several/a
+distance checkpoint=several words=[a,b]                 | several       | checkpoint=several/a
 evaluate checkpoint=nothing                         | nothing       | name a checkpoint file
 evaluate checkpoint=picture.png                     | picture.png   | name another
 evaluate checkpoint=run/result.json                 | result.json   | name another

@@ -90,6 +90,7 @@ def test_lists_from_start_to_end(run: Run, call: Callable[..., Done], tmp_path: 
     [
         ("a\tthe army\n", "line 1 has no score"),
         ("a -1 x\n\nb y\n", "line 3 has no score"),
+        ("a nan x\n", "line 1 has no score"),
         ("a -1 x\nb -1 y\na -2 z\n", "line 3: the id a returns after another one"),
     ],
 )
@@ -111,6 +112,7 @@ def test_settings_that_do_not_go_together(
     asked = ["score", f"checkpoint={run.dir}", f"file={tmp_path}/lists"]
     assert "best is a setting of format=nbest" in call(*asked, f"best={tmp_path}/b").err
     assert "weight=auto needs the true texts: reference=FILE" in call(*asked, "format=nbest", "weight=auto").err
+    assert "weight=nan: give a number" in call(*asked, "format=nbest", "weight=nan").err
     assert "weight=much: give a number, or auto" in call(*asked, "format=nbest", "weight=much").err
     monkeypatch.setitem(sys.modules, "jiwer", None)
     assert "pip install jiwer" in call(*asked, "format=nbest", f"reference={tmp_path}/true").err

@@ -33,6 +33,8 @@ def load_members(cfg: DictConfig, apart: bool = False) -> list[Trained]:
     the same words.
     """
     asked = containers(cfg).get("checkpoint")
+    if asked is None:
+        raise UserError("checkpoint must not be null; name a checkpoint file or a run's folder: checkpoint=PATH")
     paths = [path for one in asked for path in _jobs(one)] if isinstance(asked, list) else _jobs(asked)
     if not paths:
         raise UserError("checkpoint is an empty list; name a checkpoint file or a run's folder in it")
@@ -43,6 +45,10 @@ def load_members(cfg: DictConfig, apart: bool = False) -> list[Trained]:
                 f"checkpoint: {members[0].path} and {other.path} have different vocabularies, so their probabilities "
                 "do not mix: train them on one text, or one with data.vocab_from= the other"
             )
+    if not apart and len(members) == 1 and not cfg.ngram and containers(cfg)["mixture"] != "equal":
+        raise UserError("mixture= is for several models: give checkpoint=[A,B], or ngram=N; or leave it out")
+    if cfg.adapted and Path(cfg.adapted).expanduser().resolve() in [one.path.resolve() for one in members]:
+        raise UserError(f"adapted: {cfg.adapted} is the checkpoint that is read; name another file")
     return members
 
 

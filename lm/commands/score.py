@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lm.commands.inputs import asked_precision
 from lm.commands.lines import lines_of
@@ -16,7 +17,7 @@ from lm.commands.mixture import evaluator_of, keeper, load_members, predictor_of
 from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_each, pairs_of_sentences, sentences
 from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
-from lm.evaluation import Dynamic, Static
+from lm.evaluation import Dynamic, Evaluator, Static
 from lm.evaluation.adaptive import adapting
 from lm.evaluation.evaluator import number
 from lm.evaluation.sentence_figures import PER_NAT
@@ -41,6 +42,9 @@ def score(cfg: DictConfig) -> None:
     for name, default in OF_LISTS.items():
         if cfg.format != "nbest" and cfg[name] != default:
             raise UserError(f"{name} is a setting of format=nbest; leave it out, or choose that format")
+    _refuse_the_same_file(cfg)
+    if cfg.each and (cfg.ngram or containers(cfg)["mixture"] != "equal"):
+        raise UserError("each=true lets each model judge by itself: leave out mixture= and ngram=")
     keep_freed_memory()
     members = load_members(cfg, apart=cfg.each)
     for name in ("summary", "best"):
@@ -55,10 +59,7 @@ def score(cfg: DictConfig) -> None:
             kept = keeper(cfg, some[0])
             return partial(adapting, found[0], some[0].model, some[0].vocab, entropy=entropy, kept=kept)
         if cfg.adapted or not all(isinstance(one, Static) for one in found):
-            raise UserError(
-                "score.py reads each line by itself: choose evaluator=static, or for one checkpoint evaluator=dynamic "
-                "evaluator.adapt=sentence, which learns from each line and can write the model: adapted=FILE"
-            )
+            raise UserError(_wrong_evaluator(found, len(some), cfg))
         temperatures = [number(one.resolved(own.model).temperature) for one, own in zip(found, some, strict=True)]
         predictor = predictor_of(cfg, some, temperatures)
         return partial(score_sentences, predictor, some[0].vocab, batch_size=cfg.batch_size, entropy=entropy)
@@ -74,10 +75,35 @@ def score(cfg: DictConfig) -> None:
     (print if cfg.out else say)(in_words(summary))
 
 
+def _refuse_the_same_file(cfg: DictConfig) -> None:
+    """Raise UserError if the file is missing, or if two of the settings that name files name the same one."""
+    if OmegaConf.is_missing(cfg, "file"):
+        raise UserError("file is missing; name a file with a sentence or a pair in each line: file=FILE")
+    seen: dict[Path, str] = {}
+    for name in ("file", "reference", "out", "summary", "best", "adapted"):
+        path = Path(str(cfg[name])).expanduser().resolve()
+        if cfg[name] is None or cfg[name] == "-" or (path.exists() and not path.is_file()):
+            continue
+        if path in seen and name not in ("file", "reference"):
+            raise UserError(f"{name}: {cfg[name]} is also {seen[path]}, and would be overwritten; name another file")
+        seen[path] = name
+
+
 def _counted(lines: Lines, count: Callable[[int], Any]) -> Lines:
     for line in lines:
         yield line
         count(1)
+
+
+def _wrong_evaluator(found: Sequence[Evaluator], members: int, cfg: DictConfig) -> str:
+    if isinstance(found[0], Dynamic) and found[0].adapt == "sentence":
+        return "evaluator=dynamic learns with one model: give one checkpoint, without ngram="
+    if isinstance(found[0], Static):
+        return "adapted=FILE keeps what a model learns: choose evaluator=dynamic evaluator.adapt=sentence"
+    return (
+        f"evaluator={found[0].name} reads a text as one stream, but score.py each line by itself: choose "
+        "evaluator=static, or evaluator=dynamic evaluator.adapt=sentence"
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
@@ -16,7 +17,7 @@ from lm.evaluation.nbest import Errors, Hypothesis, Rescored
 from lm.evaluation.pairs import Accuracy, Pair
 from lm.evaluation.sentence_figures import PER_NAT, SentenceFigures, table_rows
 from lm.evaluation.sentences import Sentence
-from lm.studies.comparison.statistics import over_seeds
+from lm.studies.comparison.statistics import Interval, over_seeds
 from lm.system.errors import UserError
 from lm.system.files import whole, writable
 from lm.system.terminal import say
@@ -101,13 +102,18 @@ def pairs_of_each(runs: Mapping[str, Score], cfg: DictConfig, write: Write) -> d
     accuracy = over_seeds([one["accuracy"] for one in found.values()])
     first = next(iter(found.values()))
     summary: dict[str, Any] = {"pairs": first["pairs"], "accuracy": accuracy.mean}
-    summary["interval"] = [accuracy.low, accuracy.high]
+    summary["interval"] = _within(accuracy)
     for name in ("ties", "with_unknown"):
         summary[name] = sum(one[name] for one in found.values()) / len(found)
     for uid in first.get("by_uid", {}):
         own = over_seeds([one["by_uid"][uid]["accuracy"] for one in found.values()])
-        summary.setdefault("by_uid", {})[uid] = {"accuracy": own.mean, "interval": [own.low, own.high]}
+        summary.setdefault("by_uid", {})[uid] = {"accuracy": own.mean, "interval": _within(own)}
     return {**summary, "unit": cfg.unit, "checkpoints": found}
+
+
+def _within(share: Interval) -> list[float | None]:
+    """The interval of a share, cut at 0 and 1."""
+    return [None if end is None else min(1.0, max(0.0, end)) for end in (share.low, share.high)]
 
 
 def lists(lines: Lines, scored: Score, cfg: DictConfig, write: Write) -> dict[str, Any]:
@@ -118,6 +124,8 @@ def lists(lines: Lines, scored: Score, cfg: DictConfig, write: Write) -> dict[st
     auto = cfg.weight == "auto"
     if auto and not cfg.reference:
         raise UserError("weight=auto needs the true texts: reference=FILE")
+    if auto and cfg.penalty:
+        raise UserError("weight=auto finds the penalty too: leave out penalty=")
     weight, penalty = (0.0 if auto else _number(cfg.weight)), cfg.penalty
     references = nbest.read_references(lines_of(cfg.reference, "reference"), cfg.reference) if cfg.reference else {}
     waiting, found = deque[Hypothesis](), list[Rescored]()
@@ -149,9 +157,12 @@ def lists(lines: Lines, scored: Score, cfg: DictConfig, write: Write) -> dict[st
 
 def _number(weight: str) -> float:
     try:
-        return float(weight)
+        number = float(weight)
+        if math.isfinite(number):
+            return number
     except ValueError:
-        raise UserError(f"weight={weight}: give a number, or auto") from None
+        pass
+    raise UserError(f"weight={weight}: give a number, or auto")
 
 
 def in_words(summary: dict[str, Any]) -> str:

@@ -31,6 +31,8 @@ def adapting(
         learner, predictor = Learner(ready, model.eval()), Neural(model, number(ready.temperature))
         for text in texts:
             yield from score_sentences(predictor, vocab, [text], entropy=entropy)
+            if ready.lr == 0:
+                continue
             ids = encoded(vocab, text).ids
             learner.learn(one_stream(ids, len(ids))[0], model.initial_state(1))
         kept(model)

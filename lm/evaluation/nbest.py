@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -57,6 +58,8 @@ def read_nbest(lines: Iterable[tuple[int, str]], name: str) -> Iterator[Hypothes
         fields = line.split("\t", 2) if line.count("\t") >= 2 else line.split(None, 2)
         try:
             key, score, text = fields[0].strip(), float(fields[1]), fields[2].strip() if len(fields) > 2 else ""
+            if not math.isfinite(score):
+                raise ValueError
         except (IndexError, ValueError):
             raise UserError(
                 f"{name}, line {number} has no score: write id, score and text, with tabs or spaces between: "

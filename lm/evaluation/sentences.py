@@ -83,6 +83,10 @@ def score_sentences(
     most sentences that are read at a time. Without `entropy` the entropies are nan, and less is computed. Raises
     UserError for a text with a line end.
     """
+    if isinstance(texts, str):
+        raise UserError(f"texts is a text, {texts[:40]!r}, not a list of them: put it in square brackets")
+    if batch_size < 1 or not temperature > 0:
+        raise UserError(f"batch_size must be at least 1, temperature above 0; got {batch_size} and {temperature}")
     predictor, texts = model if isinstance(model, Predictor) else Neural(model, temperature), iter(texts)
     while some := [encoded(vocab, text) for text in islice(texts, AT_ONCE)]:
         found: dict[int, Sentence] = {}

@@ -61,7 +61,7 @@ class Tokeniser(Bounded, ABC, group="data.tokeniser"):
         """
         parts = parts_of(line)
         found = list(map(self.split, parts))
-        whole = self.split(line)
+        whole = self.split(line) if parts else []
         return found if [token for tokens in found for token in tokens] == whole else self._placed(whole, parts)
 
     def _placed(self, tokens: list[str], parts: list[str]) -> list[list[str]]:
