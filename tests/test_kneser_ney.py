@@ -177,9 +177,7 @@ def test_a_text_in_another_vocabulary_is_refused() -> None:
 @pytest.mark.slow
 @needs_ptb
 def test_ptb_gives_the_published_perplexities() -> None:
-    # Mikolov's tables have 148.3 for 3-grams and 141.2 for 5-grams, by SRILM, which does not count across line ends.
+    # Measured here. Papers are remembered to have 148.3 and 141.2 for 3 and 5, by SRILM; no source was at hand.
     ids = encode(PennTreebank()).ids
     found = {order: np.exp(KneserNey(ids["train"], order, 10_000).nats(ids["test"]).mean()) for order in (2, 3, 4, 5)}
     assert found == pytest.approx({2: 185.70, 3: 148.38, 4: 142.73, 5: 141.06}, abs=0.01)
-    assert found[3] == pytest.approx(148.3, rel=0.005)
-    assert found[5] == pytest.approx(141.2, rel=0.005)
