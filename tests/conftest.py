@@ -158,6 +158,16 @@ def train(tmp_path: Path) -> Callable[..., Run]:
     return start
 
 
+def run_on(folder: Path, text: str, windows: int) -> Run:
+    """A tiny run of so many windows on a text, in a folder that is there; for fixtures of a module."""
+    from lm.commands.train import train
+
+    (folder / "text").write_text(text)
+    short = [f"trainer.limit_train_batches={windows}", "trainer.max_epochs=1", "free_running=null", "accelerator=cpu"]
+    train(configure("train", "data=text", f"data.train={folder}/text", *TINY, *short), folder)
+    return Run(folder)
+
+
 def resume(folder: Path, *overrides: str) -> Run:
     """Run train.py's function in a folder that is there already."""
     from lm.commands.train import train

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Done, Run, configure
+from conftest import Done, Run, run_on
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
@@ -79,13 +79,9 @@ def test_sentences_learn_as_a_plain_loop_does() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from lm.commands.train import train
-
-    folder = tmp_path_factory.mktemp("adaptive")
-    (folder / "text").write_text("the army is here\nit said the army is not here\n" * 60)
-    short = [*TINY, "trainer.limit_train_batches=10", "trainer.max_epochs=1", "free_running=null", "accelerator=cpu"]
-    train(configure("train", "data=text", f"data.train={folder}/text", *short), folder)
-    return Run(folder)
+    return run_on(
+        tmp_path_factory.mktemp("adaptive"), "the army is here\nit said the army is not here\n" * 60, windows=10
+    )
 
 
 SETTINGS = ["evaluator=dynamic", "evaluator.adapt=sentence", "evaluator.rule=sgd", "evaluator.lr=0.5"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -89,3 +90,14 @@ def test_the_penn_treebank_is_as_it_is_known(call: Callable[..., Done]) -> None:
     out = call("describe").out
     assert "tokens                 929,589   73,760   82,430" in out
     assert "unknown tokens          45,020    3,485    4,794" in out
+
+
+def test_a_split_that_ends_within_a_character_is_described(
+    call: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "enwik8").mkdir()
+    (tmp_path / "enwik8/enwik8").write_bytes("é".encode() * 101)  # 202 bytes: the cuts are at 181 and 191
+    monkeypatch.setenv("LM_DATA_DIR", str(tmp_path))
+    done = call("describe", "data=enwik8")
+    assert done.code == 0, done.err
+    assert re.search(r"bytes +181 +10 +11", done.out)

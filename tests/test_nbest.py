@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TINY, Done, Run, configure
+from conftest import Done, Run, run_on
 
 from lm.evaluation.nbest import Errors, Hypothesis, Rescored, chosen, read_nbest, read_references
 from lm.runs.trained import load
@@ -21,13 +21,7 @@ TRUE = "a\tthe army is here\nb it said\n"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from lm.commands.train import train
-
-    folder = tmp_path_factory.mktemp("nbest")
-    (folder / "text").write_text("the army is here\nit said the army is not here\n" * 60)
-    short = [*TINY, "trainer.limit_train_batches=60", "trainer.max_epochs=1", "free_running=null", "accelerator=cpu"]
-    train(configure("train", "data=text", f"data.train={folder}/text", *short), folder)
-    return Run(folder)
+    return run_on(tmp_path_factory.mktemp("nbest"), "the army is here\nit said the army is not here\n" * 60, windows=60)
 
 
 def rescored(key: str, score: float, text: str, lm_score: float) -> Rescored:

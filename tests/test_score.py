@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Done, Run
+from conftest import Done, Run, run_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -144,15 +144,7 @@ def test_tokens_stand_with_the_word_that_they_spell() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from conftest import configure
-
-    from lm.commands.train import train
-
-    folder = tmp_path_factory.mktemp("score")
-    (folder / "text").write_text("the army is here\nit said the army is not here\n" * 60)
-    short = [*TINY, "trainer.limit_train_batches=30", "trainer.max_epochs=1", "free_running=null", "accelerator=cpu"]
-    train(configure("train", "data=text", f"data.train={folder}/text", *short), folder)
-    return Run(folder)
+    return run_on(tmp_path_factory.mktemp("score"), "the army is here\nit said the army is not here\n" * 60, windows=30)
 
 
 def test_a_file_of_sentences(run: Run, call: Callable[..., Done], tmp_path: Path) -> None:

@@ -66,27 +66,12 @@ def score_mixture(
     valid: Callable[[], np.ndarray],
 ) -> tuple[Score, Scored, dict[str, Any]]:
     """Score a text [N] by a mixture: the total, each word's nats, and facts about the members for the result."""
-    vocab = members[0].vocab
-    ngram = KneserNey(members[0].split_ids("train"), cfg.ngram, len(vocab)) if cfg.ngram else None
+    vocab, ngram = members[0].vocab, _ngram(cfg, members[0])
     names = [str(one.path) for one in members] + ([f"{cfg.ngram}-gram"] if ngram else [])
-
-    def nats(text: np.ndarray) -> np.ndarray:
-        """Nats [M, N - 1] of a text under each member."""
-        rows = []
-        for one, evaluator in zip(members, evaluators, strict=True):
-            _, scored = evaluate(evaluator, one.model, text, vocab.unk)
-            if len(scored.nats) != len(text) - 1:
-                raise UserError(
-                    f"evaluator={evaluator.name} does not score every word of a text, so its models do not mix: choose "
-                    "static, cache or dynamic"
-                )
-            rows.append(scored.nats.double().numpy())
-        return np.stack([*rows, *([ngram_nats(ngram, text)] if ngram else [])])
-
-    of_text = nats(ids)
+    of_text = _nats(members, evaluators, ngram, ids)
     if cfg.mixture == "auto" and cfg.split == "valid" and cfg.text is None and cfg.text_file is None:
         say("warning: the shares are found on the text that is scored; a perplexity of new text needs split=test")
-    shares = _shares(cfg, len(names), lambda: nats(valid()))
+    shares = _shares(cfg, len(names), lambda: _nats(members, evaluators, ngram, valid()))
     combined = mixed(of_text, shares)
     words = torch.from_numpy(np.asarray(ids)[1:].astype(np.int64))
     score = Score(vocab.unk)
@@ -118,19 +103,36 @@ def predictor_of(cfg: DictConfig, members: Sequence[Trained], temperatures: Sequ
     neural = [Neural(one.model, temperature) for one, temperature in zip(members, temperatures, strict=True)]
     if len(neural) == 1 and not cfg.ngram:
         return neural[0]
-    first = members[0]
-    ngram = KneserNey(first.split_ids("train"), cfg.ngram, len(first.vocab)) if cfg.ngram else None
+    ngram = _ngram(cfg, members[0])
+    static = [Static(temperature=temperature) for temperature in temperatures]
 
     def on_valid() -> np.ndarray:
-        text = first.split_ids("valid")
-        static = [Static(temperature=temperature) for temperature in temperatures]
-        scored = [evaluate(how, one.model, text, first.vocab.unk)[1] for how, one in zip(static, members, strict=True)]
-        rows = [one.nats.double().numpy() for one in scored]
-        return np.stack([*rows, *([ngram_nats(ngram, text)] if ngram else [])])
+        return _nats(members, static, ngram, members[0].split_ids("valid"))
 
     shares = _shares(cfg, len(neural) + (ngram is not None), on_valid)
     say(f"shares of the mixture: {', '.join(f'{share:.4f}' for share in shares)}")
     return Mixture([*neural, *([NGram(ngram)] if ngram else [])], shares)
+
+
+def _ngram(cfg: DictConfig, trained: Trained) -> KneserNey | None:
+    """The n-gram model that is asked for, of the text that a model was trained on."""
+    return KneserNey(trained.split_ids("train"), cfg.ngram, len(trained.vocab)) if cfg.ngram else None
+
+
+def _nats(
+    members: Sequence[Trained], evaluators: Sequence[Evaluator], ngram: KneserNey | None, ids: np.ndarray
+) -> np.ndarray:
+    """Nats [M, N - 1] of a text [N] under each member. Raises UserError if one does not score every word."""
+    rows = []
+    for one, evaluator in zip(members, evaluators, strict=True):
+        _, scored = evaluate(evaluator, one.model, ids, one.vocab.unk)
+        if len(scored.nats) != len(ids) - 1:
+            raise UserError(
+                f"evaluator={evaluator.name} does not score every word of a text, so its models do not mix: choose "
+                "static, cache or dynamic"
+            )
+        rows.append(scored.nats.double().numpy())
+    return np.stack([*rows, *([ngram_nats(ngram, ids)] if ngram else [])])
 
 
 def _shares(cfg: DictConfig, members: int, on_valid: Callable[[], np.ndarray]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ def score(cfg: DictConfig) -> None:
             kept = keeper(cfg, some[0])
             return partial(adapting, found[0], some[0].model, some[0].vocab, entropy=entropy, kept=kept)
         if cfg.adapted or not all(isinstance(one, Static) for one in found):
-            raise UserError(_wrong_evaluator(found, len(some), cfg))
+            raise UserError(_wrong_evaluator(found[0]))
         temperatures = [number(one.resolved(own.model).temperature) for one, own in zip(found, some, strict=True)]
         predictor = predictor_of(cfg, some, temperatures)
         return partial(score_sentences, predictor, some[0].vocab, batch_size=cfg.batch_size, entropy=entropy)
@@ -95,13 +95,13 @@ def _counted(lines: Lines, count: Callable[[int], Any]) -> Lines:
         count(1)
 
 
-def _wrong_evaluator(found: Sequence[Evaluator], members: int, cfg: DictConfig) -> str:
-    if isinstance(found[0], Dynamic) and found[0].adapt == "sentence":
+def _wrong_evaluator(asked: Evaluator) -> str:
+    if isinstance(asked, Dynamic) and asked.adapt == "sentence":
         return "evaluator=dynamic learns with one model: give one checkpoint, without ngram="
-    if isinstance(found[0], Static):
+    if isinstance(asked, Static):
         return "adapted=FILE keeps what a model learns: choose evaluator=dynamic evaluator.adapt=sentence"
     return (
-        f"evaluator={found[0].name} reads a text as one stream, but score.py each line by itself: choose "
+        f"evaluator={asked.name} reads a text as one stream, but score.py each line by itself: choose "
         "evaluator=static, or evaluator=dynamic evaluator.adapt=sentence"
     )
 

@@ -17,7 +17,6 @@ from lm.evaluation.nbest import Errors, Hypothesis, Rescored
 from lm.evaluation.pairs import Accuracy, Pair
 from lm.evaluation.sentence_figures import PER_NAT, SentenceFigures, table_rows
 from lm.evaluation.sentences import Sentence
-from lm.studies.comparison.statistics import Interval, over_seeds
 from lm.system.errors import UserError
 from lm.system.files import whole, writable
 from lm.system.terminal import say
@@ -92,6 +91,8 @@ def pairs_of_each(runs: Mapping[str, Score], cfg: DictConfig, write: Write) -> d
     """
     if cfg.format != "pairs" or cfg.file == "-":
         raise UserError("each=true is for format=pairs and a file, which is read again for each checkpoint")
+    from lm.studies.comparison.statistics import over_seeds  # here, because scipy takes half a second to import
+
     write(f"checkpoint\t{pairs.HEADER}")
     found = {}
     for name, scored in runs.items():
@@ -102,18 +103,18 @@ def pairs_of_each(runs: Mapping[str, Score], cfg: DictConfig, write: Write) -> d
     accuracy = over_seeds([one["accuracy"] for one in found.values()])
     first = next(iter(found.values()))
     summary: dict[str, Any] = {"pairs": first["pairs"], "accuracy": accuracy.mean}
-    summary["interval"] = _within(accuracy)
+    summary["interval"] = _within(accuracy.low, accuracy.high)
     for name in ("ties", "with_unknown"):
         summary[name] = sum(one[name] for one in found.values()) / len(found)
     for uid in first.get("by_uid", {}):
         own = over_seeds([one["by_uid"][uid]["accuracy"] for one in found.values()])
-        summary.setdefault("by_uid", {})[uid] = {"accuracy": own.mean, "interval": _within(own)}
+        summary.setdefault("by_uid", {})[uid] = {"accuracy": own.mean, "interval": _within(own.low, own.high)}
     return {**summary, "unit": cfg.unit, "checkpoints": found}
 
 
-def _within(share: Interval) -> list[float | None]:
+def _within(*ends: float | None) -> list[float | None]:
     """The interval of a share, cut at 0 and 1."""
-    return [None if end is None else min(1.0, max(0.0, end)) for end in (share.low, share.high)]
+    return [None if end is None else min(1.0, max(0.0, end)) for end in ends]
 
 
 def lists(lines: Lines, scored: Score, cfg: DictConfig, write: Write) -> dict[str, Any]:

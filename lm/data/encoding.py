@@ -26,7 +26,7 @@ from lm.data.documents import Ids
 from lm.data.encoded import COUNTS, PIECE, Encoded, Split, SplitWriter, ids_file
 from lm.data.numbering import Numbering, Part, part_of
 from lm.data.numbering_on_all_cores import numbered
-from lm.data.plain_text import utf8
+from lm.data.plain_text import bytes_of
 from lm.data.repeated_lines import HeldOutLines
 from lm.data.source import SPLITS, Source, end_last_line
 from lm.data.text_size import TextSize
@@ -203,7 +203,7 @@ def _pieces(
         for text in end_last_line(read(split)):
             yield text
             between()
-            progress.update(len(text) if text.isascii() else len(utf8(text)))
+            progress.update(bytes_of(text))
 
 
 @contextlib.contextmanager

@@ -34,6 +34,11 @@ def utf8(text: str) -> bytes:
     return text.encode("utf-8", errors="surrogateescape")
 
 
+def bytes_of(text: str) -> int:
+    """How many bytes a text has in UTF-8."""
+    return len(text) if text.isascii() else len(utf8(text))
+
+
 def with_last_line_end(text: str) -> str:
     """Add a missing end of the last line, so that this line too ends with `<eos>`."""
     return text if not text or text.endswith("\n") else f"{text}\n"

@@ -16,7 +16,7 @@ from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.system.errors import UserError
 
 MEND = "mend or delete the line"
-PIECE_BYTES = 1 << 20  # text is read and encoded 4 MB at a time, so that memory stays flat
+PIECE_BYTES = 1 << 20  # text is read and encoded a megabyte at a time, so that memory stays flat
 
 
 @dataclass(frozen=True)

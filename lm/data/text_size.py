@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lm.data.plain_text import utf8
+from lm.data.plain_text import bytes_of
 from lm.data.tokenisers import Tokeniser, Whitespace
 
 
@@ -24,4 +24,4 @@ def size_of(text: str, tokeniser: Tokeniser | None = None, tokens: int = 0) -> T
     """The size of a text. If it is known how many `tokens` a tokeniser finds, its words may not need to be counted."""
     by_words = isinstance(tokeniser, Whitespace) and tokeniser.normalise is None
     words = tokens if by_words else len(text.split()) + text.count("\n")
-    return TextSize(words, len(text), len(text) if text.isascii() else len(utf8(text)))
+    return TextSize(words, len(text), bytes_of(text))

@@ -10,6 +10,7 @@ import numpy as np
 
 from lm.data.corpus import Corpus
 from lm.data.documents import starts_of
+from lm.data.plain_text import bytes_of
 from lm.data.repeated_lines import Repeated, long_lines
 from lm.data.source import SPLITS, end_last_line
 from lm.data.tokenisers import EOS, UNK
@@ -90,25 +91,21 @@ def _count(corpus: Corpus, split: str, held_out: dict[str, set[str]]) -> tuple[S
     vocab: Vocab = corpus.vocab
     types: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
-    words = characters = bytes_read = lines = 0
+    size, lines = corpus.encoded.splits[split].size, 0
     with bar(f"reading the {split} text", corpus.source.size(split), "byte") as progress:
         for text in end_last_line(corpus.source.pieces(split)):
             rows = text.split("\n")[:-1]
-            size = len(text.encode())
             types.update(vocab.split(text))
             lengths.update(len(vocab.split(row)) + 1 for row in rows)
-            words += len(text.split()) + len(rows)
-            characters += len(text)
-            bytes_read += size
             lines += len(rows)
             _compare(split, rows, held_out)
-            progress.update(size)
+            progress.update(bytes_of(text))
     unknown = Counter({word: count for word, count in types.items() if word not in vocab})
     found = SplitFigures(
         tokens=types.total(),
-        words=words,
-        characters=characters,
-        bytes=bytes_read,
+        words=size.words,
+        characters=size.characters,
+        bytes=size.bytes,
         lines=lines,
         documents=len(starts_of(corpus.ids[split])),
         types=len(types),
