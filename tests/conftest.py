@@ -95,6 +95,14 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["LM_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
 
 
+def stacked(vocab_size: int, embedding_size: int = 400, hidden_size: int = 1150, **settings: Any) -> Any:
+    """A model of AWD-LSTM's settings, but for its dropout."""
+    from lm.models.recurrent_language_model import RecurrentLanguageModel
+
+    awd = {"num_layers": 3, "tied": True, "dropout_per": "window", "embedding_init": 0.1}
+    return RecurrentLanguageModel(vocab_size, embedding_size, hidden_size, **{**awd, **settings})
+
+
 @dataclass
 class Run:
     """A finished run from outside: its folder, result.json and TensorBoard curves."""

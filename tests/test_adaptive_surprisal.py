@@ -17,7 +17,7 @@ from lm.data.vocabulary import Vocab
 from lm.evaluation import Dynamic, Static, evaluate
 from lm.evaluation.adaptive import adapting
 from lm.evaluation.sentences import score_sentences
-from lm.models import LSTMLanguageModel
+from lm.models import RecurrentLanguageModel
 from lm.runs.trained import load
 from lm.system.errors import UserError
 
@@ -26,9 +26,9 @@ LINES = ["w1 w2 w3", "w4 w4", "w1 w2 w3", "w5"]
 HOW = {"rule": "sgd", "lr": 0.5, "decay": 0.1, "adapt": "sentence", "eos": VOCAB.eos}
 
 
-def model_of() -> LSTMLanguageModel:
+def model_of() -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return LSTMLanguageModel(len(VOCAB), 8, 12)
+    return RecurrentLanguageModel(len(VOCAB), 8, 12)
 
 
 def ids_of(lines: list[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.beam_search import beam_search, best_score, reordered
 from lm.sampling.generate import generate, texts
 from lm.sampling.sampler import Sampler
@@ -25,10 +25,10 @@ EVERY = 4**2 * 5
 """Beams enough for the EVERY best hypotheses of four of five words: more beginnings than there are before the last."""
 
 
-def peaked(vocab: Vocab, seed: int, scale: float = 4.0) -> LSTMLanguageModel:
+def peaked(vocab: Vocab, seed: int, scale: float = 4.0) -> RecurrentLanguageModel:
     """A model whose words depend much on all words before: its weights are large."""
     torch.manual_seed(seed)
-    model = LSTMLanguageModel(len(vocab), 6, 8, num_layers=2).eval()
+    model = RecurrentLanguageModel(len(vocab), 6, 8, num_layers=2).eval()
     for weight in model.parameters():
         weight.data *= scale
     return model
@@ -39,7 +39,7 @@ def beams(width: int, **settings: Any) -> Sampler:
 
 
 @torch.no_grad()
-def nats(model: LSTMLanguageModel, read: Sequence[int], new: Sequence[int], penalty: float = 1.0) -> float:
+def nats(model: RecurrentLanguageModel, read: Sequence[int], new: Sequence[int], penalty: float = 1.0) -> float:
     """The log-probability of new words after words that were read, of which the first is not part of the text."""
     words = [*read, *new]
     hidden, _ = model(torch.tensor([words[:-1]]), model.initial_state(1))
@@ -50,7 +50,7 @@ def nats(model: LSTMLanguageModel, read: Sequence[int], new: Sequence[int], pena
     )
 
 
-def score(model: LSTMLanguageModel, read: Sequence[int], new: Sequence[int], sampler: Sampler) -> float:
+def score(model: RecurrentLanguageModel, read: Sequence[int], new: Sequence[int], sampler: Sampler) -> float:
     return nats(model, read, new, sampler.repetition_penalty) / len(new) ** sampler.length_penalty
 
 
@@ -68,7 +68,7 @@ def cut(row: Sequence[int]) -> list[int]:
 
 
 @torch.no_grad()
-def plain(model: LSTMLanguageModel, read: list[int], sampler: Sampler) -> list[list[int]]:
+def plain(model: RecurrentLanguageModel, read: list[int], sampler: Sampler) -> list[list[int]]:
     """Beam search as a plain loop: each beam is read again from its first word, and the search never stops early."""
     live: list[tuple[float, list[int]]] = [(0.0, [])]
     finished = []

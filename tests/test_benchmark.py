@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from lm.data.encoding import encode
 from lm.data.sources.text_files import TextFiles
 from lm.studies.benchmark.card import DRY, MODELS, card, card_table
+from lm.studies.benchmark.cells import CELLS, OWN_RATIOS, PLAIN, PLAIN_RATIOS, weights
 from lm.studies.benchmark.growth import growth_table, row_of, variants
-from lm.studies.benchmark.plain import PlainTraining, plain_reading
+from lm.studies.benchmark.plain import PlainModel, PlainTraining, plain_reading
 from lm.studies.benchmark.processes import Apart
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.suite import RATIOS, run, table
@@ -60,15 +63,19 @@ def test_every_length_of_stream_and_text_is_a_row() -> None:
     assert len(rest) == len(rows) - 1
 
 
-def test_the_plain_loop_and_the_step_take_the_same_losses() -> None:
-    plain, ours = PlainRival(SMALL, 1), StepRival(SMALL, 1, "32-true")
+@pytest.mark.parametrize("cell", ["lstm", *PLAIN])
+def test_the_plain_loop_and_the_step_take_the_same_losses(cell: str) -> None:
+    plain = PlainRival(SMALL, 1, recurrent=PLAIN.get(cell, nn.LSTM))
+    ours = StepRival(SMALL, 1, "32-true", SMALL.model(CELLS[cell]))
     training: PlainTraining = plain.training
     model = ours.model
     training.model.embed.load_state_dict(model.embedding.state_dict())
     training.model.linear.load_state_dict(model.head.linear.state_dict())  # type: ignore[union-attr]
-    training.model.lstm.load_state_dict(model.layers[0].state_dict())
+    training.model.recurrent.load_state_dict(
+        {f"{name}_l0": part for name, part in model.layers[0].state_dict().items()}
+    )
     plain(), ours()
-    for mine, theirs in zip(model.layers[0].parameters(), training.model.lstm.parameters(), strict=True):
+    for mine, theirs in zip(model.layers[0].parameters(), training.model.recurrent.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
 
 
@@ -81,10 +88,37 @@ def test_both_readers_give_the_same_ids(text_file: Path) -> None:
 def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
     of_other_sections = {"encode_vs_plain", "score_vs_one_by_one", "train_token_vs_plain", "imports_vs_lightning"}
-    assert set(result["ratios"]) == set(RATIOS) - of_other_sections
+    assert set(result["ratios"]) == set(RATIOS) - of_other_sections - set(OWN_RATIOS) - set(PLAIN_RATIOS)
     assert all(value > 0 for value in result["ratios"].values())
     assert result["precision"] in ("32-true", "bf16-mixed")
     assert "step_vs_floor" in table(result)
+
+
+def test_every_cell_is_timed_beside_the_lstm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without processes of their own for the plain loops, which take seconds to start."""
+    monkeypatch.setattr("lm.studies.benchmark.cells.Apart", lambda make, *given: nullcontext(make(*given)))
+    result = run(["cells"], rounds=1, windows=1, words=1, sizes=SMALL)
+    names = {f"cell_{name}" for name in (*CELLS, "transformer", "gru_fp32", "rnn_fp32")} | {"plain_gru", "plain_rnn"}
+    rows = {row["timing"]: row for row in result["cells"]}
+    assert result["medians"].keys() == rows.keys() == names
+    assert result["ratios"].keys() == OWN_RATIOS.keys() | PLAIN_RATIOS.keys()
+    assert {"gru_vs_plain", "rnn_vs_plain", "gru_vs_lstm", "transformer_vs_lstm"} <= result["ratios"].keys()
+    assert rows["cell_lstm"]["weights"] == 40 * 4 + 4 * 5 * (4 + 5 + 2) + 5 * 40 + 40
+    for name, recurrent in PLAIN.items():
+        plain = PlainModel(vocab_size=40, embedding_size=4, hidden_size=5, num_layers=1, recurrent=recurrent)
+        assert sum(weight.numel() for weight in plain.parameters()) == rows[f"plain_{name}"]["weights"]
+    for name, row in rows.items():
+        assert row["tokens_per_second"] == SMALL.batch_size * SMALL.window / result["medians"][name]
+        assert row["times_lstm"] == result["ratios"].get(f"{name.removeprefix('cell_')}_vs_lstm", row["times_lstm"])
+    assert rows["cell_lstm"]["times_lstm"] == 1
+    printed = table(result)
+    assert all(sum(line.startswith(f"{row['cell']}  ") for line in printed.splitlines()) == 1 for row in rows.values())
+    assert "gru_vs_plain" in printed
+
+
+def test_the_transformer_has_about_as_many_weights_as_the_lstm() -> None:
+    counts = weights(Sizes())
+    assert counts["transformer"] == pytest.approx(counts["lstm"], rel=0.03)
 
 
 def test_settings_that_leave_nothing_to_measure() -> None:

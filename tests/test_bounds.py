@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lm.config.build import build, check
-from lm.models import LSTMLanguageModel
+from lm.models import RecurrentLanguageModel
 from lm.sampling import Sampler
 from lm.system.bounds import DROPOUT, INSIDE, PROBABILITY, Above, AtLeast, Bounded, Count, Range, bounded
 from lm.system.errors import UserError
@@ -53,7 +53,7 @@ def function(number: Count, *, share: Annotated[float, INSIDE] = 0.5) -> float:
         (lambda: Sampler(top_p=0.0), "sampler.top_p must be above 0 and at most 1; got 0.0"),
         (lambda: Adam(lr=math.inf), "optim.lr must be a finite number; got inf"),
         (lambda: SGD(lr=1.0, momentum=-1.0), "optim.momentum must be at least 0; got -1.0"),
-        (lambda: LSTMLanguageModel(9, hidden_size=0), "model.hidden_size must be at least 1; got 0"),
+        (lambda: RecurrentLanguageModel(9, hidden_size=0), "model.hidden_size must be at least 1, or null; got 0"),
     ],
 )
 def test_a_value_out_of_bounds_is_told(make: object, said: str) -> None:

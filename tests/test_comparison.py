@@ -459,7 +459,7 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
             strict=True,
         )
     ]  # fmt: skip
-    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [])
+    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [], [])
     (said,) = short._own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
@@ -558,7 +558,7 @@ def test_the_text_of_most_runs_is_that_of_the_runs_that_compare() -> None:
 def test_runs_of_one_tokeniser_are_not_ranked() -> None:
     same = [read_by("Bytes", 1.0, data={"lowercase": False}), read_by("Bytes", 2.0), read_by("Bytes", 3.0, size=7)]
     assert ranking(same) == ranking([*same, Known(finished("old"))]) == []
-    empty = Figures(Settings(), [], [], None, [], [], [], [], [], [], [], [], [], [])
+    empty = Figures(Settings(), [], [], None, [], [], [], [], [], [], [], [], [], [], [])
     assert ranking_section.ranking(empty) == []
     assert len(ranking([*same, read_by("Bytes", 1.0, data={"lowercase": True})])) == 4
 

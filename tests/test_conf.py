@@ -47,7 +47,7 @@ def test_every_root_composes(root: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path: Path, text_file: Path) -> None:
     group, _, name = option.rpartition("/")
-    if group in ("experiment", "sweep"):
+    if group.partition("/")[0] in ("experiment", "sweep"):
         configure("train", f"+{group}={name}")
         return
     root = "evaluate" if group == "evaluator" else "train"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -74,7 +75,7 @@ def test_the_jobs_on_sentences_run_as_they_are_written(
 def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package of docs/adding-parts.md, in the current folder."""
     files = re.findall(r"^`(my_parts/\S+)`:\n\n```\w+\n(.*?)```", PARTS, re.MULTILINE | re.DOTALL)
-    assert len(files) == 4
+    assert len(files) == 8
     for name, content in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -94,9 +95,10 @@ def test_parts_of_ones_own_work_as_they_are_written(
     for line in block.strip().splitlines():
         python, module, package, name, *arguments = shlex.split(line)
         assert (python, module, package) == ("python", "-m", "lm")
-        done = call(name, *arguments)
-        assert done.code == 0, done.err
-        said[name] = done.out
+        if name != "train":
+            done = call(name, *arguments)
+            assert done.code == 0, done.err
+            said[name] = done.out
     assert said["sample"].strip()
     assert "(forgetful)" in said["evaluate"]
 
@@ -118,6 +120,25 @@ def test_parts_of_ones_own_work_as_they_are_written(
     # The entropy is 1.14 nats: nearest are the words of 1.20, 0.69 and 1.90 nats, in this order.
     assert (Typical(mass=0.2).distribution(logits) > 0).tolist() == [[False, True, False, False]]
     assert (Typical(mass=0.7).distribution(logits) > 0).tolist() == [[True, True, False, False]]
+
+
+def test_a_cell_and_a_model_of_ones_own_are_checked_and_trained(own_parts: Path, call: Callable[..., Done]) -> None:
+    codes = [code for code in re.findall(r"```python\n(.*?)```", PARTS, re.DOTALL) if "lm.models.check(" in code]
+    assert len(codes) == 2
+    for code in codes:
+        exec(compile(code, "adding-parts.md", "exec"), {})
+    lines = re.findall(r"^python -m lm train (.*)$", PARTS, re.MULTILINE)
+    assert len(lines) == 2
+    short = [*TINY, "data.vocab_size=200", "trainer.limit_train_batches=3", "free_running=null"]
+    trust = "trust=[my_parts.minimal_gated.MinimalGated,my_parts.feed_forward.FeedForward]"
+    for name, line in enumerate(lines):
+        done = call("train", *shlex.split(line), *short, f"hydra.run.dir=runs/{name}")
+        assert done.code == 0, done.err
+        assert "trust=" in call("sample", f"checkpoint=runs/{name}").err
+        done = call("sample", f"checkpoint=runs/{name}", trust)
+        assert (done.code, bool(done.out.strip())) == (0, True), done.err
+    settings = json.loads((own_parts / "runs/0/result.json").read_text())["config"]["model"]
+    assert settings["cell"]["gate_bias"] == -2
 
 
 def dry(line: str) -> str:

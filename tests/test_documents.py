@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Done, Run, resume
+from conftest import TINY, Done, Run, resume, stacked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from lm.data.encoding import encode
 from lm.data.sources.text_files import TextFiles
 from lm.data.streams import Windows, one_stream, to_streams
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
-from lm.models import LSTMLanguageModel, StackedLanguageModel
+from lm.models import RecurrentLanguageModel
 from lm.models.cells import Mogrifier
 from lm.models.interfaces import LanguageModel
 from lm.runs.trained import load
@@ -100,8 +100,8 @@ def test_the_words_of_a_document_follow_an_end(
 
 def models() -> list[LanguageModel]:
     torch.manual_seed(0)
-    stacked = StackedLanguageModel(12, 8, 10, num_layers=2, cell=Mogrifier(rank=2, state_dropout=0.0))
-    return [LSTMLanguageModel(12, 8, 10, 2), stacked]
+    gated = stacked(12, 8, 10, num_layers=2, cell=Mogrifier(rank=2, state_dropout=0.0))
+    return [RecurrentLanguageModel(12, 8, 10, 2), gated]
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda model: type(model).__name__)
@@ -152,7 +152,7 @@ def test_a_split_scores_as_its_documents_do_one_by_one(
 def test_no_evaluator_carries_a_state_into_the_next_document(evaluator: Evaluator, lines: dict[str, Path]) -> None:
     found = encode(TextFiles(*lines.values(), field="text", documents=True))
     torch.manual_seed(1)
-    model = LSTMLanguageModel(len(found.vocab), 8, 10)
+    model = RecurrentLanguageModel(len(found.vocab), 8, 10)
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(3)

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from lm.evaluation import FreeRunning, Score, Static, evaluate, perplexity
 from lm.evaluation.word_distances import distance, neighbours, spread
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 
 UNK = 7  # the id of <unk>
 
 
 @pytest.fixture
-def model() -> LSTMLanguageModel:
+def model() -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return LSTMLanguageModel(40, 8, 16, num_layers=2, dropout=0.5).train()
+    return RecurrentLanguageModel(40, 8, 16, num_layers=2, dropout=0.5).train()
 
 
-def nats(model: LSTMLanguageModel, ids: np.ndarray, window: int) -> torch.Tensor:
+def nats(model: RecurrentLanguageModel, ids: np.ndarray, window: int) -> torch.Tensor:
     return evaluate(Static(window), model, ids, UNK)[1].nats
 
 
-def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: LSTMLanguageModel) -> None:
+def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: RecurrentLanguageModel) -> None:
     for parameter in model.head.parameters():
         parameter.data.zero_()
     score, scored = evaluate(Static(), model, np.arange(2000) % 40, UNK)
@@ -39,12 +39,12 @@ def test_a_uniform_model_has_the_perplexity_of_its_vocabulary(model: LSTMLanguag
 @given(st.integers(1, 70))
 def test_perplexity_does_not_depend_on_the_window(window: int) -> None:
     torch.manual_seed(0)
-    model = LSTMLanguageModel(40, 8, 16)
+    model = RecurrentLanguageModel(40, 8, 16)
     ids = np.random.default_rng(0).integers(0, 40, 60)
     torch.testing.assert_close(nats(model, ids, window), nats(model, ids, 60), atol=1e-5, rtol=0)
 
 
-def test_evaluation_is_without_dropout_and_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None:
+def test_evaluation_is_without_dropout_and_leaves_the_model_in_its_mode(model: RecurrentLanguageModel) -> None:
     ids = np.arange(100) % 40
     torch.testing.assert_close(nats(model, ids, 10), nats(model, ids, 10))
     assert model.training
@@ -53,7 +53,7 @@ def test_evaluation_is_without_dropout_and_leaves_the_model_in_its_mode(model: L
         assert not torch.is_inference_mode_enabled()
 
 
-def test_no_token_is_scored_with_knowledge_of_a_later_one(model: LSTMLanguageModel) -> None:
+def test_no_token_is_scored_with_knowledge_of_a_later_one(model: RecurrentLanguageModel) -> None:
     ids = np.arange(100) % 40
     changed = ids.copy()
     changed[60:] = 3
@@ -90,7 +90,7 @@ def test_neighbours_are_ordered_and_leave_the_word_itself_out() -> None:
     assert [word for word, _ in neighbours(embedding, 0, 9)] == [1, 3, 2]
 
 
-def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLanguageModel) -> None:
+def test_free_running_is_a_plain_loop_over_the_models_own_words(model: RecurrentLanguageModel) -> None:
     ids = np.random.default_rng(0).integers(0, 40, 53)
     score, scored = evaluate(FreeRunning(window=5, streams=2), model, ids, UNK)
     model.eval()
@@ -110,7 +110,7 @@ def test_free_running_is_a_plain_loop_over_the_models_own_words(model: LSTMLangu
     assert score.tokens == 50
 
 
-def test_free_running_with_windows_of_one_word_is_teacher_forcing(model: LSTMLanguageModel) -> None:
+def test_free_running_with_windows_of_one_word_is_teacher_forcing(model: RecurrentLanguageModel) -> None:
     ids = np.random.default_rng(0).integers(0, 40, 30)
     free, truth = (evaluate(evaluator, model, ids, UNK)[0] for evaluator in (FreeRunning(1, 1), Static()))
     assert free.tokens == truth.tokens

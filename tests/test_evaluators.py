@@ -28,7 +28,7 @@ from lm.config.conf_folder import CONF
 from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evaluate
 from lm.evaluation.cache import THETAS, WEIGHTS
 from lm.evaluation.temperature import TEMPERATURES, best_temperature
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.system.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -50,17 +50,17 @@ EVALUATORS = [
 ]
 
 
-def new_model() -> LSTMLanguageModel:
+def new_model() -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return LSTMLanguageModel(V, 6, 6, num_layers=2, dropout=0.4, tied=True)
+    return RecurrentLanguageModel(V, 6, 6, num_layers=2, dropout=0.4, tied=True)
 
 
 @pytest.fixture
-def model() -> LSTMLanguageModel:
+def model() -> RecurrentLanguageModel:
     return new_model()
 
 
-def nats(evaluator: Evaluator, model: LSTMLanguageModel, ids: np.ndarray) -> Tensor:
+def nats(evaluator: Evaluator, model: RecurrentLanguageModel, ids: np.ndarray) -> Tensor:
     return evaluate(evaluator, model, ids, unk=0)[1].nats
 
 
@@ -90,7 +90,7 @@ def test_no_word_is_scored_with_knowledge_of_a_later_one(evaluator: Evaluator, p
     assert not later.any() or not same(before[later], after[later])
 
 
-def test_weight_0_and_rate_0_are_the_standard_evaluation_bit_for_bit(model: LSTMLanguageModel) -> None:
+def test_weight_0_and_rate_0_are_the_standard_evaluation_bit_for_bit(model: RecurrentLanguageModel) -> None:
     ids = random_ids(700)
     static = nats(Static(), model, ids)
     assert same(static, nats(Dynamic(lr=0), model, ids))  # and needs no training text
@@ -122,7 +122,7 @@ class Boom(BaseException):
 
 @pytest.mark.parametrize("evaluator", EVALUATORS, ids=lambda e: e.name)
 @pytest.mark.parametrize("end", ["whole", "left", "consumer", "model"])
-def test_the_model_is_afterwards_what_it_was(evaluator: Evaluator, end: str, model: LSTMLanguageModel) -> None:
+def test_the_model_is_afterwards_what_it_was(evaluator: Evaluator, end: str, model: RecurrentLanguageModel) -> None:
     model.train()
     model.layers.eval()  # modes that differ between parts are restored
     for weight in model.parameters():
@@ -157,7 +157,7 @@ def test_the_model_is_afterwards_what_it_was(evaluator: Evaluator, end: str, mod
 
 
 @pytest.mark.parametrize("window", [1, 4, 500])
-def test_cache_is_the_formula_word_by_word(window: int, model: LSTMLanguageModel) -> None:
+def test_cache_is_the_formula_word_by_word(window: int, model: RecurrentLanguageModel) -> None:
     ids, weight, theta = random_ids(40), 0.3, 0.8
     found = nats(Cache(weight, theta, window, Static(6)), model, ids)
     model.eval()
@@ -171,7 +171,7 @@ def test_cache_is_the_formula_word_by_word(window: int, model: LSTMLanguageModel
         assert found[t].item() == pytest.approx(-math.log(p), abs=1e-5)
 
 
-def test_cache_by_hand(model: LSTMLanguageModel) -> None:
+def test_cache_by_hand(model: RecurrentLanguageModel) -> None:
     for weight in model.parameters():
         weight.data.zero_()  # uniform over V words, and all positions look alike
     found = nats(Cache(weight=0.5, theta=1.0, window=3), model, np.array([0, 1, 2, 1, 1, 5]))
@@ -182,7 +182,7 @@ def test_cache_by_hand(model: LSTMLanguageModel) -> None:
 
 
 @pytest.mark.parametrize("rule", ["rms", "sgd"])
-def test_dynamic_is_a_plain_loop(rule: Any, model: LSTMLanguageModel) -> None:
+def test_dynamic_is_a_plain_loop(rule: Any, model: RecurrentLanguageModel) -> None:
     ids, window, decay, epsilon = random_ids(31), 4, 0.2, 1e-3
     lr = {"rms": 0.03, "sgd": 1.0}[rule]
     evaluator = Dynamic(window, lr, decay, epsilon, rule, streams=5, corpus={"train": TRAIN}.__getitem__)
@@ -222,14 +222,14 @@ def test_dynamic_is_a_plain_loop(rule: Any, model: LSTMLanguageModel) -> None:
     assert not torch.allclose(found, nats(Static(), model, ids), atol=1e-2)
 
 
-def test_weights_without_a_part_in_a_window_stay(model: LSTMLanguageModel) -> None:
+def test_weights_without_a_part_in_a_window_stay(model: RecurrentLanguageModel) -> None:
     model.register_parameter("elsewhere", torch.nn.Parameter(torch.ones(3)))
     with DYNAMIC.scoring(model, random_ids(60)) as parts:
         for _ in parts:
             assert same(model.elsewhere.data, torch.ones(3))
 
 
-def test_both_make_use_of_a_text_that_repeats_itself(model: LSTMLanguageModel) -> None:
+def test_both_make_use_of_a_text_that_repeats_itself(model: RecurrentLanguageModel) -> None:
     text = np.tile(random_ids(12), 20)
     static, cache, dynamic, both = (
         evaluate(evaluator, model, text, unk=0)[0].perplexity
@@ -240,7 +240,9 @@ def test_both_make_use_of_a_text_that_repeats_itself(model: LSTMLanguageModel) -
     assert both < min(cache, dynamic)
 
 
-def test_a_part_of_the_training_text_is_named(model: LSTMLanguageModel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_of_the_training_text_is_named(
+    model: RecurrentLanguageModel, capsys: pytest.CaptureFixture[str]
+) -> None:
     ids = random_ids(30)
     short = replace(DYNAMIC, statistics_windows=2)
     some = nats(short, model, ids)
@@ -249,7 +251,7 @@ def test_a_part_of_the_training_text_is_named(model: LSTMLanguageModel, capsys: 
     assert capsys.readouterr().err == ""
 
 
-def by_frequency(model: LSTMLanguageModel, times: float) -> None:
+def by_frequency(model: RecurrentLanguageModel, times: float) -> None:
     """Make the model say p(w) ~ count(w)^times whatever it reads; temperature `times` is then best."""
     for weight in model.parameters():
         weight.data.zero_()
@@ -261,7 +263,7 @@ SKEWED = np.concatenate([np.full(2 + 9 * word, word) for word in range(V)])
 
 
 @pytest.mark.parametrize("times", [0.86, 1.0, 1.12])
-def test_temperature_is_found_on_valid(times: float, model: LSTMLanguageModel) -> None:
+def test_temperature_is_found_on_valid(times: float, model: RecurrentLanguageModel) -> None:
     by_frequency(model.train(), times)
     asked = []
 
@@ -281,7 +283,7 @@ def test_temperature_is_found_on_valid(times: float, model: LSTMLanguageModel) -
     )
 
 
-def test_temperature_divides_logits(model: LSTMLanguageModel) -> None:
+def test_temperature_divides_logits(model: RecurrentLanguageModel) -> None:
     ids = random_ids(30)
     model.eval()
     hidden, _ = model(torch.from_numpy(ids[None, :-1]), model.initial_state(1))
@@ -291,7 +293,7 @@ def test_temperature_divides_logits(model: LSTMLanguageModel) -> None:
     torch.testing.assert_close(nats(FreeRunning(1, 1, temperature=0.5), model, ids), expected.detach())
 
 
-def test_weight_and_theta_are_the_best_of_all_pairs(model: LSTMLanguageModel) -> None:
+def test_weight_and_theta_are_the_best_of_all_pairs(model: RecurrentLanguageModel) -> None:
     model.head.linear.weight.data *= 20
     auto = Cache("auto", "auto", 20, corpus={"valid": VALID}.__getitem__)
     pairs = [(theta, weight) for theta in THETAS for weight in WEIGHTS]
@@ -306,7 +308,7 @@ def test_weight_and_theta_are_the_best_of_all_pairs(model: LSTMLanguageModel) ->
 
 
 def test_a_temperature_at_the_end_of_what_is_tried_is_said(
-    model: LSTMLanguageModel, capsys: pytest.CaptureFixture[str]
+    model: RecurrentLanguageModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     best_temperature(model, VALID)
     model.head.linear.weight.data *= 1000
@@ -376,7 +378,7 @@ def test_values_of_another_kind(evaluator: str, setting: str, message: str) -> N
         build(OmegaConf.to_container(node), "evaluator")
 
 
-def test_what_is_missing_is_said(model: LSTMLanguageModel) -> None:
+def test_what_is_missing_is_said(model: RecurrentLanguageModel) -> None:
     ids = random_ids(30)
     with pytest.raises(UserError, match=r"rule=rms reads the train split .* choose evaluator.rule=sgd"):
         evaluate(Dynamic(), model, ids, unk=0)
@@ -398,7 +400,9 @@ def test_what_is_missing_is_said(model: LSTMLanguageModel) -> None:
         (replace(DYNAMIC, temperature=1e36), r"gradients of the training text is 0 in .*evaluator.temperature=1e\+36"),
     ],
 )
-def test_a_temperature_is_not_called_divergence(evaluator: Evaluator, cause: str, model: LSTMLanguageModel) -> None:
+def test_a_temperature_is_not_called_divergence(
+    evaluator: Evaluator, cause: str, model: RecurrentLanguageModel
+) -> None:
     model.head.linear.bias.data[3] = 9
     with pytest.raises(UserError, match=cause) as said:
         evaluate(evaluator, model, random_ids(30), unk=0)
@@ -409,13 +413,13 @@ def test_a_temperature_is_not_called_divergence(evaluator: Evaluator, cause: str
 
 
 @pytest.mark.parametrize("evaluator", [Static(temperature=1e-39), Cache(temperature=1e-39)])
-def test_a_perplexity_that_is_not_a_number_is_no_figure(evaluator: Evaluator, model: LSTMLanguageModel) -> None:
+def test_a_perplexity_that_is_not_a_number_is_no_figure(evaluator: Evaluator, model: RecurrentLanguageModel) -> None:
     model.head.linear.bias.data[3] = 9
     with pytest.raises(UserError, match=r"evaluator\.temperature=1e-39: choose a value closer to 1"):
         evaluate(evaluator, model, VALID, unk=0)
 
 
-def test_what_the_model_itself_cannot_do_is_no_divergence_of_the_evaluation(model: LSTMLanguageModel) -> None:
+def test_what_the_model_itself_cannot_do_is_no_divergence_of_the_evaluation(model: RecurrentLanguageModel) -> None:
     model.head.linear.bias.data[3] = math.inf
     with pytest.raises(UserError, match="before the first update: the model's own weights are too large"):
         evaluate(Dynamic(rule="sgd"), model, random_ids(30), unk=0)
@@ -482,10 +486,9 @@ import numpy as np
 import torch
 from lm.system.memory import resident
 from lm.evaluation import Dynamic, evaluate
-from lm.models.lstm_language_model import LSTMLanguageModel
 
 torch.manual_seed(0)
-model, text = LSTMLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)
+model, text = RecurrentLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)
 learning = Dynamic(rule="sgd", lr=1e-9)
 evaluate(learning, model, text[:100], unk=0)
 before = resident()

@@ -52,7 +52,7 @@ def plain_model(weights: dict[str, torch.Tensor]) -> PlainModel:
     model = PlainModel(words, embed, weights["head.linear.weight"].shape[1])
     model.embed.weight.data.copy_(weights["embedding.weight"])
     model.linear.load_state_dict({key: weights[f"head.linear.{key}"] for key in ("weight", "bias")})
-    model.lstm.load_state_dict({key: weights[f"layers.0.{key}"] for key in model.lstm.state_dict()})
+    model.lstm.load_state_dict({key: weights[f"layers.0.{key.removesuffix('_l0')}"] for key in model.lstm.state_dict()})
     return model
 
 

@@ -20,14 +20,17 @@ from torch.autograd import DeviceType
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
-from lm.models.cells.lstm import lstm_step
+from lm.models.cells.gated import GatedLayer
+from lm.models.cells.gru import GRU, GRULayer
+from lm.models.cells.lstm import LSTM, LSTMLayer
+from lm.models.cells.rnn import RNN, RNNLayer
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.heads.softmax import Softmax
 from lm.models.interfaces import HeadFactory
 from lm.models.kernels.int8 import int8_weights
 from lm.models.kernels.linear import FEW_ROWS, Repeated, linear
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
 from lm.system import memory
@@ -88,16 +91,27 @@ def test_a_linear_map_keeps_other_types_and_takes_any_layout() -> None:
     torch.testing.assert_close(linear(batch, weight), F.linear(batch, weight))
 
 
-def test_a_step_of_the_lstm_is_torchs() -> None:
-    cell = nn.LSTMCell(6, 5)
-    weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-    x, h, c = torch.randn(3, 6), torch.randn(3, 5), torch.randn(3, 5)
-    ours, plain = lstm_step(x, h, c, *weights), cell(x, (h, c))
-    for mine, theirs in zip(ours, plain, strict=True):
-        torch.testing.assert_close(mine, theirs)
-    grads = [torch.autograd.grad(sum(part.sum() for part in parts), weights) for parts in (ours, plain)]
-    for mine, theirs in zip(*grads, strict=True):
-        torch.testing.assert_close(mine, theirs)
+@pytest.mark.parametrize(
+    ("layer", "cell"),
+    [
+        (lambda: LSTMLayer(6, 5, LSTM()), nn.LSTMCell),
+        (lambda: GRULayer(6, 5, GRU()), nn.GRUCell),
+        (lambda: RNNLayer(6, 5, RNN()), nn.RNNCell),
+        (lambda: RNNLayer(6, 5, RNN(nonlinearity="relu")), lambda *sizes: nn.RNNCell(*sizes, nonlinearity="relu")),
+    ],
+)
+def test_a_step_is_that_of_torchs_cell(layer: Callable[[], GatedLayer], cell: Callable[..., nn.Module]) -> None:
+    ours, plain = layer(), cell(6, 5)
+    plain.load_state_dict(ours.state_dict())
+    x, memory = torch.randn(3, 6), tuple(torch.randn(3, 5) for _ in ours.first(3))
+    out, mine = ours.step(x, memory)
+    theirs = plain(x, memory if len(memory) > 1 else memory[0])
+    torch.testing.assert_close(out, mine[0])
+    torch.testing.assert_close(mine, theirs if len(memory) > 1 else (theirs,))
+    sums = [torch.stack([*mine]).sum(), theirs[0].sum() + theirs[1].sum() if len(memory) > 1 else theirs.sum()]
+    grads = [torch.autograd.grad(one, [*part.parameters()]) for one, part in zip(sums, (ours, plain), strict=True)]
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @given(scale=st.floats(1e-3, 1e3), largest=st.floats(0.01, 10), seed=st.integers(0, 99))
@@ -121,7 +135,7 @@ def test_weights_of_8_bits_give_nearly_the_same_distribution(tied: bool, head: H
     if tied and isinstance(head, Adaptive):
         pytest.skip("an adaptive softmax has no matrix to share")
     torch.manual_seed(0)
-    model = LSTMLanguageModel(200, 32, 32, num_layers=2, tied=tied, head=head).eval()
+    model = RecurrentLanguageModel(200, 32, 32, num_layers=2, tied=tied, head=head).eval()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     words, state = torch.randint(200, (8, 6)), model.initial_state(8)
 
@@ -145,7 +159,7 @@ def test_weights_of_8_bits_give_nearly_the_same_distribution(tied: bool, head: H
 
 
 def test_8_bits_leave_the_model_as_it_was_after_an_error() -> None:
-    model = LSTMLanguageModel(20, 8, 8)
+    model = RecurrentLanguageModel(20, 8, 8)
     with contextlib.suppress(KeyboardInterrupt), int8_weights(model):
         assert hasattr(model.head.linear.weight, "packed_int8")
         raise KeyboardInterrupt
@@ -153,7 +167,7 @@ def test_8_bits_leave_the_model_as_it_was_after_an_error() -> None:
 
 
 def test_where_gradients_are_taken_8_bits_are_left_out() -> None:
-    model = LSTMLanguageModel(20, 8, 8)
+    model = RecurrentLanguageModel(20, 8, 8)
     words = torch.randint(20, (3,))
     found = []
     for context in (contextlib.nullcontext(), int8_weights(model)):
@@ -164,7 +178,7 @@ def test_where_gradients_are_taken_8_bits_are_left_out() -> None:
 
 
 def test_8_bits_within_8_bits_end_with_the_outer_ones() -> None:
-    model = LSTMLanguageModel(20, 8, 8)
+    model = RecurrentLanguageModel(20, 8, 8)
     weight: Any = model.head.output.weight  # type: ignore[union-attr]
     with int8_weights(model):
         outer = weight.packed_int8
@@ -175,7 +189,7 @@ def test_8_bits_within_8_bits_end_with_the_outer_ones() -> None:
 
 
 def test_8_bits_of_no_numbers_are_refused() -> None:
-    model = LSTMLanguageModel(20, 8, 8)
+    model = RecurrentLanguageModel(20, 8, 8)
     model.head.linear.weight.data[3, 2] = torch.nan  # type: ignore[union-attr]
     with pytest.raises(UserError, match="diverged"), int8_weights(model):
         pass
@@ -190,7 +204,7 @@ def test_8_bits_where_torch_has_chosen_no_library_for_them(monkeypatch: pytest.M
 
     used = torch.backends.quantized.engine
     monkeypatch.setattr(torch.backends, "quantized", Engines)
-    model = LSTMLanguageModel(20, 8, 8)
+    model = RecurrentLanguageModel(20, 8, 8)
     with int8_weights(model):
         assert Engines.engine == "qnnpack"
     assert Engines.engine == "none"
@@ -211,7 +225,7 @@ def test_a_gradient_of_a_gradient_is_refused_not_wrong() -> None:
 def test_a_confident_model_says_the_same_in_8_bits() -> None:
     """A model trained on a cycle of words generates the cycle greedily, with rounded weights too."""
     torch.manual_seed(0)
-    model, vocab = LSTMLanguageModel(12, 16, 16), Vocab([EOS, UNK, *map(str, range(10))])
+    model, vocab = RecurrentLanguageModel(12, 16, 16), Vocab([EOS, UNK, *map(str, range(10))])
     optimizer, circle = torch.optim.Adam(model.parameters(), 0.02), torch.arange(60).remainder(12).unsqueeze(0)
     for _ in range(80):
         hidden, _ = model(circle[:, :-1], model.initial_state(1))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import stacked
 from torch import nn
 
 from lm.models.heads.mixture_of_softmaxes import Mixture, MixtureHead
-from lm.models.lstm_language_model import LSTMLanguageModel
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.system.errors import UserError
 
 
@@ -51,7 +51,7 @@ def test_extreme_scores_stay_finite() -> None:
 
 
 def test_latent_units_are_dropped_for_a_window_whether_read_at_once_or_step_by_step() -> None:
-    model = StackedLanguageModel(20, 8, 6, last_size=7, head=Mixture(3, latent_dropout=0.5)).double()
+    model = stacked(20, 8, 6, last_size=7, head=Mixture(3, latent_dropout=0.5)).double()
     tokens, state = torch.randint(20, (2, 5)), model.initial_state(2)
     hidden, _ = model(tokens, state)
     whole = model.head.logits(hidden)
@@ -64,8 +64,8 @@ def test_latent_units_are_dropped_for_a_window_whether_read_at_once_or_step_by_s
 
 def test_every_model_takes_it_tied_with_any_size_of_the_last_layer() -> None:
     for model in (
-        StackedLanguageModel(20, 8, 6, last_size=7, head=Mixture(3)),
-        LSTMLanguageModel(20, 8, 6, tied=True, head=Mixture(3)),
+        stacked(20, 8, 6, last_size=7, head=Mixture(3)),
+        RecurrentLanguageModel(20, 8, 6, tied=True, last_size=6, head=Mixture(3)),
     ):
         assert model.head.decoder.weight is model.embedding.weight
         hidden, _ = model(torch.randint(20, (2, 5)), model.initial_state(2))
@@ -74,7 +74,7 @@ def test_every_model_takes_it_tied_with_any_size_of_the_last_layer() -> None:
 
 
 def test_the_published_mixture_has_its_22_million_parameters() -> None:
-    model = StackedLanguageModel(10_000, 280, 960, last_size=620, head=Mixture(15))
+    model = stacked(10_000, 280, 960, last_size=620, head=Mixture(15))
     assert round(sum(p.numel() for p in model.parameters()) / 1e6) == 22
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, Run
+from conftest import TINY, Run, stacked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -17,16 +17,16 @@ from torch import nn
 from lm.models.heads.adaptive import Adaptive
 from lm.models.initial.cooccurrence import neighbours, word_vectors
 from lm.models.initial.from_text import Cooccurrence, Unigram
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.system.errors import UserError
 
 TEXT = np.array([0, 1, 2, 0, 1, 3, 0, 4, 2, 2, 1, 0, 3, 1, 4, 4, 0, 1, 2])
 WORDS = 6  # number 5 is not in the text
 
 
-def model(**changed: object) -> StackedLanguageModel:
+def model(**changed: object) -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return StackedLanguageModel(WORDS, **{"embedding_size": 4, "hidden_size": 5, "num_layers": 2, **changed})  # type: ignore[arg-type]
+    return stacked(WORDS, **{"embedding_size": 4, "hidden_size": 5, "num_layers": 2, **changed})  # type: ignore[arg-type]
 
 
 def naive_information(ids: list[int], distance: int, after: bool) -> np.ndarray:

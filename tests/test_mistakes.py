@@ -74,7 +74,7 @@ def failure(tmp_path: Path) -> str:
         (["quickstart"], "quickstart", "+experiment=quickstart"),
         (["model.hidden_size"], "model.hidden_size", "key=value"),
         (["seed=x"], "seed", "a whole number; got 'x'"),
-        (["model.hidden_size=big"], "model.hidden_size", "a whole number; got 'big'"),
+        (["model.hidden_size=big"], "model.hidden_size", "a whole number or null; got 'big'"),
         (["model.tied=maybe"], "model.tied", "true or false; got 'maybe'"),
         (["forcing.feedback=argmin"], "forcing.feedback", "one of truth, argmax, sample"),
         (["data=text"], "data.train", "data.train=..."),
@@ -110,6 +110,18 @@ def failure(tmp_path: Path) -> str:
         (["accelerator.precision=int8", "data=pydoc"], "int8", "scripts/sample.py"),
         (["+experiment=quickstart", "+experiment=no_tf"], "experiment is given twice", "choose one"),
         (["trainer.max_time=10"], "trainer.max_time", "DD:HH:MM:SS"),
+        (["model=gru"], "model=gru", "model/cell=gru"),
+        (["model=qrnn"], "model=qrnn", "model/cell=qrnn"),
+        (["+experiment=cpu_hour", "model/cell=gru"], "model.cell.forget_bias", "~model.cell.forget_bias"),
+        (["+experiment=cpu_hour", "model=transformer"], "model.embedding_dropout", "~model.embedding_dropout"),
+        (["model/cell=min_gru", "model.cell.weight_dropout=0.5"], "weight_dropout of model.cell", "model/cell=gru"),
+        (["model=transformer", "model/cell=gru"], "model/cell", "another option of model"),
+        (["model=awd_lstm", "model.dropout=0.3", "data=synthetic"], "model.dropout=0.3", "model.input_dropout"),
+        (["model=transformer", "model.heads=3", "data=synthetic"], "model.hidden_size", "multiple of"),
+        (["model.weights=9999", "data=synthetic"], "model.weights", "the other to null"),
+        (["model.hidden_size=null", "data=synthetic"], "model.hidden_size", "got neither"),
+        (["model.hidden_size=null", "model.weights=99", "data=synthetic"], "model.weights=99", "raise it"),
+        (["model.tied=true", "model.last_size=null", "data=synthetic"], "model.hidden_size=1024", "has no effect"),
         (["model=null"], "model=null", "one of the group's options"),
         (["optim/average=null"], "optim/average=null", "optim.average=null"),
         (["optim/scheduler=cosine"], "optim/scheduler", "Did you mean optim/schedule=cosine?"),
@@ -334,7 +346,7 @@ distance checkpoint=run words=[the,no] words_file=book.txt | words_file | choose
 distance checkpoint=run words=[the,no] neighbours=-1 | neighbours   | at least 0; got -1
 compare runs=[run] confidence=95                    | confidence    | below 1; got 95
 compare runs=[run] words=[the]                      | words         | two or more
-benchmark sections=[speed]                          | sections=speed | Choose from: growth
+benchmark sections=[speed]                          | sections=speed | Choose from: cells
 benchmark rounds=0                                  | rounds        | at least 1; got 0
 benchmark accelerator=gpu sections=[reading]        | sections      | leave them out
 tbptt windows=4                                     | windows       | windows=[4
@@ -586,7 +598,7 @@ def test_a_checkpoint_whose_weights_are_of_other_sizes(
 ) -> None:
     path = train(*small).dir / "checkpoints/last.ckpt"
     content = torch.load(path)
-    content["config"]["model"]["hidden_size"] = 25
+    content["config"]["model"]["embedding_size"] = 25
     torch.save(content, path)
     for root in ("sample", "train"):
         line = cli(f"checkpoint={path}", root=root)
@@ -709,7 +721,8 @@ def test_an_error_of_hydra_or_its_plugins_is_not_called_ours(
 def test_scales_that_cannot_be(cli: Cli, text_file: Path, setting: str) -> None:
     key, value = setting.split("=")
     line = cli("data=text", f"data.train={text_file}", "model=zaremba", "model.init_scale=null", f"model.{setting}")
-    assert f"model.{key} must be above 0, or null; got {value}" in line
+    others = {"init_scale": "or null", "embedding_init": "or torch, or null"}
+    assert f"model.{key} must be above 0, {others[key]}; got {value}" in line
 
 
 @pytest.mark.parametrize("root", sorted(path.stem for path in (ROOT / "conf").glob("*.yaml")))

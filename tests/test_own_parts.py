@@ -32,7 +32,7 @@ CELL = '''
 from dataclasses import dataclass
 import torch
 from torch import nn
-from lm.models.cells.mogrifier import Cell, RecurrentLayer
+from lm.models.cells import Cell, RecurrentLayer
 
 class Layer(RecurrentLayer):
     """A gated unit without a second memory: it returns that memory unchanged."""
@@ -42,21 +42,15 @@ class Layer(RecurrentLayer):
         self.hidden_size = size
         self.gate, self.candidate = nn.Linear(into + size, size), nn.Linear(into + size, size)
 
-    def open_forget_gates(self):
-        pass
-
-    def window(self, x, memory):
-        outputs = []
-        for one in x.unbind(1):
-            memory = self.step(one, memory)
-            outputs.append(memory[0])
-        return torch.stack(outputs, 1), memory
+    def first(self, batch_size):
+        return (*super().first(batch_size), *super().first(batch_size))
 
     def step(self, x, memory):
         h, rest = memory
         both = torch.cat([x, h], -1)
         share = self.gate(both).sigmoid()
-        return (1 - share) * h + share * self.candidate(both).tanh(), rest
+        h = (1 - share) * h + share * self.candidate(both).tanh()
+        return h, (h, rest)
 
 @dataclass(frozen=True)
 class Minimal(Cell):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import stacked
 from torch import Tensor, nn
 
 from lm.models.cells.lstm import LSTM, LSTMLayer
@@ -16,7 +17,7 @@ from lm.models.cells.mogrifier import Mogrifier, MogrifierLayer
 from lm.models.dropout import Dropout, RowDropout
 from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.interfaces import LanguageModel
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.system.errors import UserError
 
 DROPPED: dict[str, Any] = {"embedding_dropout": 0.2, "input_dropout": 0.4, "layer_dropout": 0.3, "output_dropout": 0.5}
@@ -28,9 +29,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def make(**settings: Any) -> StackedLanguageModel:
+def make(**settings: Any) -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return StackedLanguageModel(30, **{"embedding_size": 8, "hidden_size": 12, **settings}).double()
+    return stacked(30, **{"embedding_size": 8, "hidden_size": 12, **settings}).double()
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +53,7 @@ def test_a_forget_bias_opens_the_forget_gates_alone() -> None:
     plain, open_ = make(cell=LSTM()), make(cell=LSTM(forget_bias=1.5))
     for (name, before), after in zip(plain.named_parameters(), open_.parameters(), strict=True):
         expected = before.detach().clone()
-        if name.endswith("bias_ih_l0"):  # gates in the order input, forget, candidate, output
+        if name.endswith("bias_ih"):  # gates in the order input, forget, candidate, output
             expected.view(4, -1)[1] += 1.5
         torch.testing.assert_close(after.detach(), expected)
 
@@ -60,7 +61,7 @@ def test_a_forget_bias_opens_the_forget_gates_alone() -> None:
 @pytest.mark.parametrize("cell", [LSTM(forget_bias=1.5), Mogrifier(rank=None, forget_bias=1.5)])
 def test_a_forget_bias_stands_on_top_of_an_initial_scale(cell: LSTM | Mogrifier) -> None:
     model = make(cell=cell, init_scale=0.1, num_layers=2)
-    biases = [bias for name, bias in model.layers.named_parameters() if name.endswith(("bias_ih_l0", ".bias"))]
+    biases = [bias for name, bias in model.layers.named_parameters() if name.endswith((".bias_ih", ".bias"))]
     assert len(biases) == 2
     for bias in biases:
         i, f, g, o = bias.detach().view(4, -1)
@@ -159,15 +160,19 @@ def test_row_dropout_is_dropout_of_the_matrix() -> None:
 
 def test_weight_dropout_is_an_lstm_with_the_dropped_matrix() -> None:
     torch.manual_seed(0)
-    layer, x, zeros = LSTMLayer(5, 7, weight_dropout=0.5).double(), torch.randn(3, 9, 5).double(), torch.zeros(3, 7)
+    layer, x, zeros = (
+        LSTMLayer(5, 7, LSTM(weight_dropout=0.5)).double(),
+        torch.randn(3, 9, 5).double(),
+        torch.zeros(3, 7),
+    )
     memory = (zeros.double(), zeros.double())
     got, _ = layer.window(x, memory)
-    raw = layer.lstm.weight_hh_l0
+    raw = layer.weight_hh
     mask = layer.weight_dropout.mask(tuple(raw.shape), raw.device, raw.dtype)
     assert set(mask.unique().tolist()) == {0.0, 2.0}
     # Step by step, by the LSTM's formulas, from a leaf of its own.
     leaf = raw.detach().clone().requires_grad_()
-    into, bias = layer.lstm.weight_ih_l0, layer.lstm.bias_ih_l0 + layer.lstm.bias_hh_l0
+    into, bias = layer.weight_ih, layer.bias_ih + layer.bias_hh
     (h, c), outputs = memory, []
     for t in range(9):
         i, f, g, o = (x[:, t] @ into.T + h @ (leaf * mask).T + bias).chunk(4, dim=1)
@@ -265,15 +270,15 @@ def test_tied_weights_have_one_gradient_of_both_uses() -> None:
 
 
 def test_sizes_and_starting_weights_are_the_recipes() -> None:
-    awd, zaremba = StackedLanguageModel(10_000), make(**MODELS["zaremba"])
+    awd, zaremba = stacked(10_000), make(**MODELS["zaremba"])
     assert [layer.hidden_size for layer in awd.layers] == [1150, 1150, 400]
     assert round(sum(p.numel() for p in awd.parameters()) / 1e6) == 24
     assert 0.099 < awd.embedding.weight.abs().max() <= 0.1
     assert not awd.head.linear.bias.any()
-    assert awd.layers[0].lstm.weight_hh_l0.abs().max() <= 1150**-0.5  # torch's own
+    assert awd.layers[0].weight_hh.abs().max() <= 1150**-0.5  # torch's own
     for parameter in zaremba.parameters():
         assert 0.05 < parameter.abs().max() <= 0.1
-    mogrifier = StackedLanguageModel(10_000, 912, 912, num_layers=2, cell=Mogrifier(), embedding_init=None)
+    mogrifier = stacked(10_000, 912, 912, num_layers=2, cell=Mogrifier(), embedding_init=None)
     assert round(sum(p.numel() for p in mogrifier.parameters()) / 1e6) == 24
     layer = mogrifier.layers[0]
     for matrix in (mogrifier.embedding.weight, layer.weight[:, :912], layer.weight[:, 912:]):
@@ -287,7 +292,7 @@ def test_sizes_and_starting_weights_are_the_recipes() -> None:
 def test_only_the_output_matrix_starts_as_the_embedding_does() -> None:
     """Four experts of fifteen units have as many rows as sixty words."""
     torch.manual_seed(0)
-    head = StackedLanguageModel(60, 15, 20, tied=False, head=Mixture(4)).head
+    head = stacked(60, 15, 20, tied=False, head=Mixture(4)).head
     assert not head.decoder.bias.any()
     assert head.decoder.weight.abs().max() <= 0.1
     assert head.latent.bias.any()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY, Run, native_bf16, needs_ptb, threads
+from conftest import TINY, Run, native_bf16, needs_ptb, stacked, threads
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -27,8 +27,7 @@ from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.heads.sampled_softmax import Sampled
 from lm.models.interfaces import LanguageModel, State
 from lm.models.kernels.full_precision import full_precision
-from lm.models.lstm_language_model import LSTMLanguageModel
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.runs.checkpoint import find, read
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
@@ -76,7 +75,7 @@ def test_short_names_of_precisions_are_the_long_ones(short: str | int, long: str
 def test_figures_are_taken_in_fp32_wherever_they_are_asked_for() -> None:
     seen = []
 
-    class Watched(LSTMLanguageModel):
+    class Watched(RecurrentLanguageModel):
         def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
             seen.append((torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
             return super().read(tokens, state)
@@ -108,7 +107,7 @@ def test_gradients_are_taken_outside_mixed_precision(
 
 
 def test_weights_in_bf16_can_be_dropped() -> None:
-    model = StackedLanguageModel(20, 8, 8, num_layers=2, cell=LSTM(weight_dropout=0.5)).to(torch.bfloat16)
+    model = stacked(20, 8, 8, num_layers=2, cell=LSTM(weight_dropout=0.5)).to(torch.bfloat16)
     words = torch.randint(20, (3, 4))
     model.begin_window()
     hidden, state = model(words, model.initial_state(3))
@@ -119,7 +118,7 @@ def test_weights_in_bf16_can_be_dropped() -> None:
 def test_in_bf16_each_update_is_seen_by_the_next_token() -> None:
     """Autocast caches a cast copy of each weight; a window of token updates must not use the old copy."""
     torch.manual_seed(0)
-    module = LanguageModule(LSTMLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1, unk=0)
+    module = LanguageModule(RecurrentLanguageModel(20, 8, 8), Forcing(update="token"), Adam(lr=0.05), 1, 1, unk=0)
     seen: list[float] = []
     optimizer = module.optim.optimizer(module.model.parameters())
 
@@ -144,12 +143,12 @@ def test_the_default_precision_is_written_down(train: Callable[..., Run], text_f
 
 
 MODELS: dict[str, Callable[[], LanguageModel]] = {
-    "lstm": lambda: LSTMLanguageModel(200, 24, 24, num_layers=2, tied=True),
-    "adaptive": lambda: LSTMLanguageModel(200, 24, 32, head=Adaptive(cutoffs=[40, 100])),
-    "sampled": lambda: StackedLanguageModel(200, 24, 32, head=Sampled(frequent=40, sampled=60)),
-    "mos": lambda: StackedLanguageModel(200, 24, 32, head=Mixture(3)),
-    "awd": lambda: StackedLanguageModel(200, 24, 32, cell=LSTM(weight_dropout=0.5), output_dropout=0.3),
-    "mogrifier": lambda: StackedLanguageModel(200, 24, 32, cell=Mogrifier(rank=6)),
+    "lstm": lambda: RecurrentLanguageModel(200, 24, 24, num_layers=2, tied=True),
+    "adaptive": lambda: RecurrentLanguageModel(200, 24, 32, head=Adaptive(cutoffs=[40, 100])),
+    "sampled": lambda: stacked(200, 24, 32, head=Sampled(frequent=40, sampled=60)),
+    "mos": lambda: stacked(200, 24, 32, head=Mixture(3)),
+    "awd": lambda: stacked(200, 24, 32, cell=LSTM(weight_dropout=0.5), output_dropout=0.3),
+    "mogrifier": lambda: stacked(200, 24, 32, cell=Mogrifier(rank=6)),
 }
 
 
@@ -238,7 +237,7 @@ rounded = RoundingFunction.apply
 def test_rounding_by_hand_costs_what_bf16_costs(bf16: None) -> None:
     words, distances = torch.randint(200, (4, 9)), []
     torch.manual_seed(0)
-    model = LSTMLanguageModel(200, 24, 64)
+    model = RecurrentLanguageModel(200, 24, 64)
 
     def gradients() -> Tensor:
         hidden, _ = model(words[:, :-1], model.initial_state(4))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lm.evaluation import Dynamic, evaluate
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.system.terminal import bar
 from lm.training.callbacks.progress import Bar, Progress
 
@@ -139,7 +139,7 @@ def test_dynamic_evaluation_leaves_its_statistics_out(monkeypatch: pytest.Monkey
     monkeypatch.setattr("lm.evaluation.evaluator.bar", drawn)
     monkeypatch.setattr(Dynamic, "_root_mean_squares", statistics)
     ids = np.random.default_rng(0).integers(0, 12, 200)
-    evaluate(Dynamic(5, streams=4, corpus={"train": ids}.__getitem__), LSTMLanguageModel(12, 6, 6), ids, unk=0)
+    evaluate(Dynamic(5, streams=4, corpus={"train": ids}.__getitem__), RecurrentLanguageModel(12, 6, 6), ids, unk=0)
     (shown,) = made
     assert clock.now == 4_600
     assert shown.n == shown.total == 199

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TINY, Run
+from conftest import TINY, Run, stacked
 from hypothesis import given
 from hypothesis import strategies as st
 from test_exactness import SaveInitialWeights, plain_ids
@@ -18,9 +18,7 @@ from lm.config.schemas import Regularisation
 from lm.data.sources import text
 from lm.data.streams import RandomWindows
 from lm.evaluation import Static, evaluate
-from lm.models.interfaces import reset_some
-from lm.models.lstm_language_model import LSTMLanguageModel
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.runs.trained import load
 from lm.system.errors import UserError
 from lm.training.optim.averages import Averaging, Exponential, NonMonotonic, Stalled, Tail, Timed, WeightAverage
@@ -84,7 +82,7 @@ def plain_training(
     linear.load_state_dict({key: weights[f"head.linear.{key}"] for key in ("weight", "bias")})
     for name, parameter in lstm.named_parameters():
         kind, _, layer = name.rpartition("_l")
-        parameter.data.copy_(weights[f"layers.{layer}.lstm.{kind}_l0"])
+        parameter.data.copy_(weights[f"layers.{layer}.{kind}"])
     parameters = [*embed.parameters(), *lstm.parameters(), *linear.parameters()]
     windows, losses, rates, path = RandomWindows(ids.flatten().numpy(), BATCH, WINDOW, SEED), [], [], []
     for _ in range(epochs):
@@ -153,7 +151,7 @@ def test_a_negative_weight_is_refused(settings: dict[str, float]) -> None:
 
 
 def test_models_say_what_comes_before_dropout() -> None:
-    for model in (LSTMLanguageModel(20, 8, 8, dropout=0.5), StackedLanguageModel(20, 8, 8, output_dropout=0.5)):
+    for model in (RecurrentLanguageModel(20, 8, 8, dropout=0.5), stacked(20, 8, 8, output_dropout=0.5)):
         tokens, state = torch.randint(20, (2, 4)), model.initial_state(2)
         raw, _ = model.read(tokens, state)
         model.eval()
@@ -254,10 +252,11 @@ def test_averaged_descent_is_its_plain_loop(
 
 def test_streams_are_reset_each_for_itself() -> None:
     torch.manual_seed(0)
-    state = reset_some([(torch.ones(2000, 3), torch.ones(2000, 2)), (torch.ones(2000, 1),)], 0.25)
-    kept = state[1][0][:, 0]
+    model = RecurrentLanguageModel(20, 8, 3, num_layers=2)
+    state = model.reset_some([(torch.ones(2000, 3), torch.ones(2000, 3))] * 2, 0.25)
+    kept = state[0][0][:, 0]
     assert kept.mean().item() == pytest.approx(0.75, abs=0.03)
-    for part in (state[0][0], state[0][1]):
+    for part in (*state[0], *state[1]):
         assert torch.equal(part, kept.unsqueeze(1).expand_as(part))
 
 

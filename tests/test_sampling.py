@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
 from lm.system.errors import UserError
@@ -21,9 +21,9 @@ LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 3.0, 0.0]])
 
 
 @pytest.fixture
-def model() -> LSTMLanguageModel:
+def model() -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    return LSTMLanguageModel(50, 8, 16)
+    return RecurrentLanguageModel(50, 8, 16)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -65,7 +65,7 @@ def test_the_repetition_penalty_lowers_only_words_in_the_text() -> None:
     torch.testing.assert_close(sampler.penalised(LOGITS + 7, seen), expected)
 
 
-def test_a_strong_penalty_makes_greedy_text_that_never_repeats(model: LSTMLanguageModel) -> None:
+def test_a_strong_penalty_makes_greedy_text_that_never_repeats(model: RecurrentLanguageModel) -> None:
     plain = generate(model, Sampler(do_sample=False, max_new_tokens=30), VOCAB, [3])[0].tolist()
     strong = generate(model, Sampler(do_sample=False, max_new_tokens=30, repetition_penalty=1e4), VOCAB, [3])[
         0
@@ -74,7 +74,7 @@ def test_a_strong_penalty_makes_greedy_text_that_never_repeats(model: LSTMLangua
     assert len(set(strong)) == len(strong)
 
 
-def test_banned_words_are_never_drawn(model: LSTMLanguageModel) -> None:
+def test_banned_words_are_never_drawn(model: RecurrentLanguageModel) -> None:
     model.head.linear.bias.data[1] = 9.0  # `<unk>` would be nearly everything
     usual = generate(model, Sampler(max_new_tokens=50), VOCAB, None, seeded())
     assert (usual == 1).float().mean() > 0.9
@@ -94,12 +94,12 @@ def test_the_most_probable_word_always_stays(temperature: float, top_k: int, top
 
 
 @pytest.mark.parametrize("sampler", [{"temperature": 0.0}, {"temperature": 1e-6}, {"top_k": 1}, {"top_p": 1e-6}])
-def test_the_limits_of_every_sampler_are_greedy(model: LSTMLanguageModel, sampler: dict) -> None:
+def test_the_limits_of_every_sampler_are_greedy(model: RecurrentLanguageModel, sampler: dict) -> None:
     greedy = generate(model, Sampler(do_sample=False, max_new_tokens=20), VOCAB, [3, 4])
     assert generate(model, Sampler(max_new_tokens=20, **sampler), VOCAB, [3, 4], seeded()).tolist() == greedy.tolist()
 
 
-def test_greedy_is_the_plain_loop(model: LSTMLanguageModel) -> None:
+def test_greedy_is_the_plain_loop(model: RecurrentLanguageModel) -> None:
     model.eval()
     state, words, word = model.initial_state(1), [7, 8], torch.tensor([[0, 7, 8]])
     for _ in range(10):
@@ -109,28 +109,28 @@ def test_greedy_is_the_plain_loop(model: LSTMLanguageModel) -> None:
     assert generate(model, Sampler(do_sample=False, max_new_tokens=10), VOCAB, [7, 8]).tolist() == [words]
 
 
-def test_a_prompt_stands_in_the_result_and_a_drawn_first_word_does_not(model: LSTMLanguageModel) -> None:
+def test_a_prompt_stands_in_the_result_and_a_drawn_first_word_does_not(model: RecurrentLanguageModel) -> None:
     sampler = Sampler(max_new_tokens=5, num_return_sequences=3)
     assert generate(model, sampler, VOCAB, [9, 8], seeded())[:, :2].tolist() == [[9, 8]] * 3
     assert generate(model, sampler, VOCAB, None, seeded()).shape == (3, 5)
     assert generate(model, sampler, VOCAB, [], seeded()).shape == (3, 5)
 
 
-def test_a_prompt_is_read_for_all_sequences_as_for_one(model: LSTMLanguageModel) -> None:
+def test_a_prompt_is_read_for_all_sequences_as_for_one(model: RecurrentLanguageModel) -> None:
     sampler = Sampler(do_sample=False, max_new_tokens=6)
     one = generate(model, sampler, VOCAB, [3, 4, 5])
     many = generate(model, replace(sampler, num_return_sequences=4), VOCAB, [3, 4, 5])
     assert many.tolist() == one.tolist() * 4
 
 
-def test_what_is_drawn_can_be_trained_on(model: LSTMLanguageModel) -> None:
+def test_what_is_drawn_can_be_trained_on(model: RecurrentLanguageModel) -> None:
     ids = generate(model, Sampler(max_new_tokens=5), VOCAB)
     hidden, _ = model(ids[:, :-1], model.initial_state(1))
     model.head.nll(hidden, ids[:, 1:]).mean().backward()
     assert model.embedding.weight.grad is not None
 
 
-def test_a_seed_gives_the_same_words_and_sequences_differ(model: LSTMLanguageModel) -> None:
+def test_a_seed_gives_the_same_words_and_sequences_differ(model: RecurrentLanguageModel) -> None:
     sampler = Sampler(max_new_tokens=20, num_return_sequences=2)
     first, second = (generate(model, sampler, VOCAB, None, seeded(5)).tolist() for _ in range(2))
     assert first == second
@@ -138,7 +138,7 @@ def test_a_seed_gives_the_same_words_and_sequences_differ(model: LSTMLanguageMod
     assert generate(model, sampler, VOCAB, None, seeded(6)).tolist() != first
 
 
-def test_sampling_leaves_the_model_in_its_mode(model: LSTMLanguageModel) -> None:
+def test_sampling_leaves_the_model_in_its_mode(model: RecurrentLanguageModel) -> None:
     model.train()
     generate(model, Sampler(max_new_tokens=2), VOCAB)
     assert model.training
@@ -164,7 +164,7 @@ def test_values_out_of_range_are_named(setting: str, value: float) -> None:
         ({"repetition_penalty": 1e40, "do_sample": False}, "sampler.repetition_penalty=1e\\+40 is too large"),
     ],
 )
-def test_a_setting_is_not_called_divergence(model: LSTMLanguageModel, settings: dict, cause: str) -> None:
+def test_a_setting_is_not_called_divergence(model: RecurrentLanguageModel, settings: dict, cause: str) -> None:
     model.head.linear.bias.data[3] = 9
     with pytest.raises(UserError, match=cause) as said:
         generate(model, Sampler(**{"max_new_tokens": 500} | settings), VOCAB, None, seeded())
@@ -174,7 +174,7 @@ def test_a_setting_is_not_called_divergence(model: LSTMLanguageModel, settings: 
 @pytest.mark.parametrize("settings", [{}, {"do_sample": False}, {"repetition_penalty": 2.0}, {"temperature": 0.5}])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_logits_that_are_not_finite_are_the_models_fault(
-    model: LSTMLanguageModel, settings: dict, value: float
+    model: RecurrentLanguageModel, settings: dict, value: float
 ) -> None:
     model.head.linear.bias.data[4] = value
     with pytest.raises(UserError, match="the model's logits are not finite"):

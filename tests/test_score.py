@@ -23,7 +23,7 @@ from lm.evaluation import Static, evaluate
 from lm.evaluation.pairs import wilson
 from lm.evaluation.sentence_figures import SentenceFigures
 from lm.evaluation.sentences import Sentence, score_sentences
-from lm.models import LSTMLanguageModel
+from lm.models import RecurrentLanguageModel
 from lm.models.heads import Adaptive
 
 WORDS = [f"w{i}" for i in range(18)]
@@ -32,9 +32,9 @@ LINE = st.lists(st.sampled_from([*WORDS, "strange"]), min_size=1, max_size=9).ma
 LINES = ["w1 w2 w3", "w4", "w1 strange w2 w5 w6 w7 w8", "  w2\tw3 ", "w4", "w9 w8 w7 w6"]
 
 
-def model_of(head: str = "softmax") -> LSTMLanguageModel:
+def model_of(head: str = "softmax") -> RecurrentLanguageModel:
     torch.manual_seed(0)
-    model = LSTMLanguageModel(20, 12, 16, 2, **({"head": Adaptive([5])} if head == "adaptive" else {}))
+    model = RecurrentLanguageModel(20, 12, 16, 2, **({"head": Adaptive([5])} if head == "adaptive" else {}))
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4)
@@ -101,7 +101,7 @@ def test_results_come_before_all_texts_are_read(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_four_conventions_are_those_worked_out_by_hand() -> None:
     """A model of three words that forgets what it reads: p(a) = 1/2, p(<unk>) = 1/8, p(<eos>) = 3/8."""
-    vocab, model = Vocab([EOS, UNK, "a"]), LSTMLanguageModel(3, 2, 2)
+    vocab, model = Vocab([EOS, UNK, "a"]), RecurrentLanguageModel(3, 2, 2)
     with torch.no_grad():
         for weight in model.parameters():
             weight.zero_()

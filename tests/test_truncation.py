@@ -27,7 +27,7 @@ from lm.data.streams import Windows
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.softmax import SoftmaxHead
 from lm.models.interfaces import LanguageModel, State
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.step import BareStep
 from lm.studies.truncation import memory, suite
@@ -73,7 +73,7 @@ def test_detached_gradients_equal_the_truncated_ones_and_no_others() -> None:
 
 def test_clusters_that_no_target_falls_into_have_no_gradient() -> None:
     torch.manual_seed(0)
-    model = LSTMLanguageModel(100, 8, 16, head=Adaptive([20, 60], 2.0))
+    model = RecurrentLanguageModel(100, 8, 16, head=Adaptive([20, 60], 2.0))
     windows = Windows(np.random.default_rng(0).integers(0, 20, 400), 4, 30)
     found = compare_gradients(model, list(windows))
     assert found.largest_difference < 1e-10
@@ -116,7 +116,7 @@ def test_reach_of_a_model_that_forgets_by_a_known_share(share: float) -> None:
 def test_reach_equals_differences_of_the_loss() -> None:
     """The norm one step back, against finite differences of the loss in every direction of the state."""
     torch.manual_seed(0)
-    model = LSTMLanguageModel(5, 3, 4).double()
+    model = RecurrentLanguageModel(5, 3, 4).double()
     ids = np.array([[1, 2, 3, 4]])
     norms = gradient_norms(model, ids, steps=2, places=1)[0]  # losses at 4, states after 3, 2, 1
     words = torch.from_numpy(ids)
@@ -197,7 +197,7 @@ def test_the_recorded_graph_is_cut_where_the_state_is_detached() -> None:
         shorter = graph.without_reshapes()
         assert shorter.reached_windows(shorter.find("loss", 3)) == reached
         assert {name for node in shorter.nodes.values() for name in node.weights} == {
-            name for name, _ in LSTMLanguageModel(7, 2, 3).named_parameters()
+            name for name, _ in RecurrentLanguageModel(7, 2, 3).named_parameters()
         }
     assert cut.crossing == []
     assert {(whole.nodes[a].window, whole.nodes[b].window) for a, b in whole.crossing} == {(2, 1), (3, 2)}

@@ -16,7 +16,7 @@ from lm.cli.wrong_form import unreadable
 from lm.config.compose import default_options
 from lm.config.conf_folder import CONF
 from lm.config.schemas import SCHEMAS
-from lm.config.unknown_key import has_settings, unknown_option, unknown_top
+from lm.config.unknown_key import has_settings, option_of_an_inner_group, unknown_option, unknown_top
 from lm.system.errors import out_of_memory
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -86,6 +86,8 @@ def of_an_unknown_option(error: Exception, command: str) -> str | None:
     plugin, kind = option.partition("_")[0], group.removeprefix("hydra/")
     if plugin in PLUGINS.get(kind, ()):
         return f"{group}={option} is not installed: pip install hydra-{plugin}-{kind}"
+    for found in (CONF / group).glob(f"*/{option}.yaml"):
+        return option_of_an_inner_group(group, option, f"{group}/{found.parent.name}")
     return unknown_option(group, option, error.options)
 
 

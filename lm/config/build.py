@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, Literal, Union
 
 from lm.config.conf_folder import CONF
-from lm.config.unknown_key import chosen_with_slash, unknown_setting
+from lm.config.unknown_key import chosen_with_slash, lacking
 from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
 
@@ -76,7 +76,7 @@ def _resolved(
     for key, value in settings.items():
         if key not in parameters:
             known = [name for name in parameters if name not in available]
-            raise UserError(unknown_setting(path, key, known))
+            raise UserError(lacking(path, key, known))
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")

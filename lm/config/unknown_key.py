@@ -28,6 +28,16 @@ def unknown_option(group: str, option: str, known: Iterable[str], what: str = "o
     return f"{group}={option}: there is no such {what}. {did_you_mean(option, known)}"
 
 
+def option_of_an_inner_group(group: str, option: str, inner: str) -> str:
+    """The message for an option of an inner group, given to the group itself: `model=gru` for `model/cell=gru`."""
+    return f"{group}={option}: {option} is an option of {inner}: {inner}={option}"
+
+
+def lacking(path: str, key: str, known: Iterable[str]) -> str:
+    """The message for a setting that the chosen option of a group lacks, but an experiment or a file brings."""
+    return f"{unknown_setting(path, key, known)} If an experiment brings it, leave it out: ~{path}.{key}"
+
+
 def unknown_setting(path: str, key: str, known: Iterable[str]) -> str:
     """The message for a setting that the object at `path` does not have, such as `model.hiden_size`."""
     hint = did_you_mean(key, known) or f"{path} has no settings."

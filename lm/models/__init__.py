@@ -1,9 +1,11 @@
 """Language models as plain torch modules. `forward` reads a window, `step` a single token, `head` makes the output."""
 
-from lm.models.lstm_language_model import LSTMLanguageModel
-from lm.models.stacked_language_model import StackedLanguageModel
+from lm.models.contract import check
+from lm.models.recurrent_language_model import RecurrentLanguageModel
+from lm.models.transformer_language_model import TransformerLanguageModel
 
 __all__ = [
-    "LSTMLanguageModel",
-    "StackedLanguageModel",
+    "RecurrentLanguageModel",
+    "TransformerLanguageModel",
+    "check",
 ]

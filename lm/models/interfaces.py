@@ -14,7 +14,10 @@ from lm.models.dropout import WindowMask
 from lm.system.bounds import Bounded
 
 State = list[tuple[Tensor, ...]]
-"""The state of a model between two calls: a tuple of tensors per layer. For an LSTM: (h, c), each [B, H]."""
+"""The state of a model between two calls: for each layer a tuple of as many tensors as it needs, each [B, ...].
+
+What they mean is the layer's business. A model's `initial_state` is not always zero.
+"""
 
 
 def detach(state: State) -> State:
@@ -22,11 +25,13 @@ def detach(state: State) -> State:
     return [tuple(part.detach() for part in layer) for layer in state]
 
 
-def reset_some(state: State, probability: float) -> State:
-    """The state, with sequences chosen at random set to zero; `probability` is the chance of each sequence."""
-    first = state[0][0]
-    kept = torch.rand(len(first), 1, device=first.device) >= probability  # B, 1
-    return [tuple(part * kept for part in layer) for layer in state]
+def chosen(which: Tensor, these: State, others: State) -> State:
+    """A state with `these` for the sequences in `which` [B], bool, and `others` for the rest."""
+
+    def one(this: Tensor, other: Tensor) -> Tensor:
+        return torch.where(which.view(-1, *[1] * (other.ndim - 1)), this.to(other.dtype), other)
+
+    return [tuple(map(one, *layers)) for layers in zip(these, others, strict=True)]
 
 
 class Head(nn.Module, ABC):
@@ -102,11 +107,13 @@ class LanguageModel(nn.Module, ABC):
         first = self.initial_state(len(which))
         if which.all():
             return first
-        chosen = torch.from_numpy(which).unsqueeze(1).to(first[0][0].device)  # B, 1
-        return [
-            tuple(torch.where(chosen, new.to(old.dtype), old) for new, old in zip(*layers, strict=True))
-            for layers in zip(first, state, strict=True)
-        ]
+        return chosen(torch.from_numpy(which).to(self.embedding.weight.device), first, state)
+
+    def reset_some(self, state: State, probability: float) -> State:
+        """The state, with the first state in its place for sequences chosen at random, each with `probability`."""
+        device = self.embedding.weight.device
+        batch_size = len(next(part for layer in state for part in layer))
+        return chosen(torch.rand(batch_size, 1, device=device) < probability, self.initial_state(batch_size), state)
 
     def read_window(self, tokens: Tensor, state: State, reset: np.ndarray) -> tuple[Tensor, State]:
         """Like `read`, but a sequence has its first state before each token where `reset` [B, T], bool, is true."""

@@ -29,7 +29,7 @@ FOLDER = "checkpoints"
 BEST = "best.ckpt"
 LAST = "last.ckpt"
 
-FORMAT = 4
+FORMAT = 5
 """Version of a checkpoint's contents. Increase this number when they change: older checkpoints are then refused."""
 
 PARTS = {"state_dict", "vocab", "config"}
@@ -116,7 +116,10 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
     like = module.model.embedding.weight
     # In mixed precision a state keeps the type that it was saved in; fp32 kernels accept fp32 only.
     kind = like.dtype if exact else None
-    module.state = [tuple(part.to(like.device, kind) for part in layer) for layer in saved["state"]]
+    module.state = [
+        tuple(part.to(like.device, kind if part.is_floating_point() else None) for part in layer)
+        for layer in saved["state"]
+    ]
     module.average.load_state_dict(saved["average"])
     restore_random_state(saved)
 

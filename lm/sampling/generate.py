@@ -59,7 +59,7 @@ def _begun(
     state = model.initial_state(count)
     if words:
         _, one = model(start[:, :-1], model.initial_state(1))
-        state = [tuple(part.expand(count, -1).contiguous() for part in layer) for layer in one]
+        state = [tuple(part.expand(count, *part.shape[1:]).contiguous() for part in layer) for layer in one]
     return start[0, -1].expand(count), state, torch.tensor(words, dtype=torch.long).expand(count, -1)
 
 

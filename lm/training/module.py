@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from lm.config.schemas import Regularisation
 from lm.data.streams import Window, true_where
 from lm.evaluation import perplexity
-from lm.models.interfaces import LanguageModel, State, detach, reset_some
+from lm.models.interfaces import LanguageModel, State, detach
 from lm.models.kernels.full_precision import uncached
 from lm.runs.checkpoint import restore_counters, restore_training, save_training
 from lm.system.errors import UserError
@@ -42,7 +42,7 @@ class LanguageModule(Validated):
         epochs: number of epochs in the whole run, for learning-rate schedules.
         tbptt_windows: k: the state is detached and weights are updated once per k windows, by the windows' mean loss.
         base_length: the learning rate of an update is multiplied by mean window length / `base_length` (None: by 1).
-        state_reset: probability that a stream's carried state is set to zero before a window.
+        state_reset: probability that a stream's carried state is set to its first value before a window.
         regularisation: terms added to the minimised loss; the logged loss remains nats per token.
         unk: id of `<unk>`, so that scores count unknown tokens.
     """
@@ -137,7 +137,7 @@ class LanguageModule(Validated):
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if self.state_reset > 0 and not window.reset[:, 0].all():
-            self.state = reset_some(self.state, self.state_reset)
+            self.state = self.model.reset_some(self.state, self.state_reset)
         self.model.begin_window()
         before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)

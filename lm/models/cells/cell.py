@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from lm.system.bounds import Bounded
 
 Memory = tuple[Tensor, ...]
-"""The state of one layer: (h, c), each [B, H]."""
+"""The state of one layer: as many tensors as its cell needs, each [B, ...]. For an LSTM (h, c), for a GRU (h,)."""
 
 
 class RecurrentLayer(nn.Module, ABC):
-    """One recurrent layer of `hidden_size` units."""
+    """One recurrent layer of `hidden_size` units. A subclass gives `step`, and a faster `window` if there is one."""
 
     hidden_size: int
 
+    def first(self, batch_size: int) -> Memory:
+        """The memory before the first time step; unless a cell has its own, one tensor of zeros [B, H]."""
+        return (next(self.parameters()).new_zeros(batch_size, self.hidden_size),)
+
     @abstractmethod
+    def step(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Read one time step x [B, F]. Returns the output [B, H] and the new memory."""
+
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Read a window x [B, T, F]. Returns the outputs [B, T, H] and the memory after the last time step."""
+        outputs = []
+        for one in x.unbind(1):
+            out, memory = self.step(one, memory)
+            outputs.append(out)
+        return torch.stack(outputs, dim=1), memory
 
-    @abstractmethod
-    def step(self, x: Tensor, memory: Memory) -> Memory:
-        """Read one time step x [B, F]. Returns the new memory; its first tensor is the output [B, H]."""
-
-    @abstractmethod
     def open_forget_gates(self) -> None:
-        """Add the cell's `forget_bias` to the forget gate's biases. Call this after the biases are drawn again."""
+        """Add the cell's `forget_bias` to the biases of its forget gate, if it has one.
+
+        Call this after the biases are drawn again.
+        """
 
 
 class Cell(Bounded, ABC, group="model.cell"):

@@ -47,7 +47,7 @@ class Mogrifier(Cell):
 
 
 class MogrifierLayer(RecurrentLayer):
-    """One layer of the Mogrifier; see `Mogrifier`. Gates are in torch's order: input, forget, candidate, output."""
+    """One layer of the Mogrifier; memory (h, c), each [B, H]; gates in torch's order: input, forget, cell, output."""
 
     def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
         super().__init__()
@@ -69,6 +69,9 @@ class MogrifierLayer(RecurrentLayer):
     def open_forget_gates(self) -> None:
         open_forget_gate_(self.bias, self.forget_bias)
 
+    def first(self, batch_size: int) -> Memory:
+        return (*super().first(batch_size), *super().first(batch_size))
+
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         outputs = []
         # Autocast casts the inputs of `linear`, but would not cast in the backward pass of `Repeated`.
@@ -81,8 +84,9 @@ class MogrifierLayer(RecurrentLayer):
                 outputs.append(memory[0])
         return torch.stack(outputs, dim=1), memory
 
-    def step(self, x: Tensor, memory: Memory) -> Memory:
-        return self._step(x, memory, *self._maps(linear_map))
+    def step(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        memory = self._step(x, memory, *self._maps(linear_map))
+        return memory[0], memory
 
     def _maps(self, make: Callable[[Tensor, Tensor | None], Map]) -> tuple[list[list[Map]], Map]:
         """The linear maps of each round's gate, one per matrix, and the linear map to the LSTM's gates."""

@@ -39,10 +39,17 @@ def shared_output_(bias: Tensor) -> None:
 
 
 @torch.no_grad()
-def open_forget_gate_(bias: Tensor, amount: float) -> None:
-    """Add `amount` to the forget gate's part of an LSTM's bias [4 H]; gates are in torch's order i, f, g, o."""
-    hidden = len(bias) // 4
-    bias[hidden : 2 * hidden] += amount
+def open_forget_gate_(bias: Tensor, amount: float, gates: int = 4, place: int = 1) -> None:
+    """Add `amount` to the forget gate's part of a bias [gates * H]; `place` is that of the forget gate, from 0."""
+    bias.view(gates, -1)[place] += amount
+
+
+def by_size_(weights: Iterable[Tensor], size: int) -> None:
+    """Draw every weight of a layer uniformly within +- 1 / sqrt(`size`), as PyTorch's layers do.
+
+    `size` is the hidden size where a layer reads its own output, and else the fan-in.
+    """
+    uniform_(weights, 1 / math.sqrt(size))
 
 
 def uniform_(weights: Iterable[Tensor], scale: float) -> None:
@@ -63,3 +70,20 @@ def embedding_and_output_(embedding: Tensor, output: nn.Linear | None, scale: fl
             nn.init.uniform_(matrix, -scale, scale)
     if output is not None:
         nn.init.zeros_(output.bias)
+
+
+@torch.no_grad()
+def transformer_(model: nn.Module, adding: Iterable[Iterable[nn.Linear]]) -> None:
+    """Draw all matrices of a Transformer from N(0, 0.02), with biases of 0 (Radford et al. 2019).
+
+    Those of each layer's `adding` maps, which add to the sum that runs through all layers, are divided by the square
+    root of their number.
+    """
+    for part in model.modules():
+        if isinstance(part, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(part.weight, std=0.02)
+        if isinstance(part, nn.Linear) and part.bias is not None:
+            nn.init.zeros_(part.bias)
+    maps = [one for layer in adding for one in layer]
+    for one in maps:
+        one.weight /= math.sqrt(len(maps))

@@ -34,7 +34,8 @@ class Repeated:
     """Applies `linear` at each step of a window, and computes the weight's gradient as one product over all steps.
 
     Autograd alone would write a gradient of the weight's size at every step. Call this object `steps` times, each time
-    with x [rows, K].
+    with x [rows, K]. Under autocast the products are in its type; the weight is cast once, and what is returned is in
+    the weight's own type.
 
     Args:
         weight: [N, K].
@@ -44,12 +45,15 @@ class Repeated:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
-        self._weight = weight.detach()
+        device = weight.device.type
+        self._autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        self._weight = weight.detach().to(self._autocast)
         self._read: list[Tensor] = []  # the input of each step: [rows, K]
         self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
 
     def __call__(self, x: Tensor) -> Tensor:
         step = len(self._read)
+        x = x.to(self._autocast)
         self._read.append(x.detach())
         return linear(x, self._weight) + self._added[step]
 
@@ -71,9 +75,10 @@ class _Added(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         gradient = gradients[0].flatten(0, 1)  # steps * rows, N
+        read = torch.cat(ctx.read)
         to_weight, to_bias, *_ = ctx.needs_input_grad
         return (
-            gradient.t() @ torch.cat(ctx.read) if to_weight else None,
+            (gradient.to(read.dtype).t() @ read).to(gradient.dtype) if to_weight else None,
             gradient.sum(0) if to_bias else None,
             None,
             None,

@@ -12,7 +12,7 @@ import torch
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
-from lm.models import LSTMLanguageModel
+from lm.models import RecurrentLanguageModel
 from lm.sampling import Sampler, generate
 from lm.studies.benchmark.plain import PlainModel, plain_sampling
 from lm.studies.benchmark.sizes import Sizes
@@ -115,7 +115,7 @@ def sampling(sizes: Sizes, load: Load, device: torch.device) -> dict[str, Timing
     model = sizes.model().to(device)
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
 
-    def ours(model: LSTMLanguageModel, sequences: int) -> Callable[[], object]:
+    def ours(model: RecurrentLanguageModel, sequences: int) -> Callable[[], object]:
         sampler = Sampler(max_new_tokens=load.words, num_return_sequences=sequences)
         return lambda: generate(model, sampler, vocab)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,22 +12,37 @@ from torch import Tensor, nn
 
 
 class PlainModel(nn.Module):
-    """The exercise's model: an embedding, an LSTM, and a linear layer at every position."""
+    """The exercise's model: an embedding, an LSTM, and a linear layer at every position.
 
-    def __init__(self, vocab_size: int, embedding_size: int, hidden_size: int, num_layers: int) -> None:
+    `recurrent` may be torch's GRU or RNN instead; the state is then one tensor, in a tuple like the LSTM's two.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        num_layers: int,
+        recurrent: Callable[..., nn.RNNBase] = nn.LSTM,
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocab_size, embedding_size)
-        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True)
+        self.recurrent = recurrent(embedding_size, hidden_size, num_layers, batch_first=True)
         self.linear = nn.Linear(hidden_size, vocab_size)
 
     def forward(self, words: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        out, state = self.lstm(self.embed(words), state)
+        x = self.embed(words)
+        if isinstance(self.recurrent, nn.LSTM):
+            out, state = self.recurrent(x, state)
+        else:
+            out, last = self.recurrent(x, state[0])
+            state = (last,)
         return self.linear(out.reshape(-1, out.shape[2])), state
 
     def start(self, batch_size: int) -> tuple[Tensor, ...]:
-        shape = self.lstm.num_layers, batch_size, self.lstm.hidden_size
+        shape = self.recurrent.num_layers, batch_size, self.recurrent.hidden_size
         zeros = torch.zeros(shape, device=self.linear.weight.device)
-        return zeros, zeros.clone()
+        return (zeros, zeros.clone()) if isinstance(self.recurrent, nn.LSTM) else (zeros,)
 
 
 class PlainTraining:

@@ -16,7 +16,7 @@ from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
 from lm.evaluation.sentences import score_sentences
 from lm.models.kernels.int8 import int8_weights
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
 from lm.studies.benchmark.floor import FloorRival
@@ -66,7 +66,7 @@ def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:
     exact, rounded = sizes.model(), sizes.model()
     vocab = Vocab([EOS, UNK, *(str(i) for i in range(2, sizes.vocab_size))])
 
-    def ours(model: LSTMLanguageModel, sequences: int) -> Callable[[], object]:
+    def ours(model: RecurrentLanguageModel, sequences: int) -> Callable[[], object]:
         return lambda: generate(model, Sampler(max_new_tokens=words, num_return_sequences=sequences), vocab)
 
     with int8_weights(rounded):

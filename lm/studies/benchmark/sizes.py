@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from lm.data.streams import Windows
+from lm.models.cells.cell import Cell
+from lm.models.cells.lstm import LSTM
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.softmax import Softmax
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.interfaces import HeadFactory
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.studies.benchmark.text import zipf_ids
 from lm.system.bounds import AtLeast, Bounded, Count
+
+PLAIN = LSTM()
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,13 @@ class Sizes(Bounded, group="sizes"):
         weights += self.hidden_size * self.vocab_size
         return 3 * 2 * weights * self.batch_size * self.window
 
-    def model(self) -> LSTMLanguageModel:
-        head = Adaptive(self.cutoffs) if self.cutoffs else Softmax()
+    @property
+    def head(self) -> HeadFactory:
+        return Adaptive(self.cutoffs) if self.cutoffs else Softmax()
+
+    def model(self, cell: Cell = PLAIN) -> RecurrentLanguageModel:
         sizes = (self.vocab_size, self.embedding_size, self.hidden_size, self.num_layers)
-        return LSTMLanguageModel(*sizes, head=head)
+        return RecurrentLanguageModel(*sizes, head=self.head, cell=cell)
 
     def windows(self, count: int) -> Windows:
         """`count` windows of random text; the word frequencies follow Zipf's law."""

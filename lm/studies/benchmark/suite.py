@@ -10,6 +10,7 @@ import torch
 
 from lm.config.unknown_key import unknown_option
 from lm.studies.benchmark import sections as measure
+from lm.studies.benchmark.cells import OWN_RATIOS, PLAIN_RATIOS, cell_rows, cell_table, cells
 from lm.studies.benchmark.growth import growth, growth_table
 from lm.studies.benchmark.large_text import large_text, large_text_table
 from lm.studies.benchmark.sizes import Sizes
@@ -20,7 +21,7 @@ from lm.system.errors import UserError
 from lm.system.precision import best_precision
 from lm.system.terminal import aligned
 
-SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth")
+SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth", "cells")
 ON_DEMAND = ("large_text",)
 """Sections that run only if they are named: this one writes 4 GB of temporary files."""
 RATIOS = {
@@ -36,6 +37,8 @@ RATIOS = {
     "score_vs_one_by_one": ("score_one_by_one", "score", 4.0),
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
+    **PLAIN_RATIOS,
+    **OWN_RATIOS,
 }
 """For each ratio: the slow timing, the fast timing, and the goal on two cores with bf16 instructions.
 
@@ -60,6 +63,7 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
     precision = best_precision("cpu")
     grown: list[dict[str, Any]] = []
     large: list[dict[str, Any]] = []
+    trained: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if "training" in sections:
@@ -78,6 +82,10 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             grown = growth(sizes, precision, scratch)
         if "large_text" in sections:
             large = large_text(sizes, scratch)
+        if "cells" in sections:  # the last, because it changes how this process keeps freed memory
+            found = cells(sizes, rounds, windows, precision)
+            timings |= found
+            trained = cell_rows(found, sizes)
     return {
         "precision": precision,
         "torch": torch.__version__,
@@ -91,22 +99,27 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
         },
         "growth": grown,
         "large_text": large,
+        "cells": trained,
     }
 
 
 def table(result: dict[str, Any]) -> str:
     """Format the benchmark's results as a text table."""
     lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
-    if result["medians"]:
-        times = {name: (seconds, *result["ranges"][name]) for name, seconds in result["medians"].items()}
+    in_rows = {row["timing"] for row in result["cells"]}  # these have a table of their own
+    times = {name: (s, *result["ranges"][name]) for name, s in result["medians"].items() if name not in in_rows}
+    if times:
         rows = [(name, *(f"{1000 * value:.3f} ms" for value in three)) for name, three in times.items()]
         lines += ["", *aligned([("", "median", "lowest", "highest"), *rows], "lrrr")]
-    if result["ratios"]:
+    shown = {name: value for name, value in result["ratios"].items() if name not in OWN_RATIOS}
+    if shown:
         goals = {name: f"{goal:.2f}" if goal else "" for name, (_, _, goal) in RATIOS.items()}
-        ratios = [(name, f"{value:.2f}", goals[name]) for name, value in result["ratios"].items()]
+        ratios = [(name, f"{value:.2f}", goals[name]) for name, value in shown.items()]
         lines += ["", *aligned([("ratio (times as fast)", "here", "goal"), *ratios], "lrr")]
     if result["growth"]:
         lines += ["", growth_table(result["growth"])]
     if result["large_text"]:
         lines += ["", large_text_table(result["large_text"])]
+    if result["cells"]:
+        lines += ["", cell_table(result["cells"])]
     return "\n".join(lines)

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from lm.data.streams import Window, Windows
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
+from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import Description
 from lm.studies.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
 from lm.studies.benchmark.sizes import Sizes
@@ -44,10 +46,19 @@ class PlainRival:
         count: number of timed windows per call.
         update: one update per `window` or per `token`.
         device: the device's name in torch.
+        recurrent: torch's LSTM, GRU or RNN.
     """
 
-    def __init__(self, sizes: Sizes, count: int, update: str = "window", device: str = "cpu") -> None:
-        model = PlainModel(sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers).to(device)
+    def __init__(
+        self,
+        sizes: Sizes,
+        count: int,
+        update: str = "window",
+        device: str = "cpu",
+        recurrent: Callable[..., nn.RNNBase] = nn.LSTM,
+    ) -> None:
+        numbers = (sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
+        model = PlainModel(*numbers, recurrent).to(device)
         self.device = device
         loop = PlainTokenTraining if update == "token" else PlainTraining
         self.training = loop(model, sizes.batch_size)
@@ -63,11 +74,15 @@ class PlainRival:
 
 
 class StepRival:
-    """Training with this project's model, optimiser and clipping in a bare loop, without Lightning."""
+    """Training with this project's model, optimiser and clipping in a bare loop, without Lightning.
 
-    def __init__(self, sizes: Sizes, count: int, precision: str) -> None:
+    `model` None means the LSTM of these sizes.
+    """
+
+    def __init__(self, sizes: Sizes, count: int, precision: str, model: LanguageModel | None = None) -> None:
         keep_freed_memory()
-        self.model, self.windows = sizes.model(), list(sizes.windows(WARM_UP + count))
+        self.model = sizes.model() if model is None else model
+        self.windows = list(sizes.windows(WARM_UP + count))
         self.training = BareStep(self.model, bf16=precision.startswith("bf16"))
         self.state = self.model.initial_state(sizes.batch_size)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from lm.studies.comparison import sentences
 from lm.studies.comparison.figures import Figures
+from lm.studies.comparison.sections.learning_rates import learning_rates
 from lm.studies.comparison.sections.prediction import chance, prediction
 from lm.studies.comparison.sections.ranking import ranking
 from lm.studies.comparison.sections.short import short
@@ -23,7 +24,18 @@ def document(report: Figures) -> tuple[str, list[Block]]:
     blocks: list[Block | None] = [Text(_about(report))]
     if report.left_out:
         blocks.append(Statements([f"Left out: {job.folder}: {job.reason}" for job in report.left_out]))
-    for section in (short, prediction, ranking, chance, writing, distances, embeddings, _limits, _sources):
+    for section in (
+        short,
+        learning_rates,
+        prediction,
+        ranking,
+        chance,
+        writing,
+        distances,
+        embeddings,
+        _limits,
+        _sources,
+    ):
         blocks += section(report)
     return title, [block for block in blocks if block is not None]
 

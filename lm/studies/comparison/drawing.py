@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -62,6 +63,39 @@ def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
 
 def _curve(run: RunFigures, which: Which) -> LearningCurve | None:
     return run.curves.training if which == "training" else run.curves.validation
+
+
+@styled
+def tuned(report: Figures) -> Picture | None:
+    """Draw the validation perplexity of each setting at its best learning rate: mean and range over seeds."""
+    drawn, panels = figure(columns=2, width=12, height=5)
+    shown: list[float] = []
+    axes: tuple[Axis, ...] = ("tokens", "seconds")
+    for number, row in enumerate(report.tuned):
+        curves = [run.curves.validation for run in report.runs if run.group == row.group and run.curves.validation]
+        if not curves or len({len(curve.values) for curve in curves}) > 1:
+            continue  # without events, or stopped at different times
+        values = np.array([curve.values for curve in curves])  # seeds, points
+        shown += values.ravel().tolist()
+        for panel, axis in zip(panels, axes, strict=True):
+            places = [place for curve in curves if (place := curve.over(axis))]
+            if len(places) < len(curves):
+                continue
+            middle, look = np.mean(places, axis=0), line(number)
+            panel.plot(middle, values.mean(axis=0), **look, label=row.name)
+            panel.fill_between(middle, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.15, lw=0)
+    if not shown:
+        return None
+    for panel, axis in zip(panels, axes, strict=True):
+        panel.set_xlabel(AXES[axis])
+        panel.xaxis.set_major_formatter(FuncFormatter(_short))
+        _log_scale(panel, shown)
+    panels[1].sharey(panels[0])
+    panels[0].set_ylabel("validation perplexity (log scale)")
+    legend(drawn, panels[0], columns=5)
+    return Picture(
+        "tuned.png", image(drawn), "Validation perplexity at each setting's best learning rate, over tokens and seconds"
+    )
 
 
 @styled

@@ -25,6 +25,7 @@ from lm.studies.comparison.ranking import Ranked, ranking
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.tuned import Tuned, tuned
 from lm.system.terminal import say
 
 
@@ -48,6 +49,7 @@ class Figures:
     left_out: list[LeftOut]
     groups: list[GroupFigures]
     ranking: list[Ranked]  # of runs of different tokenisers; empty if they all have the same
+    tuned: list[Tuned]  # settings at their best learning rates; empty if none was tried with several
     differences: list[Difference]
     distances: list[DistanceDifference]
     agreement: list[RunsAgreement]
@@ -89,6 +91,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         left_out=left_out,
         groups=[group_figures(group, rows, settings.confidence) for group in groups],
         ranking=ranking(known.values()),
+        tuned=[] if incomparable else tuned(groups, settings.confidence),
         differences=differences(groups, known, refused, settings),
         distances=of_distances(groups, rows, settings.confidence),
         agreement=agreement(groups, known, refused, settings),

@@ -28,34 +28,44 @@ def grouped(runs: list[Run]) -> list[Group]:
     """Group the runs by settings, in order of appearance. A group has each seed once; repeats form new groups."""
     groups: list[list[Run]] = []
     for run in runs:
-        fitting = (g for g in groups if _settings(g[0]) == _settings(run) and run.seed not in {r.seed for r in g})
+        own = same_settings(run)
+        fitting = (g for g in groups if same_settings(g[0]) == own and run.seed not in {r.seed for r in g})
         home = next(fitting, None)
         if home is None:
             groups.append([run])
         else:
             home.append(run)
-    names = _names(groups)
-    return [Group(name, tuple(members)) for name, members in zip(names, groups, strict=True)]
+    return [Group(name, tuple(members)) for name, members in zip(names(groups), groups, strict=True)]
 
 
-def _settings(run: Run) -> str:
+def same_settings(run: Run, without: str = "") -> str:
+    """The settings of a run as a text that is equal for runs of one group; `without` a setting, such as `optim.lr`."""
     config: dict[str, Any] = {key: value for key, value in run.config.items() if key not in BESIDE}
     config["accelerator"] = run.result.get("precision")  # as it was used: `auto` differs from machine to machine
     config["trainer"] = {k: v for k, v in config.get("trainer", {}).items() if k != "log_every_n_steps"}
     # A file's place says nothing about its text: the checksums do.
     data = {key: value for key, value in config.get("data", {}).items() if key not in PLACES}
     config["data"] = [data, run.result.get("provenance", {}).get("data")]
+    part, _, key = without.partition(".")
+    if part in config:
+        config[part] = {name: value for name, value in config[part].items() if name != key}
     return json.dumps(config, sort_keys=True)
 
 
-def _names(groups: list[list[Run]]) -> list[str]:
-    """Short names of groups, from the overrides that differ between groups; without them, the folders' names."""
-    typed = [[o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] != "seed"] for g in groups]
+def names(groups: list[list[Run]], beside: tuple[str, ...] = ()) -> list[str]:
+    """Short names of groups, from the overrides that differ between groups; without them, the folders' names.
+
+    `beside`: settings that are left out, as the seed is.
+    """
+    left_out = {"seed", *beside}
+    typed = [
+        [o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] not in left_out] for g in groups
+    ]
     own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
     # `forcing=teacher forcing.update=token` is too long for sentences; use `teacher token` where such names all differ.
-    for names in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
-        if len(groups) > 1 and len(set(names)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in names):
-            return names
+    for found in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
+        if len(groups) > 1 and len(set(found)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in found):
+            return found
     return [group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more" for group in groups]
 
 

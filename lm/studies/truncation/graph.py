@@ -9,7 +9,7 @@ import networkx as nx
 import torch
 
 from lm.models.interfaces import detach
-from lm.models.lstm_language_model import LSTMLanguageModel
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 
 WINDOWS = 3
 TOKENS = 2
@@ -69,7 +69,7 @@ def record(detached: bool) -> Graph:
     """Record the autograd graph of the losses and states of three windows, each of two tokens."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = LSTMLanguageModel(vocab_size=7, embedding_size=2, hidden_size=3)
+        model = RecurrentLanguageModel(vocab_size=7, embedding_size=2, hidden_size=3)
         words = torch.randint(7, (1, WINDOWS * TOKENS + 1))  # B, N
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     state, kept = model.initial_state(1), []

@@ -75,6 +75,6 @@ def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places
         used = [[part for part in parts if part.requires_grad] for parts in states]
         asked = [part for parts in used for part in parts]
         gradients = iter(torch.autograd.grad(loss, asked, materialize_grads=True))
-        norms = [torch.cat([next(gradients) for _ in parts], dim=-1).norm(dim=-1) for parts in used]
+        norms = [torch.cat([next(gradients).flatten(1) for _ in parts], dim=1).norm(dim=1) for parts in used]
         found.append(torch.stack(norms[::-1], dim=1))  # B, steps + 1
     return torch.cat(found).cpu()

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.quality import SAMPLERS
+from lm.studies.comparison.sections.learning_rates import best_of_each
 from lm.studies.comparison.sentences import apart, incomparable, is_below, number, side
 from lm.studies.comparison.vectors import KINDS
 from lm.studies.page import Block, Heading, Statements
 
 
 def short(report: Figures) -> list[Block | None]:
-    said = [line for part in (_best, _own_words, _circles, _chance, _settings) for line in part(report)]
+    said = [line for part in (best_of_each, _best, _own_words, _circles, _chance, _settings) for line in part(report)]
     return [Heading("In short"), Statements(said)] if said else []
 
 

@@ -1,0 +1,48 @@
+"""The gated recurrent unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lm.models.cells.cell import Memory, RecurrentLayer
+from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.kernels.full_precision import full_precision
+
+
+@dataclass(frozen=True)
+class GRU(Gated):
+    """The gated recurrent unit (Cho et al. 2014), with the reset gate after the product, as in PyTorch and cuDNN.
+
+    It has no forget gate of its own, so there is no `forget_bias`.
+    """
+
+    def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
+        return GRULayer(input_size, hidden_size, self)
+
+
+class GRULayer(GatedLayer):
+    """One GRU layer; memory (h,), [B, H]; gates in torch's order: reset, update, candidate.
+
+    `window` uses cuDNN on a GPU. On a processor, torch's GRU takes 132 ms for a window of 20 x 30 tokens with 1024
+    units (forward and backward, two cores), the loop of `GatedLayer` 72.
+    """
+
+    gates: ClassVar[int] = 3
+
+    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        if not x.is_cuda or self.state_dropout.active:
+            return super().window(x, memory)
+        with full_precision(x, memory[0].unsqueeze(0), on="cuda") as (x, h):
+            layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
+            x, h = torch.gru(x, h, self.block(), True, layers, dropout, self.training, bidirectional, batch_first)
+        return x, (h.squeeze(0),)
+
+    def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        (r, z, n), (r_of_state, z_of_state, n_of_state) = of_input.chunk(3, dim=-1), of_state.chunk(3, dim=-1)
+        candidate = (n + (r + r_of_state).sigmoid() * n_of_state).tanh()
+        h = candidate.lerp(memory[0], (z + z_of_state).sigmoid())  # (1 - z) n + z h
+        return h, (h,)
