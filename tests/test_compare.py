@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from conftest import TINY, Run, configure
 
 from lm.commands.compare import compare
 from lm.commands.train import train
+from lm.runs.result import read_result
 from lm.studies.comparison import drawing
 from lm.studies.comparison.figures import figures
 from lm.studies.comparison.reading import read_runs
@@ -95,6 +97,28 @@ def test_the_page_needs_nothing_beside_it_and_the_markdown_its_pictures(folder: 
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
     assert len(pictures) >= 4
     assert all((tmp_path / name).read_bytes()[:4] == b"\x89PNG" for name in pictures)
+
+
+def test_settings_with_several_learning_rates_are_compared_each_at_its_best(folder: Path, tmp_path: Path) -> None:
+    for name, seed in (("slow1", "a1"), ("slow2", "a2")):  # the same runs, said to be of another rate, and worse
+        shutil.copytree(folder / seed, tmp_path / name)
+        result = read_result(tmp_path / name)
+        result["config"]["optim"]["lr"] = 1e-4
+        result["overrides"] = ["optim.lr=0.0001", *result["overrides"]]
+        result["valid"] |= {"nats": 9 * result["valid"]["tokens"], "perplexity": math.exp(9)}
+        write_json(tmp_path / name / "result.json", result)
+    names = [str(folder / name) for name in ("a1", "a2", "free")] + [str(tmp_path / n) for n in ("slow1", "slow2")]
+    out = tmp_path / "out"
+    compare(configure("compare", f"runs=[{','.join(names)}]", f"out={out}", *QUICK))
+    found = json.loads((out / "report.json").read_text())["tuned"]
+    assert sorted(row["rates"] for row in found) == [[1e-4, 0.002], [0.002]]
+    assert {row["rate"] for row in found} == {0.002}
+    page = (out / "report.md").read_text()
+    assert "## Which is best, each at its best learning rate?" in page
+    assert "Each at its best learning rate: lowest validation perplexity" in page
+    assert "0.002 of 0.0001, 0.002" in page
+    assert (out / "tuned.png").stat().st_size > 10_000
+    assert report(folder, tmp_path / "none", "a1", "a2", "free")["tuned"] == []
 
 
 def test_a_run_beside_itself_shows_no_difference(folder: Path, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ from lm.studies.comparison.sections import short, words
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.statistics import Interval, between_means, between_seeds, over_seeds, paired_bootstrap
 from lm.studies.comparison.texts import Text
+from lm.studies.comparison.tuned import tuned
 from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
 
 
@@ -361,6 +362,45 @@ def finished(name: str, seed: int = 0, test: dict[str, float] | None = None) -> 
     """A finished run with a minimal result.json."""
     result = {"config": {"seed": seed, "forcing": {}}, "valid": {"perplexity": 1.0}, "test": test or {}, "best": {}}
     return Run(Path(name), result, name)
+
+
+def tried(cell: str, rate: float, seed: int, valid: float, test: float) -> Run:
+    """A finished run of a cell with a learning rate; its nats per token."""
+    run = finished(f"{cell}{rate}{seed}", seed)
+    run.config["model"], run.config["optim"] = {"cell": cell}, {"name": "adam", "lr": rate}
+    run.result["overrides"] = [f"model/cell={cell}", f"optim.lr={rate}", f"seed={seed}"]
+    run.result["parameters"] = 1000
+    scores = {"valid": valid, "test": test}
+    return replace(run, result=run.result | {k: {"nats": 100 * v, "tokens": 100} for k, v in scores.items()})
+
+
+def test_each_setting_is_judged_at_its_own_best_rate_and_the_test_text_chooses_nothing() -> None:
+    runs = [
+        *(tried("gru", 0.1, seed, 5.0 + seed / 100, 4.0) for seed in (1, 2)),  # best on the test text alone
+        *(tried("gru", 0.3, seed, 4.0 + seed / 100, 5.0 + seed / 100) for seed in (1, 2)),
+        *(tried("lstm", 0.1, seed, 3.0 + seed / 100, 3.5 + seed / 100) for seed in (1, 2)),
+        *(tried("lstm", 0.2, seed, 3.5 + seed / 100, 3.0) for seed in (1, 2)),
+        *(tried("lstm", 0.3, seed, 3.6 + seed / 100, 3.0) for seed in (1, 2)),
+    ]
+    first, second = tuned(grouped(runs), 0.95)
+    assert (first.name, first.rate, first.rates, first.at_the_edge) == ("lstm", 0.1, [0.1, 0.2, 0.3], "lowest")
+    assert (second.name, second.rate, second.rates, second.at_the_edge) == ("gru", 0.3, [0.1, 0.3], "highest")
+    assert (first.weights, first.behind) == (1000, None)
+    assert second.behind is not None
+    assert second.behind.mean == pytest.approx(1.5)
+    assert second.behind.excludes(0)
+    # With two groups Tukey's interval is Student's, of the pooled spread: t(0.975, 2) * s * sqrt(2 / 2).
+    assert second.behind.high - second.behind.mean == pytest.approx(4.3027 * 0.01 / 2**0.5, rel=1e-3)
+
+
+def test_without_several_rates_or_settings_nothing_is_chosen() -> None:
+    assert tuned(grouped([tried("gru", 0.1, 1, 4.0, 4.0), tried("lstm", 0.1, 1, 4.0, 4.0)]), 0.95) == []
+    assert tuned(grouped([tried("gru", 0.1, 1, 4.0, 4.0), tried("gru", 0.2, 1, 4.0, 4.0)]), 0.95) == []
+
+
+def test_a_rate_whose_runs_diverged_is_not_chosen() -> None:
+    runs = [tried("gru", 0.1, 1, 4.0, 4.0), tried("gru", 0.9, 1, float("nan"), 4.0), tried("rnn", 0.1, 1, 5.0, 5.0)]
+    assert [(row.name, row.rate) for row in tuned(grouped(runs), 0.95)] == [("gru", 0.1), ("rnn", 0.1)]
 
 
 def of_runs(group: Group, embeddings: list[Embeddings]) -> list[RunFigures]:

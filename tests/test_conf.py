@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY, Run, configure
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from lm.config.build import build
@@ -76,11 +78,12 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
         assert build(without_profile(node) if group == "trainer" else node, group, available) is not None
 
 
-@pytest.mark.parametrize("sweep", [option for option in OPTIONS if option.startswith("sweep/")])
+@pytest.mark.parametrize("sweep", [path.stem for path in (CONF / "sweep").glob("*.yaml")])
 def test_every_value_of_a_sweep_composes(sweep: str) -> None:
-    file = OmegaConf.load(CONF / f"{sweep}.yaml")
-    assert file.hydra.mode == "MULTIRUN"
-    for key, values in file.hydra.sweeper.params.items():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        found = compose("train", [f"+sweep={sweep}"], return_hydra_config=True).hydra
+    assert found.mode.name == "MULTIRUN"
+    for key, values in found.sweeper.params.items():
         for value in str(values).split(","):
             configure("train", f"{key}={value}")
 
@@ -112,3 +115,13 @@ def test_every_experiment_runs(experiment: str, train: Callable[..., Run], text_
     run = train(f"+experiment={experiment}", *short, *more)
     assert run.result["status"] == "completed"
     assert list(run.curve()) == [0, 1, 2]
+
+
+def test_the_recurrences_are_compared_at_an_equal_number_of_weights() -> None:
+    for sweep, weights in {"recurrences": 5_000_000, "recurrences_short": 1_000_000}.items():
+        for path in sorted((CONF / "sweep/recurrence").glob("*.yaml")):
+            config = configure("train", f"+sweep={sweep}", f"+sweep/recurrence={path.stem}")
+            node = OmegaConf.to_container(config.model, resolve=True)
+            with torch.device("meta"):
+                found = build(node, "model", {"vocab_size": 10_000}).parameter_count
+            assert 0.95 * weights < found <= weights, path.stem

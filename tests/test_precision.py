@@ -20,14 +20,14 @@ from lm.data.streams import Window
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
 from lm.evaluation import Static, evaluate
-from lm.models.cells.lstm import LSTM
-from lm.models.cells.mogrifier import Mogrifier
+from lm.models.cells import GRU, LSTM, QRNN, RNN, SLSTM, MinGRU, MinLSTM, Mogrifier
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.heads.sampled_softmax import Sampled
 from lm.models.interfaces import LanguageModel, State
 from lm.models.kernels.full_precision import full_precision
 from lm.models.recurrent_language_model import RecurrentLanguageModel
+from lm.models.transformer_language_model import TransformerLanguageModel
 from lm.runs.checkpoint import find, read
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
@@ -149,6 +149,13 @@ MODELS: dict[str, Callable[[], LanguageModel]] = {
     "mos": lambda: stacked(200, 24, 32, head=Mixture(3)),
     "awd": lambda: stacked(200, 24, 32, cell=LSTM(weight_dropout=0.5), output_dropout=0.3),
     "mogrifier": lambda: stacked(200, 24, 32, cell=Mogrifier(rank=6)),
+    "gru": lambda: stacked(200, 24, 32, cell=GRU(weight_dropout=0.3, state_dropout=0.3)),
+    "rnn": lambda: stacked(200, 24, 32, cell=RNN()),
+    "qrnn": lambda: stacked(200, 24, 32, cell=QRNN()),
+    "min_gru": lambda: stacked(200, 24, 32, cell=MinGRU()),
+    "min_lstm": lambda: stacked(200, 24, 32, cell=MinLSTM()),
+    "slstm": lambda: stacked(200, 24, 32, cell=SLSTM()),
+    "transformer": lambda: TransformerLanguageModel(200, 24, 32, num_layers=2, dropout=0.0, context=5),
 }
 
 

@@ -34,6 +34,10 @@ MODES = {
     "plateau": ["optim=sgd", "optim.lr=2"],
     "masks": ["model=awd_lstm", "tbptt.random_length=true", "tbptt.reset=0.3", "regularisation.temporal=1"],
     "average": ["optim=ntasgd", "optim.average.patience=0", "optim.lr=200", "tbptt.random_length=true"],
+    "gru": ["model/cell=gru", "model.cell.state_dropout=0.2", "model.cell.weight_dropout=0.2", "tbptt.windows=2"],
+    "slstm": ["+experiment=no_tf", "model/cell=slstm", "model.num_layers=2"],
+    "min_gru": ["model/cell=min_gru", "forcing=scheduled", "tbptt.random_length=true", "tbptt.reset=0.3"],
+    "transformer": ["model=transformer", "model.heads=2", "model.context=9", "tbptt.windows=2", "tbptt.reset=0.3"],
     "moving": ["optim=adam", "optim/average=exponential", "optim.average.decay=0.9"],
 }
 

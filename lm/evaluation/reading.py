@@ -60,9 +60,9 @@ def device_of(model: nn.Module) -> torch.device:
 def read_stream(
     model: LanguageModel, ids: np.ndarray, window: int = EVAL_WINDOW, temperature: float = 1.0
 ) -> Iterator[Reading]:
-    """Read ids [N] as one stream from a zero state, with fixed weights. Yields ids[1:] in parts of `window` words.
+    """Read ids [N] as one stream from the first state, with fixed weights. Yields ids[1:] in parts of `window` words.
 
-    In ids of documents (`lm.data.documents.Ids`) each document is read from a zero state.
+    In ids of documents (`lm.data.documents.Ids`) each document is read from the first state.
     """
     device, state = device_of(model), model.initial_state(1)
     for piece in one_stream(ids, window):

@@ -17,7 +17,7 @@ from lm.system.bounds import Count
 
 @dataclass(frozen=True)
 class Static(Reader):
-    """The standard evaluation: fixed weights, one unbroken stream from a zero state. The first token is not scored.
+    """The standard evaluation: fixed weights, one unbroken stream from the first state. The first token is not scored.
 
     `window` tokens are read at a time; the perplexity does not depend on `window`.
     """
