@@ -44,7 +44,7 @@ class TBPTT(Bounded, group="tbptt"):
     random_length: Annotated[bool, "random lengths around data.window; the learning rate scales with the length"] = (
         False
     )
-    reset: Annotated[float, PROBABILITY, "probability of returning a stream's state to the first one before a window"] = 0.0
+    reset: Annotated[float, PROBABILITY, "chance that a stream's state returns to the first one before a window"] = 0.0
 
 
 @dataclass

@@ -158,9 +158,9 @@ def layer_sizes(embedding: int, hidden: int, layers: int, tied: bool, last: int 
 
 def rates(dropout: float | None, *places: float | None) -> list[float]:
     """The dropout rate of each of `PLACES`. Raises UserError if `dropout` would have no effect."""
-    if dropout is not None and None not in places:
+    if dropout and None not in places:
         raise UserError(
             f"model.dropout={dropout} has no effect: {', '.join(f'model.{place}' for place in PLACES)} are all set; "
-            "set those, or make them null"
+            "leave it out (model.dropout=null), or make those null"
         )
     return [rate if rate is not None else dropout or 0.0 for rate in places]

@@ -99,7 +99,8 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
         "best_epoch": module.best_epoch,
         "best_score": module.best_score,
         "average": module.average.state_dict(),
-        "state": detach(module.state),
+        # Copies: a state may be a view, and the whole window that it is a part of would be saved.
+        "state": [tuple(part.clone() for part in layer) for layer in detach(module.state)],
         **random_state(module.device),
     }
 

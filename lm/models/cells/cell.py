@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from lm.models.kernels.full_precision import uncached
 from lm.system.bounds import Bounded
 
 Memory = tuple[Tensor, ...]
@@ -29,9 +30,10 @@ class RecurrentLayer(nn.Module, ABC):
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Read a window x [B, T, F]. Returns the outputs [B, T, H] and the memory after the last time step."""
         outputs = []
-        for one in x.unbind(1):
-            out, memory = self.step(one, memory)
-            outputs.append(out)
+        with uncached(x.device.type):
+            for one in x.unbind(1):
+                out, memory = self.step(one, memory)
+                outputs.append(out)
         return torch.stack(outputs, dim=1), memory
 
     def open_forget_gates(self) -> None:

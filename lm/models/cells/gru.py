@@ -44,5 +44,6 @@ class GRULayer(GatedLayer):
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         (r, z, n), (r_of_state, z_of_state, n_of_state) = of_input.chunk(3, dim=-1), of_state.chunk(3, dim=-1)
         candidate = (n + (r + r_of_state).sigmoid() * n_of_state).tanh()
-        h = candidate.lerp(memory[0], (z + z_of_state).sigmoid())  # (1 - z) n + z h
+        z = (z + z_of_state).sigmoid()
+        h = (1 - z) * candidate + z * memory[0]
         return h, (h,)

@@ -44,5 +44,6 @@ class MinLSTMLayer(MinimalLayer):
 
     def factors(self, product: Tensor) -> tuple[Tensor, Tensor]:
         i, f, candidate = product.chunk(3, dim=-1)
-        share = (F.logsigmoid(f) - F.logsigmoid(i)).sigmoid()  # f / (f + i), also where both are tiny
-        return share, (1 - share) * positive(candidate)
+        ahead = F.logsigmoid(f) - F.logsigmoid(i)
+        # f / (f + i) and i / (f + i), exact also where one of them is tiny
+        return ahead.sigmoid(), (-ahead).sigmoid() * positive(candidate)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.initial.drawn import by_size_, open_forget_gate_
+from lm.models.kernels.full_precision import at_least_fp32
 from lm.models.kernels.linear import linear
 from lm.models.kernels.scan import linear_recurrence
 from lm.system.bounds import Count
@@ -62,15 +63,18 @@ class QRNNLayer(RecurrentLayer):
         seen = torch.cat([before.to(x.dtype), x], dim=1)  # B, width - 1 + T, F
         steps = x.shape[1]
         read = torch.cat([seen[:, start : start + steps] for start in range(self.width)], dim=-1)  # B, T, width * F
-        z, f, o = F.linear(read, self.weight, self.bias).chunk(3, dim=-1)
-        f = f.sigmoid()
-        kept = linear_recurrence(f, (1 - f) * z.tanh(), c)
-        return o.sigmoid() * kept, (kept[:, -1], seen[:, steps:])
+        f, candidate, o = self._gates(F.linear(read, self.weight, self.bias))
+        kept = linear_recurrence(f, candidate, c)
+        return (o * kept).to(self.weight.dtype), (kept[:, -1], seen[:, steps:])
 
     def step(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         c, before = memory
         seen = torch.cat([before.to(x.dtype), x.unsqueeze(1)], dim=1)  # B, width, F
-        z, f, o = linear(seen.flatten(1), self.weight, self.bias).chunk(3, dim=-1)
-        f = f.sigmoid()
-        c = f * c + (1 - f) * z.tanh()
-        return o.sigmoid() * c, (c, seen[:, 1:])
+        f, candidate, o = self._gates(linear(seen.flatten(1), self.weight, self.bias))
+        c = f * c + candidate
+        return (o * c).to(self.weight.dtype), (c, seen[:, 1:])
+
+    def _gates(self, product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The forget gate, what is added to the memory, and the output gate, each [..., H]."""
+        z, f, o = at_least_fp32(product).chunk(3, dim=-1)
+        return f.sigmoid(), (-f).sigmoid() * z.tanh(), o.sigmoid()  # sigmoid(-f) is 1 - sigmoid(f), and more exact

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
 from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.kernels.full_precision import at_least_fp32
 
 NOTHING_YET = -1e4
 """The stabiliser before the first word: so far below every gate that the first word's is taken, and yet finite."""
@@ -49,12 +50,11 @@ class SLSTMLayer(GatedLayer):
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         _, c, n, m = memory
-        gates = of_input + of_state
-        log_i, f, z, o = gates.to(torch.promote_types(gates.dtype, torch.float32)).chunk(4, dim=-1)
+        log_i, f, z, o = at_least_fp32(of_input + of_state).chunk(4, dim=-1)
         log_f = F.logsigmoid(f) + m
         with torch.no_grad():  # h does not depend on m
             highest = torch.maximum(log_f, log_i)
         i, f = (log_i - highest).exp(), (log_f - highest).exp()
         c, n = f * c + i * z.tanh(), f * n + i
-        h = o.sigmoid() * c / n
+        h = (o.sigmoid() * c / n).to(self.weight_hh.dtype)
         return h, (h, c, n, highest)

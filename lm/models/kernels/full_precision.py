@@ -23,6 +23,11 @@ def full_precision(*tensors: Tensor, on: str | None = None) -> Iterator[tuple[Te
         yield tensors
 
 
+def at_least_fp32(x: Tensor) -> Tensor:
+    """The tensor in float32, unless it is wider: for gates near 0 or 1, where bf16 has few values."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 @contextmanager
 def uncached(device: str) -> Iterator[None]:
     """Inside this context, autocast on this type of device does not cache its converted weights.
