@@ -398,9 +398,25 @@ def test_without_several_rates_or_settings_nothing_is_chosen() -> None:
     assert tuned(grouped([tried("gru", 0.1, 1, 4.0, 4.0), tried("gru", 0.2, 1, 4.0, 4.0)]), 0.95) == []
 
 
-def test_a_rate_whose_runs_diverged_is_not_chosen() -> None:
-    runs = [tried("gru", 0.1, 1, 4.0, 4.0), tried("gru", 0.9, 1, float("nan"), 4.0), tried("rnn", 0.1, 1, 5.0, 5.0)]
-    assert [(row.name, row.rate) for row in tuned(grouped(runs), 0.95)] == [("gru", 0.1), ("rnn", 0.1)]
+def test_a_rate_of_which_a_seed_diverged_is_not_chosen_however_good_the_others_are() -> None:
+    runs = [
+        *(tried("gru", 0.1, seed, 4.1, 4.0) for seed in (1, 2)),
+        tried("gru", 0.4, 2, 3.9, 3.9),  # seed 1 failed, and is not in a report
+        *(tried("rnn", 0.1, seed, 5.0, 5.0) for seed in (1, 2)),
+        *(tried("lstm", 0.1, seed, math.inf, 5.0) for seed in (1, 2)),
+    ]
+    first, second = tuned(grouped(runs), 0.95)
+    assert (first.name, first.rate, first.unfinished) == ("gru", 0.1, [0.4])
+    assert (second.name, second.rate, second.unfinished) == ("rnn", 0.1, [])
+    assert second.behind is not None
+    assert math.isfinite(second.behind.mean)
+
+
+def test_a_repeat_is_no_learning_rate_and_a_run_without_one_is_left_out() -> None:
+    runs = [tried("gru", 0.1, 1, 4.0, 4.0), tried("gru", 0.1, 1, 3.0, 3.0), tried("rnn", 0.1, 1, 5.0, 5.0)]
+    assert tuned(grouped(runs), 0.95) == []
+    del runs[2].config["optim"]
+    assert tuned(grouped([*runs, tried("gru", 0.2, 1, 4.0, 4.0)]), 0.95) == []
 
 
 def of_runs(group: Group, embeddings: list[Embeddings]) -> list[RunFigures]:

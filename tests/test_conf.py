@@ -117,6 +117,12 @@ def test_every_experiment_runs(experiment: str, train: Callable[..., Run], text_
     assert list(run.curve()) == [0, 1, 2]
 
 
+def test_what_a_cell_lacks_of_an_experiment_can_be_left_out() -> None:
+    config = configure("train", "+experiment=cpu_hour", "model/cell=gru", "~model.cell.forget_bias")
+    model = build(OmegaConf.to_container(config.model, resolve=True), "model", {"vocab_size": 30_000})
+    assert type(model.layers[0]).__name__ == "GRULayer"
+
+
 def test_the_recurrences_are_compared_at_an_equal_number_of_weights() -> None:
     for sweep, weights in {"recurrences": 5_000_000, "recurrences_short": 1_000_000}.items():
         for path in sorted((CONF / "sweep/recurrence").glob("*.yaml")):

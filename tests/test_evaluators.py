@@ -486,6 +486,7 @@ import numpy as np
 import torch
 from lm.system.memory import resident
 from lm.evaluation import Dynamic, evaluate
+from lm.models import RecurrentLanguageModel
 
 torch.manual_seed(0)
 model, text = RecurrentLanguageModel(10_000, 64, 64), np.random.default_rng(0).integers(0, 10_000, 2_000)

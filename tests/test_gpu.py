@@ -93,7 +93,7 @@ def test_a_window_is_its_single_steps(name: str, card: torch.device) -> None:
     torch.testing.assert_close(one, hidden[:, -1], rtol=TOLERANCE, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["lstm", "awd", "adaptive"])
+@pytest.mark.parametrize("name", ["lstm", "awd", "adaptive", "gru", "rnn", "slstm", "transformer"])
 def test_bf16_is_fp32_but_for_its_rounding(name: str, card: torch.device) -> None:
     if card.type == "cpu":
         pytest.skip("on a processor: tests/test_precision.py")
@@ -141,7 +141,7 @@ def test_windows_on_the_card_are_those_of_the_text(card: torch.device) -> None:
 
 SMALL = [*TINY, "trainer.limit_train_batches=12", "trainer.limit_val_batches=2", "trainer.limit_test_batches=2"]
 WAYS = {**MODES, "sampled_head": ["model/head=sampled"], "mogrifier": ["model=mogrifier", "model.cell.rank=4"]}
-DRAWN = ("masks", "sampled_head", "mogrifier", "no_tf")
+DRAWN = ("masks", "sampled_head", "mogrifier", "no_tf", "gru", "slstm", "min_gru", "transformer")
 """Ways in which a rounding or the card's own random numbers change what is read: only that it trains is compared."""
 
 

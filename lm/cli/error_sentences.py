@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import re
 import sys
 from collections.abc import Callable
@@ -86,7 +87,7 @@ def of_an_unknown_option(error: Exception, command: str) -> str | None:
     plugin, kind = option.partition("_")[0], group.removeprefix("hydra/")
     if plugin in PLUGINS.get(kind, ()):
         return f"{group}={option} is not installed: pip install hydra-{plugin}-{kind}"
-    for found in (CONF / group).glob(f"*/{option}.yaml"):
+    for found in (CONF / group).glob(f"*/{glob.escape(option)}.yaml") if group != "sweep" else ():
         return option_of_an_inner_group(group, option, f"{group}/{found.parent.name}")
     return unknown_option(group, option, error.options)
 

@@ -73,10 +73,9 @@ def _resolved(
     signature, hints = inspect.signature(target), annotations_of(target)
     parameters = {name: parameter for name, parameter in signature.parameters.items() if parameter.kind not in variadic}
     settings = {str(key): value for key, value in node.items() if key != TARGET}
+    if unknown := [key for key in settings if key not in parameters]:
+        raise UserError(lacking(path, unknown, [name for name in parameters if name not in available]))
     for key, value in settings.items():
-        if key not in parameters:
-            known = [name for name in parameters if name not in available]
-            raise UserError(lacking(path, key, known))
         if value == MISSING:
             raise UserError(f"{path}.{key} is missing; set it on the command line: {path}.{key}=...")
         settings[key] = _value(value, hints.get(key, Any), f"{path}.{key}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -33,9 +33,11 @@ def option_of_an_inner_group(group: str, option: str, inner: str) -> str:
     return f"{group}={option}: {option} is an option of {inner}: {inner}={option}"
 
 
-def lacking(path: str, key: str, known: Iterable[str]) -> str:
-    """The message for a setting that the chosen option of a group lacks, but an experiment or a file brings."""
-    return f"{unknown_setting(path, key, known)} If an experiment brings it, leave it out: ~{path}.{key}"
+def lacking(path: str, keys: Sequence[str], known: Iterable[str]) -> str:
+    """The message for settings that the chosen option of a group lacks, but an experiment or a file brings."""
+    others = f" Nor are {', '.join(keys[1:])}." if len(keys) > 1 else ""
+    left_out = " ".join(f"'~{path}.{key}'" if len(keys) > 1 else f"~{path}.{key}" for key in keys)
+    return f"{unknown_setting(path, keys[0], known)}{others} If an experiment brings this, leave it out: {left_out}"
 
 
 def unknown_setting(path: str, key: str, known: Iterable[str]) -> str:

@@ -128,7 +128,7 @@ class LanguageModel(nn.Module, ABC):
     def forward(self, tokens: Tensor, state: State, reset: np.ndarray | None = None) -> tuple[Tensor, State]:
         """Map a window of tokens [B, T] to hidden vectors [B, T, H]. Also returns the state after the last token.
 
-        `reset` [B, T], bool: where a sequence begins anew, as in a `Window`; None: nowhere.
+        `reset` [B, T], bool: where a sequence begins again, as in a `Window`; None: nowhere.
         """
         self.begin_window()
         raw, state = self.read(tokens, state) if reset is None else self.read_window(tokens, state, reset)

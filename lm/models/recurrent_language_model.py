@@ -119,30 +119,24 @@ class RecurrentLanguageModel(LanguageModel):
         return [layer.first(batch_size) for layer, _ in self.cells]
 
     def read(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        x, outputs, after = self._embedded(tokens), [], []  # B, T, E
-        for (layer, dropout), memory in zip(self.cells, state, strict=True):
-            out, memory = layer.window(x, memory)  # B, T, H
-            after.append(memory)
-            outputs.append(out)
-            x = out if dropout is None else dropout(out)
-        return self._joined(outputs), after
+        return self._through_layers("window", tokens, state)
 
     def read_one(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        x, outputs, after = self._embedded(tokens), [], []  # B, E
+        return self._through_layers("step", tokens, state)
+
+    def _through_layers(self, read: Literal["window", "step"], tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        x, outputs, after = self._embedded(tokens), [], []  # B, T, E or B, E
         for (layer, dropout), memory in zip(self.cells, state, strict=True):
-            out, memory = layer.step(x, memory)  # B, H
+            out, memory = getattr(layer, read)(x, memory)  # B, T, H or B, H
             after.append(memory)
             outputs.append(out)
             x = out if dropout is None else dropout(out)
-        return self._joined(outputs), after
+        return torch.stack(outputs).sum(0) if self.sum_layers else outputs[-1], after
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         x: Tensor = self.embedding_dropout(self.embedding(tokens), tokens, self.vocab_size)
         x = self.input_dropout(x)
         return x
-
-    def _joined(self, outputs: list[Tensor]) -> Tensor:
-        return torch.stack(outputs).sum(0) if self.sum_layers else outputs[-1]
 
 
 def layer_sizes(embedding: int, hidden: int, layers: int, tied: bool, last: int | None) -> list[int]:

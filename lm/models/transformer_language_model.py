@@ -18,7 +18,7 @@ from lm.system.bounds import DROPOUT, Count, bounded
 from lm.system.errors import UserError
 
 SOFTMAX = Softmax()
-WAVELENGTH = 10_000.0  # of the slowest rotation, in positions (Su et al. 2021)
+BASE = 10_000.0  # unit pair k of D / 2 turns by BASE ** (-2 k / D) a position (Su et al. 2021)
 
 
 class TransformerLanguageModel(LanguageModel):
@@ -157,7 +157,7 @@ def rotations(positions: int, units: int, device: torch.device, dtype: torch.dty
     """
     with torch.inference_mode(False):  # so that training may use what an evaluation has kept here
         # In float64: in float32 an angle's error grows with the position. Apple's GPU has no float64.
-        speeds = WAVELENGTH ** (-torch.arange(0, units, 2, dtype=torch.float64, device="cpu") / units)
+        speeds = BASE ** (-torch.arange(0, units, 2, dtype=torch.float64, device="cpu") / units)
         angles = torch.arange(positions, device="cpu").unsqueeze(1) * speeds
         return torch.stack([angles.cos(), angles.sin()]).to(device, dtype)
 

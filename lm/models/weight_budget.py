@@ -53,7 +53,10 @@ def within_weights(multiple: Callable[[Mapping[str, Any]], int] = lambda _: 1) -
 
 
 def largest(weights: int, count: Callable[[int], int], multiple: int, embedding_size: int) -> int:
-    """The largest multiple of `multiple` for which `count` gives at most `weights` weights."""
+    """The largest multiple of `multiple` for which `count` gives at most `weights` weights.
+
+    The number of weights must grow with the size, but may be smaller where the size is `embedding_size`.
+    """
     try:
         least = count(multiple)
     except UserError as error:
@@ -71,6 +74,6 @@ def largest(weights: int, count: Callable[[int], int], multiple: int, embedding_
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle * multiple) <= weights else (low, middle)
-    # A Transformer whose sizes are equal has two matrices fewer.
+    # A Transformer whose sizes are equal has no matrices between them.
     equal = embedding_size > low * multiple and embedding_size % multiple == 0 and count(embedding_size) <= weights
     return embedding_size if equal else low * multiple

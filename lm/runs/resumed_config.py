@@ -34,18 +34,18 @@ def merged(
     saved = {**{part: default[part] for part in default.keys() - saved.keys()}, **saved}  # groups newer than it
     explicit = {name.replace("/", ".") for name in explicit}
     typed_flat, default_flat, result = dict(flat(typed)), dict(flat(default)), dict(flat(saved))
-    for key in {*typed_flat, *default_flat}:
+    typed_here = {
+        key: any(f"{key}.".startswith(f"{name}.") for name in explicit) for key in {*typed_flat, *default_flat}
+    }
+    # What was typed comes first: what follows from it, such as model.last_size, would mislead in a message.
+    for key in sorted(typed_here, key=lambda key: (not typed_here[key], key)):
         free = key.split(".")[0] in FREE or key in PLACES
         if key in PLACES and typed_flat.get(key) is None:
             continue
         if key not in typed_flat:
             if free:
                 result.pop(key, None)
-        elif (
-            any(f"{key}.".startswith(f"{name}.") for name in explicit)
-            or key not in default_flat
-            or typed_flat[key] != default_flat[key]
-        ):
+        elif typed_here[key] or key not in default_flat or typed_flat[key] != default_flat[key]:
             if not free and result.get(key) != typed_flat[key]:
                 raise UserError(
                     f"checkpoint: {where} was trained with {key}={result.get(key)}, not {typed_flat[key]}: leave out "

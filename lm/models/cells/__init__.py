@@ -1,4 +1,4 @@
-"""Recurrent cells, one per file. They are the options of the `model/cell` group."""
+"""Recurrent cells, the options of `model/cell`: one per file, and in `gated` and `minimal` what some of them share."""
 
 from lm.models.cells.cell import Cell, RecurrentLayer
 from lm.models.cells.gru import GRU

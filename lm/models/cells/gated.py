@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout, WeightDropout
 from lm.models.initial.drawn import by_size_, open_forget_gate_
+from lm.models.kernels.full_precision import full_precision
 from lm.models.kernels.linear import Repeated, linear
 from lm.system.bounds import DROPOUT
 
@@ -75,6 +77,17 @@ class GatedLayer(RecurrentLayer):
             out, memory = self.advance(of_input, of_state(self.state_dropout(memory[0])), memory)
             outputs.append(out)
         return torch.stack(outputs, dim=1), memory
+
+    def fused(self, kernel: Callable[..., tuple[Tensor, ...]], x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Read a window by one of torch's kernels (`torch.lstm`), which on a GPU are cuDNN's."""
+        layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
+        # Autocast would run cuDNN's kernels in fp16 whatever its dtype is, and small gradients would vanish.
+        with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, *parts):
+            state = tuple(parts) if len(parts) > 1 else parts[0]
+            out, *after = kernel(
+                x, state, self.block(), True, layers, dropout, self.training, bidirectional, batch_first
+            )
+        return out, tuple(part.squeeze(0) for part in after)
 
     def weights(self) -> list[Tensor]:
         """The input matrix, the recurrent matrix and their biases, after the weight dropout of the current window."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
 from lm.models.cells.gated import Gated, GatedLayer
-from lm.models.kernels.full_precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,7 @@ class GRULayer(GatedLayer):
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         if not x.is_cuda or self.state_dropout.active:
             return super().window(x, memory)
-        with full_precision(x, memory[0].unsqueeze(0), on="cuda") as (x, h):
-            layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-            x, h = torch.gru(x, h, self.block(), True, layers, dropout, self.training, bidirectional, batch_first)
-        return x, (h.squeeze(0),)
+        return self.fused(torch.gru, x, memory)
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         (r, z, n), (r_of_state, z_of_state, n_of_state) = of_input.chunk(3, dim=-1), of_state.chunk(3, dim=-1)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
 from lm.models.cells.gated import Gated, GatedLayer
-from lm.models.kernels.full_precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,7 @@ class LSTMLayer(GatedLayer):
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         if self.state_dropout.active:
             return super().window(x, memory)
-        # Autocast would run cuDNN's LSTM in fp16 whatever its dtype is, and small gradients would vanish.
-        with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, h, c):
-            layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-            x, h, c = torch.lstm(
-                x, (h, c), self.block(), True, layers, dropout, self.training, bidirectional, batch_first
-            )
-        return x, (h.squeeze(0), c.squeeze(0))
+        return self.fused(torch.lstm, x, memory)
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         i, f, g, o = (of_input + of_state).chunk(4, dim=-1)

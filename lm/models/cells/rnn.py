@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
 from lm.models.cells.gated import Gated, GatedLayer
-from lm.models.kernels.full_precision import full_precision
 
 Nonlinearity = Literal["tanh", "relu"]
 
@@ -43,11 +42,7 @@ class RNNLayer(GatedLayer):
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         if not x.is_cuda or self.state_dropout.active:
             return super().window(x, memory)
-        kernel = torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
-        with full_precision(x, memory[0].unsqueeze(0), on="cuda") as (x, h):
-            layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-            x, h = kernel(x, h, self.block(), True, layers, dropout, self.training, bidirectional, batch_first)
-        return x, (h.squeeze(0),)
+        return self.fused(torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu, x, memory)
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         both = of_input + of_state

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from lm.studies.comparison.groups import Group, names, same_settings
+from lm.studies.comparison.reading import Run
 from lm.studies.comparison.statistics import Interval, between_seeds
 
 RATE = "optim.lr"
@@ -21,59 +24,72 @@ class Tuned:
     group: str  # the name of the group with that learning rate
     rate: float
     rates: list[float]  # all that were tried, in ascending order
+    unfinished: list[float]  # those without a figure for every seed, as after divergence; they are not chosen
     weights: int | None
     behind: Interval | None  # test nats a token more than the first setting's, over seeds; None for the first itself
 
     @property
-    def at_the_edge(self) -> str | None:
-        """Whether the best rate is the lowest or the highest that was tried, so that one beyond it may be better."""
+    def at_the_edge(self) -> Literal["only", "lowest", "highest"] | None:
+        """Whether the best rate is at an end of those that were tried, so that one beyond it may be better."""
         if len(self.rates) == 1:
             return "only"
-        return {self.rates[0]: "lowest", self.rates[-1]: "highest"}.get(self.rate)
+        ends: dict[float, Literal["lowest", "highest"]] = {self.rates[0]: "lowest", self.rates[-1]: "highest"}
+        return ends.get(self.rate)
 
 
 def tuned(groups: list[Group], confidence: float) -> list[Tuned]:
     """Each setting at its best learning rate, the best setting first, by validation.
 
-    The differences on the test text have Tukey's intervals, which hold all together. Empty if there is one setting
-    alone, or if no setting was tried with several learning rates.
+    The differences on the test text have Tukey's intervals, which hold all together. Settings without figures are left
+    out. Empty if there is one setting alone, or if none was tried with several learning rates.
     """
-    families: dict[str, list[Group]] = {}
+    families: dict[str, dict[float, Group]] = {}
     for group in groups:
-        families.setdefault(same_settings(group.runs[0], without=RATE), []).append(group)
-    if len(families) < 2 or all(len(family) == 1 for family in families.values()):
+        rate = group.runs[0].config.get("optim", {}).get("lr")
+        if isinstance(rate, (int, float)):
+            family = families.setdefault(same_settings(group.runs[0], without=RATE), {})
+            family.setdefault(float(rate), group)  # repeats of a seed are groups of their own: the first counts
+    found = [(family, best) for family in families.values() if (best := _best(family)) is not None]
+    if len(found) < 2 or all(len(family) == 1 for family, _ in found):
         return []
-    ordered = sorted(families.values(), key=lambda family: _nats(_best(family), "valid"))
-    called = names([[run for group in family for run in group.runs] for family in ordered], beside=(RATE,))
-    best = [_best(family) for family in ordered]
-    behind = between_seeds([_each(group, "test") for group in best], confidence)
+    found.sort(key=lambda pair: _mean(pair[0][pair[1]], "valid"))
+    called = names([[run for group in family.values() for run in group.runs] for family, _ in found], beside=(RATE,))
+    behind = between_seeds([_each(family[best].runs, "test") for family, best in found], confidence)
     return [
         Tuned(
             name=name,
-            group=group.name,
-            rate=_rate(group),
-            rates=sorted(_rate(other) for other in family),
-            weights=group.runs[0].result.get("parameters"),
+            group=family[best].name,
+            rate=best,
+            rates=sorted(family),
+            unfinished=sorted(family.keys() - _finished(family)),
+            weights=family[best].runs[0].result.get("parameters"),
             behind=behind[0, place] if place else None,
         )
-        for place, (name, group, family) in enumerate(zip(called, best, ordered, strict=True))
+        for place, (name, (family, best)) in enumerate(zip(called, found, strict=True))
     ]
 
 
-def _best(family: list[Group]) -> Group:
-    return min(family, key=lambda group: _nats(group, "valid"))
+def _best(family: dict[float, Group]) -> float | None:
+    """The rate with the lowest validation perplexity, of those that finished; None if there is none with figures."""
+    known = [rate for rate in _finished(family) if math.isfinite(_mean(family[rate], "test"))]
+    return min(known, key=lambda rate: _mean(family[rate], "valid"), default=None)
 
 
-def _nats(group: Group, split: str) -> float:
-    mean = float(np.mean(_each(group, split)))
-    return mean if math.isfinite(mean) else math.inf
+def _finished(family: dict[float, Group]) -> list[float]:
+    """The rates that have a finite validation figure for every seed that any rate has."""
+    seeds = {run.seed for group in family.values() for run in group.runs}
+    return [
+        rate
+        for rate, group in family.items()
+        if {run.seed for run in group.runs} == seeds and math.isfinite(_mean(group, "valid"))
+    ]
 
 
-def _each(group: Group, split: str) -> list[float]:
+def _mean(group: Group, split: str) -> float:
+    return float(np.mean(_each(group.runs, split)))
+
+
+def _each(runs: Sequence[Run], split: str) -> list[float]:
     """The nats per token of each run; infinite where there are none."""
-    scores = [run.result.get(split) or {} for run in group.runs]
+    scores = [run.result.get(split) or {} for run in runs]
     return [score["nats"] / score["tokens"] if score.get("tokens") else math.inf for score in scores]
-
-
-def _rate(group: Group) -> float:
-    return float(group.runs[0].config["optim"]["lr"])

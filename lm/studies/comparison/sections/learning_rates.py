@@ -6,6 +6,7 @@ from lm.studies.comparison import drawing
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.sections.shared import by_name
 from lm.studies.comparison.sentences import estimate, interval, number
+from lm.studies.comparison.statistics import Interval
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 
@@ -17,7 +18,6 @@ def learning_rates(report: Figures) -> list[Block | None]:
         group = groups[row.group]
         own = [run for run in report.runs if run.group == row.group]
         seconds = [run.training_seconds for run in own if run.training_seconds]
-        behind = row.behind
         rows.append(
             [
                 row.name,
@@ -26,7 +26,7 @@ def learning_rates(report: Figures) -> list[Block | None]:
                 str(len(own)),
                 estimate(group.valid),
                 estimate(group.test),
-                "-" if behind is None else f"{number(behind.mean, 3)} {interval(behind.low, behind.high, 3)}",
+                _behind(row.behind),
                 number(sum(seconds) / len(seconds) if seconds else None, 3),
                 number(group.tokens_per_second, 3),
             ]
@@ -34,22 +34,32 @@ def learning_rates(report: Figures) -> list[Block | None]:
     header = ["", "weights", "learning rate", "seeds", "valid perplexity", "test perplexity"]
     header += ["test nats more than the first", "seconds of training", "tokens/s"]
     level = f"{100 * report.settings.confidence:g}%"
-    edges = [
-        f"{row.name}: its best learning rate, {row.rate:g}, is the {row.at_the_edge} that was tried."
-        for row in report.tuned
-        if row.at_the_edge
-    ]
+    said = []
+    for row in report.tuned:
+        if row.at_the_edge:
+            one = "only one" if row.at_the_edge == "only" else f"{row.at_the_edge} one"
+            said.append(f"{row.name}: its best learning rate, {row.rate:g}, is the {one} that was tried.")
+        if row.unfinished:
+            rates = ", ".join(f"{rate:g}" for rate in row.unfinished)
+            said.append(f"{row.name}: not every seed finished with the learning rate {rates}, which was not chosen.")
     return [
         Heading("Which is best, each at its best learning rate?"),
         Text(
             "The learning rate of each setting is the one with the lowest validation perplexity, in the mean over its "
             f"seeds. The test text chose nothing. Differences on it have Tukey's {level} intervals over seeds, which "
-            "hold for all settings together; one that excludes 0 is more than chance."
+            "hold for all settings together; one that excludes 0 is more than the scatter of seeds. That another text "
+            "would show it too is not tested here."
         ),
         Table(header, rows, "Lowest validation perplexity first."),
         drawing.tuned(report),
-        Statements(edges) if edges else None,
+        Statements(said) if said else None,
     ]
+
+
+def _behind(part: Interval | None) -> str:
+    if part is None:
+        return "-"
+    return number(part.mean, 3) + ("" if part.low is None else f" {interval(part.low, part.high, 3)}")
 
 
 def best_of_each(report: Figures) -> list[str]:
@@ -63,5 +73,5 @@ def best_of_each(report: Figures) -> list[str]:
     which = f" ({', '.join(worse)})" if worse else ""
     return [
         f"Each at its best learning rate: lowest validation perplexity {lowest}; on the test text lower by more than "
-        f"chance than {len(worse)} of the {len(others)} others{which}."
+        f"the scatter of seeds than {len(worse)} of the {len(others)} others{which}."
     ]

@@ -19,7 +19,7 @@ def short(report: Figures) -> list[Block | None]:
 
 def _best(report: Figures) -> list[str]:
     groups = {group.name: group.test.mean for group in report.groups if group.test}
-    if len(groups) < 2:
+    if len(groups) < 2 or report.tuned:  # there validation has chosen, and not the test text
         return []
     if report.incomparable:
         return [incomparable(report.incomparable)]

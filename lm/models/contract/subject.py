@@ -22,7 +22,7 @@ Read = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 class Raised(Exception):
-    """A check cannot go on; the message is the sentence for the user."""
+    """A check cannot continue; the message is the sentence for the user."""
 
 
 class Subject(ABC):
@@ -151,7 +151,7 @@ class Model(Subject):
 
 
 def made(part: Any) -> Subject:
-    """The subject that a cell, a model or a function that makes a model stands for. Raises UserError if it is none."""
+    """The subject of a check: of a cell, a model, or a function that makes a model. Raises UserError if it is none."""
     name = getattr(part, "__name__", type(part).__name__)
     if isinstance(part, RecurrentLayer) or not (callable(part) or isinstance(part, Cell)):
         raise UserError(f"lm.models.check takes a cell, a model, or a function that makes a model; got {kind(part)}")
@@ -208,12 +208,26 @@ def gradients_of(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | No
 
 
 def apart(one: Tensor | None, other: Tensor | None) -> bool:
-    """Whether two values differ by more than rounding, or one is not a number; None stands for zeros."""
+    """Whether two values differ by more than rounding, or one is not a number; None means zeros."""
     return not largest(one, other) <= CLOSE * max(1e-3, largest(other, None))
 
 
 def largest(one: Tensor | None, other: Tensor | None) -> float:
-    """The largest difference of two values; None stands for zeros."""
+    """The largest difference of two values; None means zeros."""
     if one is None or other is None:
         one, other = (one, torch.zeros(())) if one is not None else (other, torch.zeros(()))
     return 0.0 if one is None or not one.numel() else (one.double() - other.double()).abs().max().item()
+
+
+def tensors_of(state: State) -> list[Tensor]:
+    """The tensors of a state, layer by layer."""
+    return [part for row in state for part in row]
+
+
+def trained(subject: Subject) -> list[tuple[str, Tensor]]:
+    """The weights that are trained, by name."""
+    return [(name, weight) for name, weight in subject.module.named_parameters() if weight.requires_grad]
+
+
+def word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

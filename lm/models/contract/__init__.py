@@ -1,0 +1,1 @@
+"""What the framework relies on in a cell or a model, and `check`, which tries it."""
