@@ -13,14 +13,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import TINY, Run, native_bf16, needs_ptb, stacked, threads
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lm.data.streams import Window
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
 from lm.evaluation import Static, evaluate
-from lm.models.cells import GRU, LSTM, QRNN, RNN, SLSTM, MinGRU, MinLSTM, Mogrifier
+from lm.models.cells import GRU, LSTM, QRNN, RNN, SLSTM, Cell, MinGRU, MinLSTM, Mogrifier, RecurrentLayer
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.heads.sampled_softmax import Sampled
@@ -322,21 +322,42 @@ class StepByStep(Forcing):
         return truth
 
 
+class Own(Cell):
+    """A cell as users write it: `step` alone, with torch's own layers."""
+
+    def layer(self, input_size: int, hidden_size: int) -> RecurrentLayer:
+        return OwnLayer(input_size, hidden_size)
+
+
+class OwnLayer(RecurrentLayer):
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden_size, self.inner = hidden_size, nn.Linear(input_size + hidden_size, hidden_size)
+
+    def step(self, x: Tensor, memory: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        h = self.inner(torch.cat([x, memory[0]], dim=-1)).tanh()
+        return h, (h,)
+
+
+BY_WINDOWS = ("mogrifier", "gru", "slstm", "qrnn", "own")
+MODELS_OF_MANY_STEPS = {**MODELS, "own": lambda: stacked(200, 24, 32, cell=Own())}
+
+
 @pytest.mark.parametrize("steps", [35, 70, 140])
-@pytest.mark.parametrize("name", ["lstm", "awd", "mogrifier"])
+@pytest.mark.parametrize("name", ["lstm", "awd", *BY_WINDOWS])
 def test_in_bf16_gradients_of_many_steps_do_not_add_up_rounded(name: str, steps: int, bf16: None) -> None:
     """A weight used at each step: its gradients are added up in fp32, however many steps there are."""
     found = []
     words = torch.randint(200, (4, steps + 1), generator=torch.Generator().manual_seed(1))
     for enabled in (False, True):
         torch.manual_seed(0)
-        model = MODELS[name]().eval()
+        model = MODELS_OF_MANY_STEPS[name]().eval()
         module = LanguageModule(
             model, StepByStep(feedback="argmax"), Adam(lr=0.001), updates_per_epoch=9, epochs=1, unk=0
         )
         module.state = model.initial_state(4)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            if name == "mogrifier":
+            if name in BY_WINDOWS:
                 hidden, _ = model(words[:, :-1], module.state)
                 loss = model.head.nll(hidden, words[:, 1:]).mean()
             else:
