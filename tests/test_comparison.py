@@ -483,6 +483,7 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
         [],
         [group_figures(group, runs, 0.95) for group in groups],
         [],
+        [],
         rows,
         [],
         [],

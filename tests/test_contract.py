@@ -167,7 +167,7 @@ BROKEN: list[tuple[type[Layer], list[str]]] = [
     (Untaught, ["`step` must give the same twice under one seed in training mode"]),
     (
         Forgetting,
-        ["from a carried memory, the outputs, ", "`window` must go on from the memory it is given; three windows"],
+        ["from a carried memory, the outputs, ", "`window` must continue from the memory it is given; three windows"],
     ),
     (
         Truncating,

@@ -15,8 +15,10 @@ from lm.system.errors import UserError
 
 STAGES = (
     (shapes,),
-    (types, in_place),
-    (mixed_precision, determinism),
+    (in_place,),
+    (determinism,),
+    (mixed_precision,),
+    (types,),
     (windows, joints, batch, detached, gradients),
 )
 
@@ -34,8 +36,8 @@ def check(part: Cell | LanguageModel | type[Cell] | Callable[[int], LanguageMode
             number of words. Give a model small sizes, and a context of a few words, so that a text is longer.
 
     Raises:
-        UserError: with a sentence for each failure. Shapes come first, then types and what is changed in place, then
-            determinism, then the rest: once one of these fails, the later would only fail for the same reason.
+        UserError: with a sentence for each failure. Shapes come first, then changes in place, determinism, bf16,
+            types, and the rest: once one of these fails, the later would only fail for the same reason.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(0)
