@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "nats, tokens and perplexity of a text under a trained model",
     "score": "surprisal of sentences, each by itself, or which of two is the more probable",
     "distance": "distances between words, and each word's nearest neighbours",
+    "export": "a model to ship: safetensors, vocabulary and model card, or an ONNX step",
     "describe": "what a corpus holds: tokens, unknown words, lines in two splits",
     "compare": "a report that compares runs",
     "tbptt": "a report on what detaching the state saves",

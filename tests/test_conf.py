@@ -37,6 +37,7 @@ def test_every_group_has_an_option_and_every_root_a_file() -> None:
         "tbptt",
         "describe",
         "score",
+        "export",
     }
     assert {option.split("/")[0] for option in OPTIONS} >= {"data", "model", "forcing", "sampler", "accelerator"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -69,6 +70,36 @@ def test_the_jobs_on_sentences_run_as_they_are_written(
     assert (tmp_path / "surprisal.tsv").read_text().startswith("sentence\tposition\tword\ttokens\tknown\tsurprisal")
     assert len((tmp_path / "chosen.tsv").read_text().splitlines()) == 1
     assert {"figures.json", "accuracy.json", "scored.tsv"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_page_on_shipping_runs_as_it_is_written(
+    tmp_path: Path,
+    train: Callable[..., Run],
+    call: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs/ship.md").read_text()
+    onnx = all(importlib.util.find_spec(package) for package in ("onnx", "onnxscript", "onnxruntime"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "text").write_text("the class is a function\na function is not the class\n" * 50)
+    train("data=text", f"data.train={tmp_path}/text", *TINY, "trainer.limit_train_batches=3", name="runs/quick")
+    lines = re.findall(r"^    python (scripts/.*)$", page, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        script, *arguments = shlex.split(line)
+        if onnx or "format=onnx" not in arguments:
+            done = call(Path(script).stem, *arguments)
+            assert done.code == 0, (line, done.err)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    capsys.readouterr()
+    for code in blocks[: 2 if onnx else 1]:
+        exec(compile(code, "ship.md", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("['the class")
+    assert len(said) == (7 if onnx else 2)
 
 
 @pytest.fixture

@@ -81,6 +81,11 @@ def run_folder(settings: list[str]) -> list[str]:
         return settings
     folder = folder.parent if folder.name == "checkpoints" else folder
     if not any((folder / "checkpoints").glob("*.ckpt")):
+        if (folder / "model.safetensors").is_file():
+            raise UserError(
+                f"checkpoint: {folder} is an exported model and lacks what training needs to resume; start a new run "
+                f"from its weights: weights_from={folder}"
+            )
         if jobs := sorted(folder.glob("*/checkpoints")):
             raise UserError(f"checkpoint: {folder} holds several runs; name one of them: checkpoint={jobs[0].parent}")
         raise UserError(f"checkpoint: {folder} holds no checkpoint; name a checkpoint file or the folder of a run")

@@ -50,6 +50,10 @@ Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's
   python scripts/benchmark.py                              everything, about 20 minutes; nothing else should run
   python scripts/benchmark.py sections=[training] rounds=7 out=figures.json
   python scripts/benchmark.py sections=[sampling] sizes.hidden_size=650 sizes.num_layers=2""",
+    "export": """\
+  python scripts/export.py checkpoint=RUN out=models/mine
+  python scripts/sample.py checkpoint=models/mine
+  python scripts/export.py checkpoint=RUN out=models/mine_onnx format=onnx""",
     "distance": """\
   python scripts/distance.py checkpoint=RUN words=[army,taxpayer]""",
     "describe": """\

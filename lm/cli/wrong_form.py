@@ -137,7 +137,7 @@ def of_a_path(settings: list[str], place: int, command: str) -> str | None:
     if command == "compare":
         paths = [word, *_until_next_setting(settings[place + 1 :])]
         return f"{word}: did you mean runs=[{','.join(paths)}]?"
-    if command in ("train", "describe") and not path.is_dir() and path.suffix not in (".ckpt", ".pt"):
+    if command in ("train", "describe") and not path.is_dir() and path.suffix not in (".ckpt", ".pt", ".safetensors"):
         return f"{word}: did you mean data=text data.train={word}?"
     return f"{word}: did you mean checkpoint={word}?" if command != "benchmark" else None
 

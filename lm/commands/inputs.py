@@ -16,21 +16,23 @@ from lm.system.errors import UserError
 from lm.system.files import writable
 
 
-def load_trained(cfg: DictConfig, path: str | Path | None = None) -> Trained:
+def load_trained(
+    cfg: DictConfig, path: str | Path | None = None, files: tuple[str, ...] = ("out", "per_token")
+) -> Trained:
     """Load the model from the setting `checkpoint`, or from one `path` of several, onto its device.
 
-    Raises UserError for any invalid setting.
+    `files`: settings that name files to write. Raises UserError for any invalid setting.
     """
     checked(cfg)
     if OmegaConf.is_missing(cfg, "checkpoint"):
         raise UserError("checkpoint is missing; name a checkpoint file or a run's folder: checkpoint=PATH")
     if cfg.checkpoint == "last":
         raise UserError("checkpoint=last is for train.py; name a checkpoint file or a run's folder: checkpoint=PATH")
-    for name in ("out", "per_token"):
+    for name in files:
         if cfg.get(name):
             writable(cfg[name], name)  # checked before the work is done
-    files = {split: file for split, file in cfg.get("data", {}).items() if file is not None}
-    trained = load(path or cfg.checkpoint, cfg.trust, cfg.get("data_from"), files)
+    moved = {split: file for split, file in cfg.get("data", {}).items() if file is not None}
+    trained = load(path or cfg.checkpoint, cfg.trust, cfg.get("data_from"), moved)
     if "accelerator" in cfg:
         trained.model.to(device("cpu" if cfg.get("dry") else cfg.accelerator.accelerator))
     return trained

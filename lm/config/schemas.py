@@ -89,7 +89,9 @@ class TrainConfig:
     free_running: FreeRunningTest | None = field(default_factory=FreeRunningTest)
     seed: Seed = 0
     checkpoint: Annotated[Place | None, "resume from this file, this run's folder, or `last` in hydra.run.dir"] = None
-    weights_from: Annotated[Place | None, "start a new run from the weights of this file or run's folder"] = None
+    weights_from: Annotated[
+        Place | None, "start a new run from these weights: a checkpoint, a folder, a state_dict"
+    ] = None
     dry: Annotated[bool, "two windows of everything with tiny sizes, on the processor: to see that it runs"] = False
     trust: Trust = field(default_factory=list)
 
@@ -182,6 +184,18 @@ class DistanceConfig(Bounded):
 
 
 @dataclass
+class ExportConfig(Bounded):
+    """Settings of `scripts/export.py`."""
+
+    checkpoint: Checkpoint = MISSING
+    out: Annotated[Place, "a new folder for the model"] = MISSING
+    format: Annotated[str, "safetensors: a checkpoint for every command; onnx: one step, for other programs"] = (
+        "safetensors"
+    )
+    trust: Trust = field(default_factory=list)
+
+
+@dataclass
 class DescribeConfig(Bounded):
     """Settings of `scripts/describe.py`."""
 
@@ -195,6 +209,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "evaluate": EvaluateConfig,
     "score": ScoreConfig,
     "distance": DistanceConfig,
+    "export": ExportConfig,
     "describe": DescribeConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,

@@ -8,11 +8,11 @@ from lm.config.free_text import Free, Place
 from lm.system.bounds import Count, Range
 
 Trust = Annotated[list[str], "classes of your own that a checkpoint may run: [package.module.Name]"]
-Checkpoint = Annotated[Place, "a checkpoint file, or a run's folder: then its best one"]
+Checkpoint = Annotated[Place, "a checkpoint file, a run's folder (its best one), or an exported model"]
 Checkpoints = Annotated[
     Any,
     Free(path=True, or_many=True),
-    "a checkpoint or a run's folder; several, [A,B], or a sweep's folder: a mixture",
+    "a checkpoint, a run's folder or an exported model; several, [A,B], or a sweep's folder: a mixture",
 ]
 Adapted = Annotated[Place | None, "a checkpoint to write: the model with the weights that evaluator=dynamic leaves"]
 Mixed = Annotated[Any, "shares of several models: equal, auto (by the validation text) or [0.7,0.3]"]

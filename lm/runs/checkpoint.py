@@ -22,6 +22,7 @@ import torch
 
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel, State, detach
+from lm.runs.exported import WEIGHTS, own_names, read_exported
 from lm.system.errors import UserError
 from lm.system.files import whole
 
@@ -126,7 +127,9 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
 
 
 def find(path: str | Path, prefer: str = BEST, setting: str = "checkpoint") -> Path:
-    """The checkpoint file at `path`, which is a file or a run's folder (there `prefer` is looked for before others).
+    """The checkpoint file at `path`: a file, or a run's folder (there `prefer` is looked for before others).
+
+    Of an exported folder (`lm.runs.exported`) it is the file of its weights.
 
     Raises UserError, which names the `setting`, if no checkpoint is found.
     """
@@ -137,6 +140,8 @@ def find(path: str | Path, prefer: str = BEST, setting: str = "checkpoint") -> P
         for folder in (path / FOLDER, path):
             if (folder / name).is_file():
                 return folder / name
+    if (path / WEIGHTS).is_file():
+        return path / WEIGHTS
     what = "holds no checkpoint" if path.is_dir() else "does not exist"
     jobs = sorted(path.glob(f"*/{FOLDER}")) if path.is_dir() else []
     if jobs:
@@ -149,6 +154,10 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises UserError for a file that is damaged or not a checkpoint of this project, OSError if it cannot be read.
     """
+    if path.suffix == ".safetensors":
+        exported = read_exported(path)
+        refuse_other_formats(exported, path)
+        return exported
     with path.open("rb") as file, contextlib.suppress(zipfile.BadZipFile):
         whole = zipfile.ZipFile(file).testzip() is None  # torch's reader checks no checksum
         try:
@@ -202,12 +211,15 @@ def load_weights(model: LanguageModel, content: dict[str, Any], file: Path) -> N
             f"checkpoint: the weights in {file} are not all finite numbers: its training has probably diverged; name "
             "another, or train again with a lower optim.lr"
         )
+    own = own_names(model)
     try:
-        model.load_state_dict(weights)
+        lacking, unknown = model.load_state_dict(weights, strict=False)  # a shared weight may be there once
     except RuntimeError:
+        lacking, unknown = [*own], []
+    if own & {*lacking} or unknown:
         raise UserError(
             f"checkpoint: the weights in {file} do not fit the model that it describes; name another, or train again"
-        ) from None
+        )
 
 
 def save_adapted(model: LanguageModel, content: dict[str, Any], file: Path) -> None:

@@ -13,6 +13,7 @@ from lm.data.vocabulary import Vocab
 from lm.data.vocabulary_choice import differing
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import find, load_weights, read
+from lm.runs.classic_weights import foreign_content, take_classic_weights
 from lm.runs.kept_vocabulary import has_vocabulary, vocabulary
 from lm.system.errors import UserError
 
@@ -39,8 +40,14 @@ def same_text(saved: dict[str, Any], corpus: Corpus, where: Path) -> None:
 
 
 def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
-    """Load a checkpoint's weights into a new run's model. Raises UserError if they do not fit."""
+    """Load a checkpoint's weights, or another program's, into a new run's model.
+
+    Raises UserError if they do not fit.
+    """
     file = find(path, setting="weights_from")
+    if (weights := foreign_content(file)) is not None:
+        take_classic_weights(model, weights, file, vocab)
+        return
     saved = read(file)
     if not has_vocabulary(saved, vocab):
         with suppress(UserError):  # a tokeniser from elsewhere is not built here

@@ -23,6 +23,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         reduce_range = torch.backends.quantized.engine != "qnnpack"  # qnnpack does not need it, and warns each time
         product: Tensor = torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduce_range)
         return product if bias is None else product.add_(bias)
+    if torch.compiler.is_exporting():
+        return F.linear(x, weight, bias)
     if x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32 or x.dim() != 2:
         return F.linear(x, weight, bias)
     if len(x) > FEW_ROWS or torch.is_autocast_enabled("cpu") or _product is None:
