@@ -10,7 +10,7 @@ from lm.config.build import build
 from lm.config.hydra_job import checked
 from lm.data.corpus import Corpus
 from lm.runs.start import vocabulary_of_another_run
-from lm.system.files import report_folder, whole, write_json
+from lm.system.files import ANOTHER_FOLDER, report_folder, whole, write_json
 
 
 def describe(cfg: DictConfig) -> None:
@@ -27,6 +27,6 @@ def describe(cfg: DictConfig) -> None:
         from lm.studies.description.drawing import picture
 
         write_json(out / "description.json", asdict(found))
-        with whole(out / "description.png", "free some space or choose another folder") as aside:
+        with whole(out / "description.png", ANOTHER_FOLDER) as aside:
             aside.write_bytes(picture(found))
         print(f"\n{out}/description.json and description.png")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lm.system.errors import UserError
+from lm.system.extras import needed
 
 WEIGHTS = [0.0, *(2.0 ** (k / 2) for k in range(-10, 13))]
 PENALTIES = [0.25 * k for k in range(-24, 25)]
@@ -97,10 +97,7 @@ class Errors:
     """
 
     def __init__(self, lists: Sequence[Sequence[Rescored]], references: dict[str, str]) -> None:
-        try:
-            jiwer = importlib.import_module("jiwer")
-        except ImportError:
-            raise UserError("reference needs the package jiwer, which is not installed: pip install jiwer") from None
+        jiwer = needed("jiwer", "reference")
         if lacking := [one[0].hypothesis.id for one in lists if one[0].hypothesis.id not in references]:
             raise UserError(f"reference has no text for the id {lacking[0]}, and {len(lacking):,} such ids in all")
         self.lists = lists

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,17 @@ What they mean is the layer's business. A model's `initial_state` is not always 
 
 def detach(state: State) -> State:
     """The state, detached from the graph. This truncates back-propagation through time."""
-    return [tuple(part.detach() for part in layer) for layer in state]
+    return mapped(state, Tensor.detach)
+
+
+def mapped(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """A state of the tensors that `change` makes of these."""
+    return [tuple(map(change, layer)) for layer in state]
+
+
+def tensors_of(state: State) -> list[Tensor]:
+    """The tensors of a state, layer by layer."""
+    return [part for layer in state for part in layer]
 
 
 def chosen(which: Tensor, these: State, others: State) -> State:
@@ -112,7 +123,7 @@ class LanguageModel(nn.Module, ABC):
     def reset_some(self, state: State, probability: float) -> State:
         """The state, with the first state in its place for sequences chosen at random, each with `probability`."""
         device = self.embedding.weight.device
-        batch_size = len(next(part for layer in state for part in layer))
+        batch_size = len(tensors_of(state)[0])
         return chosen(torch.rand(batch_size, 1, device=device) < probability, self.initial_state(batch_size), state)
 
     def read_window(self, tokens: Tensor, state: State, reset: np.ndarray) -> tuple[Tensor, State]:

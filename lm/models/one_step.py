@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lm.models.interfaces import LanguageModel, State
+from lm.models.interfaces import LanguageModel, State, tensors_of
 
 
 class OneStep(nn.Module):
@@ -19,14 +19,9 @@ class OneStep(nn.Module):
 
     def forward(self, tokens: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         hidden, after = self.model.step(tokens, self.state(state))
-        return self.model.head.logits(hidden).float().log_softmax(dim=-1), *tensors(after)
+        return self.model.head.logits(hidden).float().log_softmax(dim=-1), *tensors_of(after)
 
     def state(self, parts: Sequence[Tensor]) -> State:
         """The state that consists of these tensors."""
         rest = iter(parts)
         return [tuple(next(rest) for _ in range(count)) for count in self.shape]
-
-
-def tensors(state: State) -> list[Tensor]:
-    """The tensors of a state, layer by layer."""
-    return [part for layer in state for part in layer]

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from lm.data.vocabulary import Vocab
-from lm.models.interfaces import LanguageModel, State, detach
+from lm.models.interfaces import LanguageModel, State, detach, mapped
 from lm.runs.exported import WEIGHTS, own_names, read_exported
 from lm.system.errors import UserError
 from lm.system.files import whole
@@ -101,7 +101,7 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
         "best_score": module.best_score,
         "average": module.average.state_dict(),
         # Copies: a state may be a view, and the whole window that it is a part of would be saved.
-        "state": [tuple(part.clone() for part in layer) for layer in detach(module.state)],
+        "state": mapped(detach(module.state), torch.Tensor.clone),
         **random_state(module.device),
     }
 
@@ -118,10 +118,7 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
     like = module.model.embedding.weight
     # In mixed precision a state keeps the type that it was saved in; fp32 kernels accept fp32 only.
     kind = like.dtype if exact else None
-    module.state = [
-        tuple(part.to(like.device, kind if part.is_floating_point() else None) for part in layer)
-        for layer in saved["state"]
-    ]
+    module.state = mapped(saved["state"], lambda part: part.to(like.device, kind if part.is_floating_point() else None))
     module.average.load_state_dict(saved["average"])
     restore_random_state(saved)
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from lm.config.build import TARGET
 from lm.models.interfaces import LanguageModel
 from lm.system.errors import UserError
-from lm.system.files import whole, write_json
+from lm.system.files import ANOTHER_FOLDER, whole, write_json, write_text
 
 WEIGHTS, VOCAB, TOKENIZER, CONFIG, CARD = (
     "model.safetensors",
@@ -42,7 +42,6 @@ VERSIONS = ("recurrent-lm", "commit", "torch", "pytorch-lightning", "python", "d
 PLACES = {"train", "valid", "test", "vocab_file", "vocab_from", "path"}
 """Settings of `data` that name files."""
 PATH = re.compile(r"/|~|[A-Za-z]:[\\/]|\\\\|file:")
-HINT = "free some space or choose another folder"
 
 
 def write_exported(folder: Path, model: LanguageModel, content: Mapping[str, Any], card: str) -> None:
@@ -64,7 +63,7 @@ def write_exported(folder: Path, model: LanguageModel, content: Mapping[str, Any
     write_vocabulary(folder, content["vocab"])
     write_json(folder / CONFIG, described)
     write_text(folder / CARD, card)
-    with whole(folder / WEIGHTS, HINT) as aside:  # last, because a folder without it is no checkpoint
+    with whole(folder / WEIGHTS, ANOTHER_FOLDER) as aside:  # last, because a folder without it is no checkpoint
         aside.write_bytes(weights)
 
 
@@ -92,11 +91,6 @@ def write_vocabulary(folder: Path, vocab: Mapping[str, Any]) -> None:
         write_text(folder / TOKENIZER, text)
     # Escaped, because a token of bytes need not be a character.
     write_text(folder / VOCAB, json.dumps({**vocab, "tokeniser": node}, indent=1) + "\n")
-
-
-def write_text(file: Path, text: str) -> None:
-    with whole(file, HINT) as aside:
-        aside.write_text(text, encoding="utf-8")
 
 
 def read_exported(weights: Path) -> dict[str, Any]:

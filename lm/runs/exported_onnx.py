@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,14 +19,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lm.models.interfaces import LanguageModel
-from lm.models.one_step import OneStep, tensors
-from lm.runs.exported import CARD, HINT, write_text, write_vocabulary
+from lm.models.interfaces import LanguageModel, tensors_of
+from lm.models.one_step import OneStep
+from lm.runs.exported import CARD, write_vocabulary
 from lm.system.errors import UserError
-from lm.system.files import whole, write_json
+from lm.system.extras import needed
+from lm.system.files import ANOTHER_FOLDER, whole, write_json, write_text
 
 STEP, STATE = "step.onnx", "step.json"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+ASKED, INSTALL = "format=onnx", " ".join(PACKAGES)
 TRACED, CHECKED = 3, 1  # sequences with which the step is traced, and with which it is checked
 TOLERANCE, STEPS = 1e-4, 50  # of log-probabilities, over so many steps of random words
 
@@ -38,10 +39,10 @@ def write_onnx(folder: Path, model: LanguageModel, vocab: Mapping[str, Any], car
     Raises UserError if a package is missing, if ONNX cannot express the model, or if what it computes differs.
     """
     for package in PACKAGES:
-        _needed(package)
+        needed(package, ASKED, INSTALL)
     described = list(_described(model))
     step = OneStep(model).eval()
-    with whole(folder / STEP, HINT) as aside:
+    with whole(folder / STEP, ANOTHER_FOLDER) as aside:
         _write(step, aside)
         _check(step, aside)
     write_vocabulary(folder, vocab)
@@ -49,18 +50,8 @@ def write_onnx(folder: Path, model: LanguageModel, vocab: Mapping[str, Any], car
     write_text(folder / CARD, card)
 
 
-def _needed(package: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise UserError(
-            f"format=onnx needs the package {error.name or package}, which is not installed: "
-            f"pip install {' '.join(PACKAGES)}"
-        ) from None
-
-
 def _write(step: OneStep, file: Path) -> None:
-    state = tensors(step.model.initial_state(TRACED))
+    state = tensors_of(step.model.initial_state(TRACED))
     tokens = torch.zeros(TRACED, dtype=torch.long)
     names = [f"state_{place}" for place in range(len(state))]
     batch = torch.export.Dim("batch", min=1)
@@ -77,7 +68,7 @@ def _write(step: OneStep, file: Path) -> None:
                 verbose=False,
             )
             # Without them each node would name the files of this machine that it comes from.
-            _needed("onnx_ir.passes.common").ClearMetadataAndDocStringPass()(program.model)
+            needed("onnx_ir.passes.common", ASKED, INSTALL).ClearMetadataAndDocStringPass()(program.model)
             program.save(str(file), external_data=False)
     except UserError:
         raise
@@ -107,10 +98,10 @@ def _quiet() -> Iterator[None]:
 
 def _check(step: OneStep, file: Path) -> None:
     """Raise UserError if the file's log-probabilities differ from the model's, over steps of random words."""
-    session = _needed("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    session = needed("onnxruntime", ASKED, INSTALL).InferenceSession(str(file), providers=["CPUExecutionProvider"])
     inputs, outputs = ([one.name for one in ends] for ends in (session.get_inputs(), session.get_outputs()))
     words = torch.randint(step.model.vocab_size, (STEPS, CHECKED), generator=torch.Generator().manual_seed(0))
-    state: list[Tensor] = tensors(step.model.initial_state(CHECKED))
+    state: list[Tensor] = tensors_of(step.model.initial_state(CHECKED))
     theirs, differences = [part.numpy() for part in state], []
     with torch.inference_mode():
         for word in words:
@@ -126,7 +117,7 @@ def _check(step: OneStep, file: Path) -> None:
 
 
 def _described(model: LanguageModel) -> Iterator[dict[str, Any]]:
-    for place, part in enumerate(tensors(model.initial_state(1))):
+    for place, part in enumerate(tensors_of(model.initial_state(1))):
         first = part.unique().tolist()
         if len(first) > 1:
             raise UserError(

@@ -45,10 +45,13 @@ def take_weights(model: LanguageModel, path: str, vocab: Vocab) -> None:
     Raises UserError if they do not fit.
     """
     file = find(path, setting="weights_from")
-    if (weights := foreign_content(file)) is not None:
+    try:
+        saved = read(file)
+    except UserError:
+        if (weights := foreign_content(file)) is None:
+            raise
         take_classic_weights(model, weights, file, vocab)
         return
-    saved = read(file)
     if not has_vocabulary(saved, vocab):
         with suppress(UserError):  # a tokeniser from elsewhere is not built here
             path = f"{path} {differing(vocabulary(saved).tokeniser, vocab.tokeniser)}".rstrip()

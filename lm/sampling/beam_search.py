@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lm.models.interfaces import LanguageModel, State
+from lm.models.interfaces import LanguageModel, State, mapped
 from lm.sampling.sampler import Sampler, refuse_non_finite
 
 
@@ -85,7 +85,7 @@ def beam_search(
 
 def reordered(state: State, rows: Tensor) -> State:
     """The state of the given rows [N] of a state, in their order; a row may be taken several times or not at all."""
-    return [tuple(part.index_select(0, rows) for part in layer) for layer in state]
+    return mapped(state, lambda part: part.index_select(0, rows))
 
 
 def _log_probabilities(logits: Tensor, sampler: Sampler, seen: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
-from lm.models.interfaces import LanguageModel, State
+from lm.models.interfaces import LanguageModel, State, mapped
 from lm.sampling.beam_search import beam_search
 from lm.sampling.sampler import Sampler
 from lm.system.precision import exact
@@ -59,7 +59,7 @@ def _begun(
     state = model.initial_state(count)
     if words:
         _, one = model(start[:, :-1], model.initial_state(1))
-        state = [tuple(part.expand(count, *part.shape[1:]).contiguous() for part in layer) for layer in one]
+        state = mapped(one, lambda part: part.expand(count, *part.shape[1:]).contiguous())
     return start[0, -1].expand(count), state, torch.tensor(words, dtype=torch.long).expand(count, -1)
 
 

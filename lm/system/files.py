@@ -98,10 +98,18 @@ def writable(file: str | Path, name: str) -> Path:
     return path
 
 
+ANOTHER_FOLDER = "free some space or choose another folder"
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file atomically. Numbers that are not finite become null."""
-    with whole(path, "free some space or choose another folder") as aside:
-        aside.write_text(json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8."""
+    with whole(path, ANOTHER_FOLDER) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def _finite(value: Any) -> Any:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from lm.data.plain_text import utf8
-from lm.data.tokenisers.tokeniser import EOS, UNK, Tokeniser, needed
+from lm.data.tokenisers.tokeniser import EOS, UNK, Tokeniser
 from lm.system.bounds import AtLeast
 from lm.system.errors import UserError
+from lm.system.extras import needed
 from lm.system.terminal import say
 
 SMALLEST = 256 + 2  # every byte, `<eos>` and `<unk>`
@@ -81,7 +82,7 @@ class BPE(HuggingFace):
     def trained(self, pieces: Iterable[str]) -> Self:
         if self.content:
             return self
-        package = needed("tokenizers", self.option)
+        package = needed("tokenizers", f"data/tokeniser={self.option}")
         tokenizer = package.Tokenizer(package.models.BPE())
         tokenizer.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = package.decoders.ByteLevel()
@@ -134,7 +135,7 @@ class File(HuggingFace):
 @lru_cache(maxsize=4)
 def _read(content: str, option: str) -> tuple[Any, dict[int, str]]:
     """The tokeniser that a tokenizer.json describes, and its words by id. Raises UserError if it describes none."""
-    package = needed("tokenizers", option)
+    package = needed("tokenizers", f"data/tokeniser={option}")
     try:
         tokenizer = package.Tokenizer.from_str(content)
         unknown = _unknown_token(json.loads(content).get("model", {}))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-from lm.data.tokenisers.tokeniser import EOS, UNK, Tokeniser, needed
+from lm.data.tokenisers.tokeniser import EOS, UNK, Tokeniser
 from lm.system.errors import UserError
+from lm.system.extras import needed
 
 KEPT = [EOS, UNK]  # written in a text, they are words of a benchmark
 
@@ -49,11 +50,12 @@ class Punctuation(Tokeniser):
 @lru_cache
 def _moses(language: str) -> tuple[Any, Any]:
     """The tokeniser and the detokeniser of a language."""
-    known = needed("sacremoses.corpus", Punctuation.option).NonbreakingPrefixes().available_langs.values()
+    asked = f"data/tokeniser={Punctuation.option}"
+    known = needed("sacremoses.corpus", asked).NonbreakingPrefixes().available_langs.values()
     if language not in known:
         raise UserError(
             f"data.tokeniser.language={language}: the Moses tokeniser has no rules for it; choose the nearest of "
             f"{', '.join(sorted(set(known)))}"
         )
-    moses = needed("sacremoses", Punctuation.option)
+    moses = needed("sacremoses", asked)
     return moses.MosesTokenizer(language), moses.MosesDetokenizer(language)

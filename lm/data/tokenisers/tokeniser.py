@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import unicodedata
 from abc import ABC, abstractmethod
@@ -10,11 +9,9 @@ from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
 from lm.system.bounds import Bounded
-from lm.system.errors import UserError
 
 EOS = "<eos>"
 UNK = "<unk>"
@@ -123,13 +120,3 @@ def parts_of(line: str) -> list[str]:
     if parts:
         parts[-1] += line[sum(map(len, parts)) :]
     return parts
-
-
-def needed(package: str, option: str) -> ModuleType:
-    """Import a package of an extra. Raises UserError if it is not installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise UserError(
-            f"data/tokeniser={option} needs the package {package}, which is not installed: pip install {package}"
-        ) from None

@@ -18,6 +18,9 @@ from lm.models.kernels.full_precision import full_precision
 from lm.models.kernels.linear import Repeated, linear
 from lm.system.bounds import DROPOUT
 
+Kernel = Callable[..., tuple[Tensor, ...]]
+"""A function such as `torch.lstm`."""
+
 
 @dataclass(frozen=True)
 class Gated(Cell):
@@ -69,7 +72,13 @@ class GatedLayer(RecurrentLayer):
         h = self.state_dropout(memory[0])
         return self.advance(linear(x, into, bias), linear(h, recurrent, recurrent_bias), memory)
 
+    def kernel(self, x: Tensor) -> Kernel | None:
+        """torch's kernel that reads windows like x faster than the loop, if there is one."""
+        return None
+
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        if not self.state_dropout.active and (kernel := self.kernel(x)) is not None:
+            return self._fused(kernel, x, memory)
         into, recurrent, bias, recurrent_bias = self.weights()
         of_state = Repeated(recurrent, recurrent_bias, steps=x.shape[1], rows=x.shape[0])
         outputs = []
@@ -78,8 +87,8 @@ class GatedLayer(RecurrentLayer):
             outputs.append(out)
         return torch.stack(outputs, dim=1), memory
 
-    def fused(self, kernel: Callable[..., tuple[Tensor, ...]], x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """Read a window by one of torch's kernels (`torch.lstm`), which on a GPU are cuDNN's."""
+    def _fused(self, kernel: Kernel, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """Read a window by one of torch's kernels, which on a GPU are cuDNN's."""
         layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
         # Autocast would run cuDNN's kernels in fp16 whatever its dtype is, and small gradients would vanish.
         with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, *parts):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
-from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.cells.gated import Gated, GatedLayer, Kernel
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,8 @@ class GRULayer(GatedLayer):
 
     gates: ClassVar[int] = 3
 
-    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        if not x.is_cuda or self.state_dropout.active:
-            return super().window(x, memory)
-        return self.fused(torch.gru, x, memory)
+    def kernel(self, x: Tensor) -> Kernel | None:
+        return torch.gru if x.is_cuda else None
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         (r, z, n), (r_of_state, z_of_state, n_of_state) = of_input.chunk(3, dim=-1), of_state.chunk(3, dim=-1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
-from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.cells.gated import Gated, GatedLayer, Kernel
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,8 @@ class LSTMLayer(GatedLayer):
     def first(self, batch_size: int) -> Memory:
         return (*super().first(batch_size), *super().first(batch_size))
 
-    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        if self.state_dropout.active:
-            return super().window(x, memory)
-        return self.fused(torch.lstm, x, memory)
+    def kernel(self, x: Tensor) -> Kernel:
+        return torch.lstm
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         i, f, g, o = (of_input + of_state).chunk(4, dim=-1)

@@ -74,7 +74,7 @@ class MogrifierLayer(RecurrentLayer):
 
     def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         outputs = []
-        # Autocast casts the inputs of `linear`, but would not cast in the backward pass of `Repeated`.
+        # Under autocast `Repeated` would round elsewhere, and the figures of this cell in bf16 would change.
         apart = not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type)
         rows, steps = x.shape[:2]
         maps = self._maps(linear_map if apart else lambda weight, bias: Repeated(weight, bias, steps, rows))

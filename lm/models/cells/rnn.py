@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
-from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.cells.gated import Gated, GatedLayer, Kernel
 
 Nonlinearity = Literal["tanh", "relu"]
 
@@ -39,10 +39,10 @@ class RNNLayer(GatedLayer):
         super().__init__(input_size, hidden_size, cell)
         self.nonlinearity = cell.nonlinearity
 
-    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        if not x.is_cuda or self.state_dropout.active:
-            return super().window(x, memory)
-        return self.fused(torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu, x, memory)
+    def kernel(self, x: Tensor) -> Kernel | None:
+        if not x.is_cuda:
+            return None
+        return torch.rnn_tanh if self.nonlinearity == "tanh" else torch.rnn_relu
 
     def advance(self, of_input: Tensor, of_state: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         both = of_input + of_state

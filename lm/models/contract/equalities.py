@@ -14,11 +14,10 @@ from lm.models.contract.subject import (
     apart,
     gradients_of,
     largest,
-    tensors_of,
     trained,
     weighed,
 )
-from lm.models.interfaces import State, detach
+from lm.models.interfaces import State, detach, tensors_of
 
 NUDGE = 1e-5  # of the weights, for finite differences
 

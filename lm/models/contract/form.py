@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
-from lm.models.contract.subject import BATCH, STEPS, Raised, Subject, largest, tensors_of, word
+from lm.models.contract.subject import BATCH, STEPS, Raised, Subject, largest, word
 from lm.models.dropout import WindowMask
+from lm.models.interfaces import tensors_of
 
 
 def shapes(subject: Subject) -> Iterator[str]:

@@ -219,11 +219,6 @@ def largest(one: Tensor | None, other: Tensor | None) -> float:
     return 0.0 if one is None or not one.numel() else (one.double() - other.double()).abs().max().item()
 
 
-def tensors_of(state: State) -> list[Tensor]:
-    """The tensors of a state, layer by layer."""
-    return [part for row in state for part in row]
-
-
 def trained(subject: Subject) -> list[tuple[str, Tensor]]:
     """The weights that are trained, by name."""
     return [(name, weight) for name, weight in subject.module.named_parameters() if weight.requires_grad]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lm.models.interfaces import LanguageModel, detach
+from lm.models.interfaces import LanguageModel, detach, mapped, tensors_of
 from lm.system.errors import UserError
 
 
@@ -67,8 +67,8 @@ def gradient_norms(model: LanguageModel, streams: np.ndarray, steps: int, places
         for t in range(first, first + length):
             hidden, state = model.step(ids[:, t], state)
             # Clones, because an LSTM computes h from c: a gradient by c itself would count the path over h twice.
-            state = [tuple(part.clone() for part in layer) for layer in state]
-            states.append([part for layer in state for part in layer])
+            state = mapped(state, Tensor.clone)
+            states.append(tensors_of(state))
         loss = model.head.nll(hidden, ids[:, first + length]).sum()  # streams are independent
         states[-1] = [hidden]
         # A memory that a cell does not use, or returns unchanged, has no gradient.
