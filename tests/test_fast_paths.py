@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from conftest import TINY, Run, threads
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import DeviceType
 
 from lm.data.tokenisers import EOS, UNK
@@ -28,8 +29,10 @@ from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture
 from lm.models.heads.softmax import Softmax
 from lm.models.interfaces import HeadFactory
+from lm.models.kernels import cross_entropy
+from lm.models.kernels.cross_entropy import linear_cross_entropy
 from lm.models.kernels.int8 import int8_weights
-from lm.models.kernels.linear import FEW_ROWS, Repeated, linear
+from lm.models.kernels.linear import FEW_ROWS, FEWEST_CALLS, Repeated, linear, packed
 from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
@@ -59,27 +62,95 @@ def test_a_linear_map_of_any_size_is_torchs(
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
-@given(steps=st.integers(1, 5), rows=sizes, inputs=sizes, outputs=sizes, bias=st.booleans(), learns=st.booleans())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.double])
+@given(rows=st.integers(1, FEW_ROWS + 2), inputs=sizes, outputs=sizes, turned=st.booleans())
+def test_a_packed_map_is_torchs(dtype: torch.dtype, rows: int, inputs: int, outputs: int, turned: bool) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(inputs, outputs).t() if turned else torch.randn(outputs, inputs)
+    x, weight = torch.randn(rows, inputs).to(dtype), weight.to(dtype)
+    with torch.no_grad():
+        found = packed(weight, rows, FEWEST_CALLS)(x)
+    assert found.dtype == dtype
+    close = {"rtol": 0.01, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    torch.testing.assert_close(found, F.linear(x, weight), **close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.double])  # only float32 is packed
+@given(
+    steps=st.sampled_from([1, 2, 5, FEWEST_CALLS]),
+    rows=sizes,
+    inputs=sizes,
+    outputs=sizes,
+    bias=st.booleans(),
+    learns=st.booleans(),
+)
 def test_a_map_repeated_over_a_window_is_the_map_at_each_step(
-    steps: int, rows: int, inputs: int, outputs: int, bias: bool, learns: bool
+    dtype: torch.dtype, steps: int, rows: int, inputs: int, outputs: int, bias: bool, learns: bool
 ) -> None:
     torch.manual_seed(steps)
-    first = torch.randn(rows, inputs, requires_grad=True, dtype=torch.double)
+    first = torch.randn(rows, inputs, requires_grad=True, dtype=dtype)
     parts = [
-        torch.randn(outputs, inputs, requires_grad=learns, dtype=torch.double),
-        torch.randn(outputs, requires_grad=True, dtype=torch.double),
+        torch.randn(outputs, inputs, requires_grad=learns, dtype=dtype),
+        torch.randn(outputs, requires_grad=True, dtype=dtype),
     ]
-    back = torch.randn(inputs, outputs, dtype=torch.double)  # so that each step reads the output of the previous step
+    back = torch.randn(inputs, outputs, dtype=dtype)  # so that each step reads the output of the previous step
     found = []
     weights = (parts[0], parts[1] if bias else None)
     for into in (Repeated(*weights, steps, rows), lambda given: F.linear(given, *weights)):
         x = first
         for _ in range(steps):
-            x = F.linear(into(x).tanh(), back) / outputs
+            x = F.linear(into(x).tanh(), back) / (inputs + outputs)
         learning = [part for part in (first, *parts[: 2 if bias else 1]) if part.requires_grad]
         found.append([x, *torch.autograd.grad(x.sum(), learning)])
+    close = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {}
     for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, **close)
+
+
+def losses(way: Callable[..., Tensor], given: list[Tensor], words: Tensor) -> list[Tensor]:
+    """Losses of a linear layer, and the gradients of their weighted sum with respect to hidden, weight and bias."""
+    nats = way(*given, words)
+    toward = torch.linspace(-1, 2, len(words), dtype=nats.dtype)
+    return [nats.detach(), *torch.autograd.grad((nats * toward).sum(), given)]
+
+
+def plain_losses(hidden: Tensor, weight: Tensor, bias: Tensor, words: Tensor) -> Tensor:
+    logits = F.linear(hidden, weight, bias)
+    return F.cross_entropy(logits.to(torch.promote_types(logits.dtype, torch.float32)), words, reduction="none")
+
+
+@given(rows=sizes, units=sizes, words=sizes, block=st.integers(1, 200), seed=st.integers(0, 99))
+def test_losses_of_a_linear_layer_are_torchs(rows: int, units: int, words: int, block: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    shapes = [(rows, units), (words, units), (words,)]
+    given = [torch.randn(*shape, dtype=torch.double, requires_grad=True) for shape in shapes]
+    targets = torch.randint(words, (rows,))
+    with patch.object(cross_entropy, "BLOCK", block):
+        found = losses(linear_cross_entropy, given, targets)
+    for ours, plain in zip(found, losses(plain_losses, given, targets), strict=True):
         torch.testing.assert_close(ours, plain)
+
+
+@pytest.mark.parametrize("confident", [False, True])
+def test_losses_of_a_linear_layer_in_bf16_are_no_less_exact_than_torchs(confident: bool) -> None:
+    """If a model is nearly certain, the gradient p - 1 is small: it may only be rounded after the subtraction."""
+    torch.manual_seed(0)
+    scale = 3 if confident else 1
+    given = [(torch.randn(shape) * scale**0.5).requires_grad_() for shape in ((64, 32), (50, 32), (50,))]
+    targets = F.linear(*given).argmax(-1) if confident else torch.randint(50, (64,))
+    exact = losses(plain_losses, given, targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        both = zip(losses(linear_cross_entropy, given, targets), losses(plain_losses, given, targets), strict=True)
+    for (ours, plain), true in zip(both, exact, strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - true).norm() <= 1.1 * (plain - true).norm()
+        assert confident or (ours - true).norm() <= 0.01 * true.norm()
+
+
+def test_only_what_needs_a_gradient_gets_one_from_the_losses() -> None:
+    hidden, weight, bias = torch.randn(3, 4, requires_grad=True), torch.randn(5, 4), torch.randn(5, requires_grad=True)
+    linear_cross_entropy(hidden, weight, bias, torch.tensor([0, 4, 2])).sum().backward()
+    assert [part.grad is None for part in (hidden, weight, bias)] == [False, True, False]
 
 
 def test_a_linear_map_keeps_other_types_and_takes_any_layout() -> None:

@@ -108,6 +108,7 @@ def failure(tmp_path: Path) -> str:
         (["trainer.limit_train_batches=1.5", "data=pydoc"], "limit_train_batches", "trainer"),
         (["accelerator.precision=64bit", "data=pydoc"], "64bit", "Allowed"),
         (["accelerator.precision=int8", "data=pydoc"], "int8", "scripts/sample.py"),
+        (["accelerator.recurrence=cudnn", "data=pydoc"], "accelerator.recurrence", "one of auto, own, onednn"),
         (["+experiment=quickstart", "+experiment=no_tf"], "experiment is given twice", "choose one"),
         (["trainer.max_time=10"], "trainer.max_time", "DD:HH:MM:SS"),
         (["model=gru"], "model=gru", "model/cell=gru"),
@@ -660,7 +661,9 @@ def test_a_full_disk_keeps_the_earlier_checkpoint(
 
 
 def test_a_loss_that_is_not_finite(cli: Cli, small: list[str], monkeypatch: Monkey, tmp_path: Path) -> None:
-    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True))
+    monkeypatch.setattr(
+        "lm.models.heads.softmax.SoftmaxHead.nll", lambda *_: torch.full((4, 6), math.nan, requires_grad=True)
+    )
     line = cli(*small)
     assert "the loss is nan before the first update" in line
     assert failure(tmp_path) in line

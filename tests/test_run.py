@@ -199,7 +199,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_cause(
     on_text: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = [torch.full((4, 6), value, requires_grad=True) for value in (1.0, math.nan)]
-    monkeypatch.setattr("lm.models.interfaces.Head.nll", lambda *_: losses.pop(0))
+    monkeypatch.setattr("lm.models.heads.softmax.SoftmaxHead.nll", lambda *_: losses.pop(0))
     with pytest.raises(UserError, match=r"window 1 .*lower optim\.lr"):
         on_text(name="later")
     losses = [torch.full((4, 6), math.nan, requires_grad=True)]

@@ -214,7 +214,7 @@ def test_a_drawing_shows_what_crosses_and_where_it_is_cut(fused: bool) -> None:
     cuts = [card.label for card in cut.cards.values() if "detached" in card.label]
     assert cuts == [f"h, c of window {window}\ndetached: numbers only" for window in (1, 2)]
     for drawn in (whole, cut):
-        assert len({card.label for card in drawn.cards.values()} & {"loss", "Embedding", "LogSoftmax"}) == 3
+        assert len({card.label for card in drawn.cards.values()} & {"loss", "Embedding", "LinearCrossEntropy"}) == 3
         assert _apart(drawn)
 
 

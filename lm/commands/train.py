@@ -17,11 +17,12 @@ from lm.cli.program import program
 from lm.config.build import build
 from lm.config.hydra_job import output_folder, sweeping, typed_overrides
 from lm.config.rules_across_groups import check_rules
-from lm.config.schemas import TBPTT, FreeRunningTest
+from lm.config.schemas import TBPTT, Accelerator, FreeRunningTest
 from lm.config.trust import foreign
 from lm.data.corpus import Corpus
 from lm.data.datamodule import CorpusDataModule
 from lm.evaluation import per_text
+from lm.models.cells.lstm import choose_recurrence
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
 from lm.runs.checkpoint import Description, load_weights, read
@@ -143,11 +144,9 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
 
 def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[[], None]) -> Run:
     """Choose the device; build the corpus, the model and Lightning's parts. Nothing in the run's folder changes."""
-    config = start.config
-    on = device(config["accelerator"]["accelerator"])  # first, so that its error comes before anything is built
-    precision, line = training_precision(
-        on.type, config["accelerator"]["precision"], config["forcing"].get("update", "window")
-    )
+    config, accelerator = start.config, Accelerator(**start.config["accelerator"])
+    on = device(accelerator.accelerator)  # first, so that its error comes before anything is built
+    precision, line = training_precision(on.type, accelerator.precision, config["forcing"].get("update", "window"))
     say(line)
     allow_tf32(precision != "32-true")
     keep_freed_memory()
@@ -157,6 +156,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     if TBPTT(**config["tbptt"]).random_length:
         corpus.randomise_windows(config["seed"])
     model = make_model(start, corpus)
+    choose_recurrence(model, accelerator.recurrence, on.type)
     say_texts(corpus, model)
     sampler = build(config["sampler"], "sampler")
     sampler.banned(corpus.vocab)  # so that an unknown word is reported now, not after an epoch

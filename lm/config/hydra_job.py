@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from lm.config.conf_folder import CONF
+from lm.config.build import TARGET, check
 from lm.config.nearest_setting import did_you_mean_setting, leaves, meant
+from lm.config.schemas import Accelerator
 from lm.config.unknown_key import did_you_mean, near, unknown_setting
 from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
@@ -50,10 +51,12 @@ def refuse_unknown_keys(cfg: DictConfig) -> None:
     `lm.config.build` does the same for the settings of the classes and functions that it builds.
     """
     _refuse_unknown("", cfg, list(leaves(containers(cfg))))
-    known = OmegaConf.load(CONF / "accelerator" / "auto.yaml")  # its settings belong to no class
+    known = [field.name for field in fields(Accelerator)]
     for key in cfg.get("accelerator", ()):
         if key not in known:
-            raise UserError(unknown_setting("accelerator", str(key), map(str, known)))
+            raise UserError(unknown_setting("accelerator", str(key), known))
+    if "accelerator" in cfg:
+        check({TARGET: f"{Accelerator.__module__}.Accelerator", **containers(cfg.accelerator)}, "accelerator", [])
 
 
 def _refuse_unknown(path: str, node: DictConfig, names: list[str]) -> None:

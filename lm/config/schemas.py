@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from lm.config.build import MISSING
 from lm.config.free_text import Files, Free, Place, Text, Texts
@@ -34,6 +34,25 @@ PROFILE = "profile"
 def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the group `trainer` without `profile`: all that are arguments of Lightning's Trainer."""
     return {key: value for key, value in trainer.items() if key != PROFILE}
+
+
+@dataclass
+class Accelerator(Bounded, group="accelerator"):
+    """Settings of the group `accelerator`: where and in which precision to compute.
+
+    `recurrence` is how LSTMs train on a CPU: see `lm.models.cells.lstm.choose_recurrence`. The others are those of
+    Lightning's Trainer.
+    """
+
+    accelerator: str
+    devices: Any = 1
+    strategy: str = "auto"
+    precision: Any = "auto"
+    recurrence: Literal["auto", "own", "onednn"] = "auto"
+
+    def for_trainer(self) -> dict[str, Any]:
+        """The arguments of Lightning's Trainer. The precision is not among them: `auto` must first be resolved."""
+        return {"accelerator": self.accelerator, "devices": self.devices, "strategy": self.strategy}
 
 
 @dataclass

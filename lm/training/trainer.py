@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lm.config.build import build
-from lm.config.schemas import PROFILE, TBPTT, Regularisation, without_profile
+from lm.config.schemas import PROFILE, TBPTT, Accelerator, Regularisation, without_profile
 from lm.data.corpus import Corpus
 from lm.data.streams import limited
 from lm.models.interfaces import LanguageModel
@@ -57,7 +57,7 @@ def make_trainer(
         "enable_progress_bar": bool(watched),
         "enable_checkpointing": saves,
         "num_sanity_val_steps": 0,
-        **config["accelerator"],
+        **Accelerator(**config["accelerator"]).for_trainer(),
         "precision": precision,
     }
     try:

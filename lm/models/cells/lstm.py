@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lm.models.cells.cell import Memory, RecurrentLayer
 from lm.models.cells.gated import Gated, GatedLayer, Kernel
+from lm.models.kernels.lstm_window import faster, lstm_window
+from lm.system.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,23 @@ class LSTM(Gated):
 class LSTMLayer(GatedLayer):
     """One LSTM layer; memory (h, c), each [B, H]; gates in torch's order: input, forget, candidate, output.
 
-    `window` uses torch's fused kernel, with or without weight dropout.
+    `window` uses torch's fused kernel or, in training, `lstm_window`; both with or without weight dropout.
     """
 
     gates: ClassVar[int] = 4
+    recurrence = "auto"
+    """How windows are read in training on a CPU: see `choose_recurrence`."""
 
     def first(self, batch_size: int) -> Memory:
         return (*super().first(batch_size), *super().first(batch_size))
+
+    def window(self, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        own = self.recurrence == "own" or (self.recurrence == "auto" and faster(x, self.hidden_size))
+        if not own or self.state_dropout.active or not torch.is_grad_enabled() or x.device.type != "cpu":
+            return super().window(x, memory)
+        h, c = memory
+        outputs, h, c = lstm_window(x, h, c, self.weights())
+        return outputs, (h, c)
 
     def kernel(self, x: Tensor) -> Kernel:
         return torch.lstm
@@ -47,3 +59,19 @@ class LSTMLayer(GatedLayer):
         c = f.sigmoid() * memory[1] + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         return h, (h, c)
+
+
+def choose_recurrence(model: nn.Module, recurrence: str, device: str = "cpu") -> None:
+    """Choose how all LSTM layers of a model read windows in training on a CPU.
+
+    "own": by `lm.models.kernels.lstm_window`; "onednn": by torch's kernel; "auto": by the one that was measured to be
+    faster at this size and precision. Raises UserError for a choice on another type of device: there is none.
+    """
+    if device != "cpu" and recurrence != "auto":
+        raise UserError(
+            f"accelerator.recurrence={recurrence} is for the CPU; this run is on {device}: leave it at auto, or choose "
+            "accelerator=cpu"
+        )
+    for layer in model.modules():
+        if isinstance(layer, LSTMLayer):
+            layer.recurrence = recurrence

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from lm.models.initial.drawn import shared_output_
 from lm.models.interfaces import Head, HeadFactory
+from lm.models.kernels.cross_entropy import linear_cross_entropy
 from lm.models.kernels.linear import linear
 from lm.system.errors import UserError
 
@@ -25,6 +27,12 @@ class SoftmaxHead(Head):
     @property
     def output(self) -> nn.Linear:
         return self.linear
+
+    def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().nll(hidden, targets)
+        weight, bias, words = self.linear.weight, self.linear.bias, targets.flatten()
+        return linear_cross_entropy(hidden.flatten(0, -2), weight, bias, words).view(targets.shape)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return linear(hidden, self.linear.weight, self.linear.bias)

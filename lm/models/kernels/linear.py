@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -11,6 +13,8 @@ from torch.autograd.function import once_differentiable
 
 FEW_ROWS = 64
 """Products of at most this many rows use oneDNN. It is faster than torch for few rows, but not for a window's 600."""
+FEWEST_CALLS = 24
+"""From this many calls on, a copy of the weights in oneDNN's layout is worth its time."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -50,6 +54,7 @@ class Repeated:
         device = weight.device.type
         self._autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         self._weight = weight.detach().to(self._autocast)
+        self._steps, self._rows = steps, rows
         self._read: list[Tensor] = []  # the input of each step: [rows, K]
         self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
 
@@ -57,7 +62,30 @@ class Repeated:
         step = len(self._read)
         x = x.to(self._autocast)
         self._read.append(x.detach())
-        return linear(x, self._weight) + self._added[step]
+        product: Tensor = _Product.apply(x, self)
+        return product + self._added[step]
+
+    @cached_property
+    def product(self) -> Callable[[Tensor], Tensor]:
+        """x [rows, K] -> x weight^T [rows, N]."""
+        return packed(self._weight, self._rows, self._steps)
+
+    @cached_property
+    def back(self) -> Callable[[Tensor], Tensor]:
+        """The gradient of a product [rows, N] -> that of its input [rows, K]."""
+        return packed(self._weight.t(), self._rows, self._steps)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, of: Repeated) -> Tensor:
+        ctx.of = of
+        return of.product(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.of.back(gradients[0].contiguous()), None
 
 
 class _Added(torch.autograd.Function):
@@ -88,9 +116,23 @@ class _Added(torch.autograd.Function):
         )
 
 
-# Tried and rejected: weights packed for oneDNN in advance, a tenth faster at 64 rows but a second copy of the weights.
-# This is Inductor's call to oneDNN; there is no public one for fp32. If it is missing, F.linear does the same, slower.
+# Inductor's calls to oneDNN; there are no public ones for fp32. If they are missing, F.linear does the same, slower.
 _product: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
+_reorder: Any = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if _product is not None else None
+
+
+def packed(weight: Tensor, rows: int, steps: int) -> Callable[[Tensor], Tensor]:
+    """The map of x [rows, K] to x weight^T [rows, N], for `steps` calls with one weight [N, K]. It has no gradient.
+
+    The weight is copied into the layout in which oneDNN reads it. At 20 x 1024 x 4096 in bf16 this takes 1.0 ms, and a
+    product then 0.19 ms instead of 0.28 to 0.44; in fp32 0.34 instead of 0.75. A transposed weight takes 4.4 ms.
+    """
+    bf16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    can = weight.device.type == "cpu" and (bf16 or weight.dtype == torch.float32) and torch.backends.mkldnn.enabled
+    if _reorder is None or not can or rows > FEW_ROWS or steps < FEWEST_CALLS:
+        return partial(linear, weight=weight)
+    reordered: Tensor = _reorder(weight.contiguous(), rows)
+    return lambda x: _onednn(x, reordered, None)
 
 
 def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -91,7 +91,7 @@ def _walk(kept: list[dict[str, Any]], names: dict[int, str]) -> Graph:
         if operation in numbers:
             return numbers[operation]
         number = numbers[operation] = len(numbers)
-        name = operation.name().partition("Backward")[0]
+        name = operation.name().partition("Backward")[0].lstrip("_")
         leaves = [below.variable for below, _ in operation.next_functions if hasattr(below, "variable")]
         nodes[number] = Node(name, window, tuple(names[id(leaf)] for leaf in leaves), makes)
         for below, _ in operation.next_functions:
