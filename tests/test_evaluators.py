@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent
 V = 12
 TRAIN = np.random.default_rng(7).integers(0, V, 200)
 VALID = np.tile(np.random.default_rng(8).integers(0, V, 15), 6)
-FAST: dict[str, Any] = {"lr": 0.02, "decay": 0.1, "streams": 4, "corpus": {"train": TRAIN}.__getitem__}
+FAST: dict[str, Any] = {"lr": 0.005, "decay": 0.1, "streams": 4, "corpus": {"train": TRAIN}.__getitem__}
 DYNAMIC = Dynamic(3, **FAST)
 EVALUATORS = [
     Static(7),
@@ -241,8 +241,9 @@ def test_both_make_use_of_a_text_that_repeats_itself(model: RecurrentLanguageMod
 
 
 def test_a_part_of_the_training_text_is_named(
-    model: RecurrentLanguageModel, capsys: pytest.CaptureFixture[str]
+    model: RecurrentLanguageModel, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("LM_CACHE_DIR", str(tmp_path))
     ids = random_ids(30)
     short = replace(DYNAMIC, statistics_windows=2)
     some = nats(short, model, ids)

@@ -32,7 +32,8 @@ from lm.models.interfaces import HeadFactory
 from lm.models.kernels import cross_entropy
 from lm.models.kernels.cross_entropy import linear_cross_entropy
 from lm.models.kernels.int8 import int8_weights
-from lm.models.kernels.linear import FEW_ROWS, FEWEST_CALLS, Repeated, linear, packed
+from lm.models.kernels.linear import FEW_ROWS, FEWEST_CALLS, linear, packed
+from lm.models.kernels.repeated import Repeated
 from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler

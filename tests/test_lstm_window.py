@@ -101,7 +101,7 @@ def test_auto_is_the_faster_one_by_measurement(monkeypatch: pytest.MonkeyPatch) 
     def reads(layer: Any, steps: int) -> None:
         layer.window(torch.randn(2, steps, 3), layer.first(2))
 
-    reads(enough, 1)  # in fp32
+    reads(enough, kernel.MOST_STEPS + 1)  # in fp32
     with BF16:
         reads(enough, 2)
         reads(few, 3)
@@ -113,6 +113,12 @@ def test_auto_is_the_faster_one_by_measurement(monkeypatch: pytest.MonkeyPatch) 
     choose_recurrence(enough, "own")
     reads(enough, 7)
     assert used == [2, 7]
+    monkeypatch.setattr(kernel, "AVX512", True)
+    choose_recurrence(enough, "auto")
+    reads(enough, kernel.MOST_STEPS)
+    monkeypatch.setattr(kernel, "AVX512", False)
+    reads(enough, kernel.MOST_STEPS)
+    assert used == [2, 7, kernel.MOST_STEPS]
 
 
 def test_on_a_card_there_is_nothing_to_choose() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lm.data.streams import Window, Windows, one_stream
 from lm.evaluation.evaluator import Reader, number
+from lm.evaluation.gradient_statistics import kept, key_of
 from lm.evaluation.reading import Reading, device_of, read_stream, token_nats
 from lm.models.interfaces import LanguageModel, State, detach
 from lm.system.bounds import PROBABILITY, Above, AtLeast, Count
@@ -135,8 +136,13 @@ class Dynamic(Reader):
         return [self.lr / (part + self.epsilon) for part in rms], pulls
 
     def _root_mean_squares(self, model: LanguageModel, weights: Weights) -> list[Tensor]:
-        """The root mean square of each weight's gradient over windows of the training text."""
+        """The root mean square of each weight's gradient over the training text; an earlier call's if kept."""
         ids = self.split("train", "evaluator.rule=rms", "or choose evaluator.rule=sgd with an lr of its own")
+        settings = self.window, self.streams, self.statistics_windows, number(self.temperature)
+        found = kept(key_of(model, ids, settings), lambda: self._measure(model, weights, ids))
+        return [part.to(weight.device) for part, weight in zip(found, weights, strict=True)]
+
+    def _measure(self, model: LanguageModel, weights: Weights, ids: np.ndarray) -> list[Tensor]:
         streams = max(1, min(self.streams, len(ids) // (self.window + 1)))
         windows = Windows(ids, streams, self.window, "train", keep_last=True)
         count = min(len(windows), self.statistics_windows or len(windows))

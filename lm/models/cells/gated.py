@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout, WeightDropout
 from lm.models.initial.drawn import by_size_, open_forget_gate_
 from lm.models.kernels.full_precision import full_precision
-from lm.models.kernels.linear import Repeated, linear
+from lm.models.kernels.linear import linear
+from lm.models.kernels.repeated import Repeated
 from lm.system.bounds import DROPOUT
 
 Kernel = Callable[..., tuple[Tensor, ...]]
@@ -82,7 +82,7 @@ class GatedLayer(RecurrentLayer):
         into, recurrent, bias, recurrent_bias = self.weights()
         of_state = Repeated(recurrent, recurrent_bias, steps=x.shape[1], rows=x.shape[0])
         outputs = []
-        for of_input in F.linear(x, into, bias).unbind(1):
+        for of_input in linear(x, into, bias).unbind(1):
             out, memory = self.advance(of_input, of_state(self.state_dropout(memory[0])), memory)
             outputs.append(out)
         return torch.stack(outputs, dim=1), memory

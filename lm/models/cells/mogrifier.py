@@ -14,7 +14,8 @@ from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout
 from lm.models.initial.drawn import open_forget_gate_, truncated_normal_
 from lm.models.kernels.full_precision import uncached
-from lm.models.kernels.linear import Repeated, linear
+from lm.models.kernels.linear import linear
+from lm.models.kernels.repeated import Repeated
 from lm.system.bounds import DROPOUT, AtLeast, Count
 
 Map = Callable[[Tensor], Tensor]

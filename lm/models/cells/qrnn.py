@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
@@ -63,7 +62,7 @@ class QRNNLayer(RecurrentLayer):
         seen = torch.cat([before.to(x.dtype), x], dim=1)  # B, width - 1 + T, F
         steps = x.shape[1]
         read = torch.cat([seen[:, start : start + steps] for start in range(self.width)], dim=-1)  # B, T, width * F
-        f, candidate, o = self._gates(F.linear(read, self.weight, self.bias))
+        f, candidate, o = self._gates(linear(read, self.weight, self.bias))
         kept = linear_recurrence(f, candidate, c)
         return (o * kept).to(self.weight.dtype), (kept[:, -1], seen[:, steps:])
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lm.models.heads.softmax import Softmax, SoftmaxHead
 from lm.models.interfaces import Head
+from lm.models.kernels.cross_entropy import linear_cross_entropy
 from lm.system.bounds import AtLeast, Count
 
 
@@ -38,8 +38,7 @@ class SampledHead(SoftmaxHead):
             return super().nll(hidden, targets)
         words, shift, place = self._draw(targets)
         weight, bias = self.linear.weight.index_select(0, words), self.linear.bias.index_select(0, words)
-        logits = F.linear(hidden.flatten(0, -2), weight, bias + shift.to(bias)).float()
-        return F.cross_entropy(logits, place[targets.flatten()], reduction="none").view(targets.shape)
+        return linear_cross_entropy(hidden, weight, bias + shift.to(bias), place[targets])
 
     def _draw(self, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Choose the words [n] whose logits are computed: the frequent words, the targets, and a sample of the rest.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from lm.models.initial.drawn import shared_output_
@@ -29,10 +28,7 @@ class SoftmaxHead(Head):
         return self.linear
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
-            return super().nll(hidden, targets)
-        weight, bias, words = self.linear.weight, self.linear.bias, targets.flatten()
-        return linear_cross_entropy(hidden.flatten(0, -2), weight, bias, words).view(targets.shape)
+        return linear_cross_entropy(hidden, self.linear.weight, self.linear.bias, targets)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return linear(hidden, self.linear.weight, self.linear.bias)

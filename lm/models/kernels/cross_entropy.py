@@ -5,26 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lm.models.kernels.full_precision import at_least_fp32
+from lm.models.kernels.linear import linear, product
 
 BLOCK = 2**18
 """Logits that are normalised at a time: few enough to stay in the processor's cache in fp32."""
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """The loss of each target in nats: hidden [N, H], weight [V, H], bias [V], targets [N] -> [N].
+    """The loss of each target in nats: hidden [..., H], weight [V, H], bias [V], targets [...] -> [...].
 
     Products and the gradient of the logits are in autocast's type, all between in at least float32, as with torch's
     operations. But the logits are never stored in fp32: the forward pass turns them into their gradient where they are.
     In bf16 this takes a quarter of the memory, and the gradients of `hidden` are ten times as exact; the time is the
     same at 10,000 and 50,000 words.
     """
-    device = hidden.device.type
+    device, rows, words = hidden.device.type, hidden.flatten(0, -2), targets.flatten()
+    if device != "cpu" or not torch.is_grad_enabled():
+        logits = at_least_fp32(linear(rows, weight, bias))
+        return F.cross_entropy(logits, words, reduction="none").view(targets.shape)
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     with torch.autocast(device, enabled=False):
-        nats: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets, low)
-    return nats
+        nats: Tensor = _LinearCrossEntropy.apply(rows, weight, bias, words, low)
+    return nats.view(targets.shape)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -37,7 +44,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, low: Any) -> Tensor:
         x, matrix = hidden.to(low), weight.to(low)
-        logits, at = x @ matrix.t(), targets.unsqueeze(1)  # N, V and N, 1
+        logits, at = product(x, matrix), targets.unsqueeze(1)  # N, V and N, 1
         losses = []
         rows = max(1, BLOCK // len(weight))
         for block, words in zip(logits.split(rows), at.split(rows), strict=True):
@@ -57,11 +64,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
         to_hidden, to_weight, to_bias, *_ = ctx.needs_input_grad
         of_hidden = of_weight = of_bias = None
         if to_hidden:
-            near = (others @ matrix).to(weight.dtype)
+            near = product(others, matrix.t()).to(weight.dtype)
             of_hidden = near.addcmul_(of_target, weight[targets]).mul_(of_nats).to(ctx.hidden_type)
         # In the next products the smaller factor is multiplied by the gradients of the losses.
         if to_weight:
-            of_weight = (others.t() @ (x * of_nats).to(x.dtype)).to(weight.dtype)
+            of_weight = product(others.t(), (x * of_nats).to(x.dtype).t()).to(weight.dtype)
             of_weight.index_add_(0, targets, x * (of_target * of_nats))
         if to_bias:
             of_bias = (others.t() @ of_nats.to(x.dtype)).squeeze(1).to(weight.dtype)

@@ -10,7 +10,8 @@ two threads (one thread), AMD EPYC with bf16 instructions, torch 2.13.0:
     1150    76 | 30 (137 | 50)    144 | 66 (274 | 118)    239 | 174 (469 | 331)
     1500    140 | 57 (264 | 106)    268 | 115 (512 | 221)    426 | 295 (814 | 585)
 
-In fp32 oneDNN takes a third of the time at each of these sizes, so there it is used.
+In fp32 oneDNN is faster, by a tenth to a half, except on short windows, where it spends most of its time on copies of
+the weights: 1 sequence of 5 tokens takes 7.6 | 3.8 at 1024 units with AVX512; at 20 tokens both take the same time.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lm.models.kernels.linear import packed
+from lm.models.kernels.linear import AVX512, packed, product
 
 _sigmoid_backward: Any = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward: Any = torch.ops.aten.tanh_backward.grad_input
 
 FEWEST_UNITS = 640
-"""From this hidden size on, `lstm_window` was faster in bf16 than oneDNN: see the table above."""
+MOST_STEPS = 8
+"""From this hidden size on, in bf16 or in windows of at most so many tokens, `lstm_window` is faster than oneDNN."""
 
 
 def faster(x: Tensor, hidden_size: int) -> bool:
-    """Whether `lstm_window` was measured to train faster than oneDNN's kernel on windows like x."""
-    in_bf16 = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return x.device.type == "cpu" and in_bf16 and hidden_size >= FEWEST_UNITS
+    """Whether `lstm_window` was measured to train faster than oneDNN's kernel on windows x [B, T, F]."""
+    if x.device.type != "cpu" or hidden_size < FEWEST_UNITS:
+        return False
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu") == torch.bfloat16
+    return AVX512 and x.dtype == torch.float32 and x.shape[1] <= MOST_STEPS
 
 
 def lstm_window(x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,13 +67,13 @@ class _Window(torch.autograd.Function):
         into, recurrent = into.to(low), recurrent.to(low)
         x_by_step = x.transpose(0, 1).to(low).flatten(0, 1)  # T * B, F
         gates = torch.empty(steps, rows, 4 * size, dtype=wide)
-        torch.add((x_by_step @ into.t()).view_as(gates), bias + recurrent_bias, out=gates)
+        torch.add(product(x_by_step, into).view_as(gates), bias + recurrent_bias, out=gates)
         cells, tanh_c = torch.empty(steps + 1, rows, size, dtype=wide), torch.empty(steps, rows, size, dtype=wide)
-        outputs, product = torch.empty(steps + 1, rows, size, dtype=low), packed(recurrent, rows, steps)
+        outputs, at_step = torch.empty(steps + 1, rows, size, dtype=low), packed(recurrent, rows, steps)
         cells[0], outputs[0] = c, h
         i, f, g, o = (part.unbind(0) for part in gates.chunk(4, dim=-1))
         for t in range(steps):
-            gates[t].add_(product(outputs[t]))
+            gates[t].add_(at_step(outputs[t]))
             for gate in (i[t], f[t], o[t]):
                 gate.sigmoid_()
             g[t].tanh_()
@@ -86,7 +91,7 @@ class _Window(torch.autograd.Function):
         (steps, rows, size), wide = tanh_c.shape, cells.dtype
         of_gates = outputs.new_empty(steps, rows, 4 * size)
         of_gate = torch.empty(rows, 4 * size, dtype=wide)  # of one step, before it is rounded
-        product = packed(recurrent.t(), rows, steps)
+        at_step = packed(recurrent.t(), rows, steps)
         of_h, of_c = torch.zeros_like(outputs[0]), of_last.to(wide, copy=True)
         i, f, g, o = (part.unbind(0) for part in gates.chunk(4, dim=-1))
         of_i, of_f, of_g, of_o = of_gate.chunk(4, dim=-1)
@@ -99,17 +104,17 @@ class _Window(torch.autograd.Function):
             _sigmoid_backward(torch.mul(of_c, cells[t], out=part), f[t], grad_input=of_f)
             _tanh_backward(torch.mul(of_c, i[t], out=part), g[t], grad_input=of_g)
             of_c *= f[t]
-            of_h = product(of_gates[t].copy_(of_gate))
+            of_h = at_step(of_gates[t].copy_(of_gate))
         flat = of_gates.flatten(0, 1)  # T * B, 4 H
         x_type, h_type, c_type = ctx.types
         to_x, _, _, to_into, to_recurrent, *to_biases = ctx.needs_input_grad[:7]
         of_bias = flat.sum(0, dtype=wide) if any(to_biases) else None
         return (
-            (flat @ into).view(steps, rows, -1).transpose(0, 1).to(x_type) if to_x else None,
+            product(flat, into.t()).view(steps, rows, -1).transpose(0, 1).to(x_type) if to_x else None,
             of_h.to(h_type),
             of_c.to(c_type),
-            (flat.t() @ x_by_step).to(wide) if to_into else None,
-            (flat.t() @ outputs[:-1].flatten(0, 1)).to(wide) if to_recurrent else None,
+            product(flat.t(), x_by_step.t()).to(wide) if to_into else None,
+            product(flat.t(), outputs[:-1].flatten(0, 1).t()).to(wide) if to_recurrent else None,
             of_bias,
             of_bias,
             None,
