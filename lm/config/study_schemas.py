@@ -56,8 +56,8 @@ class BenchmarkConfig(Bounded):
 
     sections: Annotated[
         list[str] | None,
-        "training, tokens, sampling, scoring, reading, startup, growth, cells; null: all. Or large_text. "
-        "A GPU has its own",
+        "training, tokens, sampling, scoring, reading, startup, growth, cells, recipes, dynamic; null: all. "
+        "Or large_text. A GPU has its own",
     ] = None
     accelerator: Group = MISSING
     dry: Annotated[bool, "everything on the processor with tiny sizes: to see that it runs"] = False

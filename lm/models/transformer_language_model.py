@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lm.models.heads.softmax import Softmax
 from lm.models.initial.drawn import transformer_
 from lm.models.interfaces import HeadFactory, LanguageModel, State
-from lm.models.kernels.linear import linear
+from lm.models.kernels.linear import Linear
 from lm.models.weight_budget import within_weights
 from lm.system.bounds import DROPOUT, Count, bounded
 from lm.system.errors import UserError
@@ -69,10 +69,10 @@ class TransformerLanguageModel(LanguageModel):
         self.hidden_size = hidden_size
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         same = hidden_size == embedding_size
-        self.widen = nn.Identity() if same else nn.Linear(embedding_size, hidden_size, bias=False)
+        self.widen = nn.Identity() if same else Linear(embedding_size, hidden_size, bias=False)
         self.layers = nn.ModuleList(Layer(hidden_size, heads, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
-        self.narrow = nn.Linear(hidden_size, embedding_size, bias=False) if tied and not same else nn.Identity()
+        self.narrow = Linear(hidden_size, embedding_size, bias=False) if tied and not same else nn.Identity()
         self.dropout = self.output_dropout = nn.Dropout(dropout)
         self.head = head.head(embedding_size if tied else hidden_size, self.embedding, tied)
         transformer_(self, [layer.adding for layer in self.layers])  # type: ignore[misc]
@@ -114,12 +114,12 @@ class Layer(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm, self.network_norm = nn.LayerNorm(size), nn.LayerNorm(size)
-        self.queries_keys_values, self.attended = nn.Linear(size, 3 * size), nn.Linear(size, size)
-        self.up, self.down = nn.Linear(size, 4 * size), nn.Linear(4 * size, size)
+        self.queries_keys_values, self.attended = Linear(size, 3 * size), Linear(size, size)
+        self.up, self.down = Linear(size, 4 * size), Linear(4 * size, size)
         self.dropout = nn.Dropout(dropout)
 
     @property
-    def adding(self) -> list[nn.Linear]:
+    def adding(self) -> list[Linear]:
         """The linear maps whose output is added to what the layer reads."""
         return [self.attended, self.down]
 
@@ -132,20 +132,14 @@ class Layer(nn.Module):
         are kept as they are before their rotation.
         """
         steps = x.shape[1]
-        queries, new_keys, new_values = mapped(self.attention_norm(x), self.queries_keys_values).chunk(3, dim=-1)
+        queries, new_keys, new_values = self.queries_keys_values(self.attention_norm(x)).chunk(3, dim=-1)
         keys, values = torch.cat([keys, new_keys], dim=1), torch.cat([values, new_values], dim=1)
         by_head = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (queries, keys, values)]
         q, k, v = rotated(by_head[0], turns[:, -steps:]), rotated(by_head[1], turns), by_head[2]
         attended = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, attn_mask=visible)
-        x = x + self.dropout(mapped(attended.transpose(1, 2).flatten(2), self.attended))
-        x = x + self.dropout(mapped(F.gelu(mapped(self.network_norm(x), self.up)), self.down))
+        x = x + self.dropout(self.attended(attended.transpose(1, 2).flatten(2)))
+        x = x + self.dropout(self.down(F.gelu(self.up(self.network_norm(x)))))
         return x, keys, values
-
-
-def mapped(x: Tensor, layer: nn.Linear) -> Tensor:
-    """A linear layer of x [B, T, F], by the product for few rows where they are few."""
-    out: Tensor = linear(x.flatten(0, 1), layer.weight, layer.bias).unflatten(0, x.shape[:2])
-    return out
 
 
 @lru_cache(maxsize=16)

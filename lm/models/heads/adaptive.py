@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lm.models.interfaces import Head, HeadFactory
 from lm.models.kernels.full_precision import full_precision
-from lm.models.kernels.linear import linear
+from lm.models.kernels.linear import Linear
 from lm.system.bounds import AtLeast
 from lm.system.errors import UserError
 
@@ -28,6 +28,9 @@ class AdaptiveHead(Head):
     def __init__(self, hidden_size: int, vocab_size: int, cutoffs: Sequence[int], div_value: float) -> None:
         super().__init__()
         self.softmax = nn.AdaptiveLogSoftmaxWithLoss(hidden_size, vocab_size, list(cutoffs), div_value)
+        for layer in self.softmax.modules():
+            if isinstance(layer, nn.Linear):
+                layer.__class__ = Linear  # torch makes these layers itself
         self.register_buffer("rank", torch.arange(vocab_size))  # each word's rank; the most frequent word has rank 0
 
     def prepare(self, counts: Tensor) -> None:
@@ -41,13 +44,12 @@ class AdaptiveHead(Head):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Map hidden vectors [..., H] to log-probabilities [..., V] of all words. This is not faster than a softmax."""
-        # As torch's `log_prob`, but with `linear`: it is faster for few rows, and uses 8-bit weights.
         frequent = self.softmax.shortlist_size
         with full_precision(hidden.flatten(0, -2)) as (rows,):
-            head = linear(rows, self.softmax.head.weight, self.softmax.head.bias).log_softmax(dim=-1)
+            head = self.softmax.head(rows).log_softmax(dim=-1)
             parts, tails = [head[:, :frequent]], cast(Iterable[Iterable[nn.Linear]], self.softmax.tail)
             for cluster, (narrow, words) in enumerate(tails, start=frequent):
-                within = linear(linear(rows, narrow.weight), words.weight).log_softmax(dim=-1)
+                within = words(narrow(rows)).log_softmax(dim=-1)
                 parts.append(within + head[:, cluster : cluster + 1])
             ordered = torch.cat(parts, dim=-1)
         return ordered[:, self.rank].view(*hidden.shape[:-1], -1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lm.models.dropout import Dropout
 from lm.models.initial.drawn import shared_output_
 from lm.models.interfaces import Head, HeadFactory
-from lm.models.kernels.linear import linear
+from lm.models.kernels.linear import Linear
 from lm.system.bounds import DROPOUT, Count
 
 
@@ -28,9 +28,9 @@ class MixtureHead(Head):
     ) -> None:
         super().__init__()
         self.experts = experts
-        self.latent = nn.Linear(hidden_size, experts * embedding.embedding_dim)
-        self.prior = nn.Linear(hidden_size, experts, bias=False)
-        self.decoder = nn.Linear(embedding.embedding_dim, embedding.num_embeddings)
+        self.latent = Linear(hidden_size, experts * embedding.embedding_dim)
+        self.prior = Linear(hidden_size, experts, bias=False)
+        self.decoder = Linear(embedding.embedding_dim, embedding.num_embeddings)
         self.latent_dropout = Dropout(latent_dropout, per="window")
         if tied:
             self.decoder.weight = embedding.weight
@@ -45,10 +45,10 @@ class MixtureHead(Head):
 
         Both are in at least float32.
         """
-        latent = linear(hidden, self.latent.weight, self.latent.bias).tanh()
+        latent = self.latent(hidden).tanh()
         latent = self.latent_dropout(latent).unflatten(-1, (self.experts, -1))  # ..., K, E
-        logits = linear(latent.flatten(0, -2), self.decoder.weight, self.decoder.bias).view(*latent.shape[:-1], -1)
-        prior = linear(hidden, self.prior.weight)
+        logits = self.decoder(latent)
+        prior = self.prior(hidden)
         wide = torch.promote_types(logits.dtype, torch.float32)
         return prior.to(wide).log_softmax(dim=-1), logits.to(wide)
 

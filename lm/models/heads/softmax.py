@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lm.models.initial.drawn import shared_output_
 from lm.models.interfaces import Head, HeadFactory
 from lm.models.kernels.cross_entropy import linear_cross_entropy
-from lm.models.kernels.linear import linear
+from lm.models.kernels.linear import Linear
 from lm.system.errors import UserError
 
 
@@ -18,7 +18,7 @@ class SoftmaxHead(Head):
 
     def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None = None) -> None:
         super().__init__()
-        self.linear = nn.Linear(hidden_size, vocab_size)
+        self.linear = Linear(hidden_size, vocab_size)
         if tied_to is not None:
             self.linear.weight = tied_to
             shared_output_(self.linear.bias)
@@ -31,7 +31,8 @@ class SoftmaxHead(Head):
         return linear_cross_entropy(hidden, self.linear.weight, self.linear.bias, targets)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return linear(hidden, self.linear.weight, self.linear.bias)
+        logits: Tensor = self.linear(hidden)
+        return logits
 
 
 @dataclass(frozen=True)

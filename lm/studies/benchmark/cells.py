@@ -12,6 +12,7 @@ from torch import nn
 from lm.models.cells import GRU, LSTM, QRNN, RNN, SLSTM, Cell, MinGRU, MinLSTM, Mogrifier
 from lm.models.interfaces import LanguageModel
 from lm.models.transformer_language_model import TransformerLanguageModel
+from lm.studies.benchmark.plain import PlainTraining
 from lm.studies.benchmark.processes import Apart
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, interleaved, ratio
@@ -54,7 +55,7 @@ def cells(sizes: Sizes, rounds: int, windows: int, precision: str) -> dict[str, 
     """
     with ExitStack() as stack:
         plain: dict[str, Callable[[], object]] = {
-            f"plain_{name}": stack.enter_context(Apart(PlainRival, sizes, windows, "window", "cpu", recurrent))
+            f"plain_{name}": stack.enter_context(Apart(PlainRival, sizes, windows, PlainTraining, "cpu", recurrent))
             for name, recurrent in PLAIN.items()
         }
         ours = {f"cell_{name}": StepRival(sizes, windows, precision, model) for name, model in models(sizes).items()}

@@ -91,6 +91,23 @@ class PlainTokenTraining(PlainTraining):
         self.window += 1
 
 
+class PlainFreeRunning(PlainTraining):
+    """The exercise's loop without teacher forcing, with one update per window: of the mean loss of its words."""
+
+    def step(self, inputs: Tensor, targets: Tensor) -> None:
+        self.states = tuple(state.detach() for state in self.states)
+        words, losses = inputs[:, :1], []
+        for t in range(inputs.shape[1]):
+            outputs, self.states = self.model(words, self.states)
+            losses.append(self.criterion(outputs, targets[:, t]))
+            words = outputs.argmax(dim=1).unsqueeze(1)
+        self.optimizer.zero_grad()
+        torch.stack(losses).mean().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
+        self.optimizer.step()
+        self.window += 1
+
+
 def plain_sampling(model: PlainModel, words: int) -> list[int]:
     """The classic exercise's sampling loop: one sequence, word by word, drawn in proportion to exp(logits)."""
     drawn = []

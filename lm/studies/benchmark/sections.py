@@ -20,7 +20,13 @@ from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.sampling.generate import generate
 from lm.sampling.sampler import Sampler
 from lm.studies.benchmark.floor import FloorRival
-from lm.studies.benchmark.plain import PlainModel, plain_reading, plain_sampling
+from lm.studies.benchmark.plain import (
+    PlainFreeRunning,
+    PlainModel,
+    PlainTokenTraining,
+    plain_reading,
+    plain_sampling,
+)
 from lm.studies.benchmark.processes import Apart
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.text import TEXT_TOKENS, zipf_text
@@ -29,7 +35,7 @@ from lm.studies.benchmark.training import LightningRival, PlainRival, StepRival
 from lm.training.forcing.forcing import Forcing
 
 SENTENCES, ALONE = 2000, 100  # sentences that are scored together, and one by one
-TOKEN_WINDOWS = 1  # one window has 30 updates
+OWN_WORDS = 1  # windows in a call; one of the baseline's has 30 updates
 
 
 def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: Path) -> dict[str, Timing]:
@@ -39,6 +45,8 @@ def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: P
             "plain": stack.enter_context(Apart(PlainRival, sizes, windows)),
             "train": stack.enter_context(Apart(LightningRival, sizes, windows, precision, scratch / "train")),
             "step": stack.enter_context(Apart(StepRival, sizes, windows, precision)),
+            "step_own": stack.enter_context(Apart(StepRival, sizes, windows, precision, None, "own")),
+            "step_onednn": stack.enter_context(Apart(StepRival, sizes, windows, precision, None, "onednn")),
             "floor": stack.enter_context(Apart(FloorRival, sizes, windows, precision)),
         }
         if precision != "32-true":
@@ -48,16 +56,20 @@ def training(sizes: Sizes, rounds: int, windows: int, precision: str, scratch: P
     return {"train_fp32": found["train"], **found}
 
 
-def tokens(sizes: Sizes, rounds: int, scratch: Path) -> dict[str, Timing]:
-    """Seconds per training window of each implementation; the model reads its own words, with one update per token."""
-    forcing = Forcing(feedback="argmax", update="token")
+def tokens(sizes: Sizes, rounds: int, precision: str, scratch: Path) -> dict[str, Timing]:
+    """Seconds per training window of each implementation; the model reads its own words.
+
+    With one update per token (`token`), or one per window (`free`: free running).
+    """
+    by_token, free = (Forcing(feedback="argmax", update=update) for update in ("token", "window"))
     with ExitStack() as stack:
-        ours = Apart(LightningRival, sizes, TOKEN_WINDOWS, "32-true", scratch / "tokens", forcing)
         rivals = {
-            "plain_token": stack.enter_context(Apart(PlainRival, sizes, TOKEN_WINDOWS, "token")),
-            "train_token": stack.enter_context(ours),
+            "plain_token": Apart(PlainRival, sizes, OWN_WORDS, PlainTokenTraining),
+            "train_token": Apart(LightningRival, sizes, OWN_WORDS, "32-true", scratch / "tokens", by_token),
+            "plain_free": Apart(PlainRival, sizes, OWN_WORDS, PlainFreeRunning),
+            "train_free": Apart(LightningRival, sizes, OWN_WORDS, precision, scratch / "free", free),
         }
-        return interleaved(rivals, rounds)
+        return interleaved({name: stack.enter_context(rival) for name, rival in rivals.items()}, rounds)
 
 
 def sampling(sizes: Sizes, rounds: int, words: int) -> dict[str, Timing]:

@@ -11,8 +11,10 @@ import torch
 from lm.config.unknown_key import unknown_option
 from lm.studies.benchmark import sections as measure
 from lm.studies.benchmark.cells import OWN_RATIOS, PLAIN_RATIOS, cell_rows, cell_table, cells
+from lm.studies.benchmark.dynamic import dynamic
 from lm.studies.benchmark.growth import growth, growth_table
 from lm.studies.benchmark.large_text import large_text, large_text_table
+from lm.studies.benchmark.recipes import RECIPE_RATIOS, recipe_rows, recipe_table, recipes
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, ratio
 from lm.studies.benchmark.training import quiet
@@ -21,22 +23,26 @@ from lm.system.errors import UserError
 from lm.system.precision import best_precision
 from lm.system.terminal import aligned
 
-SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth", "cells")
+SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth", "cells", "recipes", "dynamic")
 ON_DEMAND = ("large_text",)
 """Sections that run only if they are named: this one writes 4 GB of temporary files."""
 RATIOS = {
-    "train_vs_plain": ("plain", "train", 2.0),
-    "train_vs_plain_fp32": ("plain", "train_fp32", 1.05),
-    "step_vs_floor": ("floor", "step", 0.82),
+    "train_vs_plain": ("plain", "train", 2.2),
+    "train_vs_plain_fp32": ("plain", "train_fp32", 1.2),
+    "step_vs_floor": ("floor", "step", 0.85),
     "train_vs_step": ("step", "train", 0.97),
-    "train_token_vs_plain": ("plain_token", "train_token", None),
+    "own_vs_onednn": ("step_onednn", "step_own", None),
+    "train_token_vs_plain": ("plain_token", "train_token", 4.0),
+    "train_free_vs_plain": ("plain_free", "train_free", None),
     "sample_1_vs_plain": ("sample_plain", "sample_1", 2.5),
     "sample_64_vs_plain": ("sample_plain", "sample_64", 30.0),
     "sample_1_fp32_vs_plain": ("sample_plain", "sample_1_fp32", None),
     "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
     "score_vs_one_by_one": ("score_one_by_one", "score", 4.0),
+    "dynamic_vs_plain": ("plain_dynamic", "dynamic", None),
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
+    **RECIPE_RATIOS,
     **PLAIN_RATIOS,
     **OWN_RATIOS,
 }
@@ -69,7 +75,7 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
         if "training" in sections:
             timings |= measure.training(sizes, rounds, windows, precision, scratch)
         if "tokens" in sections:
-            timings |= measure.tokens(sizes, rounds, scratch)
+            timings |= measure.tokens(sizes, rounds, precision, scratch)
         if "sampling" in sections:
             timings |= measure.sampling(sizes, rounds, words)
         if "scoring" in sections:
@@ -82,6 +88,10 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             grown = growth(sizes, precision, scratch)
         if "large_text" in sections:
             large = large_text(sizes, scratch)
+        if "recipes" in sections:
+            timings |= recipes(rounds, windows, precision)
+        if "dynamic" in sections:
+            timings |= dynamic(sizes, rounds)
         if "cells" in sections:  # the last, because it changes how this process keeps freed memory
             found = cells(sizes, rounds, windows, precision)
             timings |= found
@@ -100,18 +110,21 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
         "growth": grown,
         "large_text": large,
         "cells": trained,
+        "recipes": recipe_rows(timings),
     }
 
 
 def table(result: dict[str, Any]) -> str:
     """Format the benchmark's results as a text table."""
     lines = [f"precision {result['precision']}, torch {result['torch']}, {result['threads']} threads"]
-    in_rows = {row["timing"] for row in result["cells"]}  # these have a table of their own
+    # These have a table of their own.
+    in_rows = {row["timing"] for row in result["cells"]}
+    in_rows |= {timing for row in result["recipes"] for timing in row["timings"]}
     times = {name: (s, *result["ranges"][name]) for name, s in result["medians"].items() if name not in in_rows}
     if times:
         rows = [(name, *(f"{1000 * value:.3f} ms" for value in three)) for name, three in times.items()]
         lines += ["", *aligned([("", "median", "lowest", "highest"), *rows], "lrrr")]
-    shown = {name: value for name, value in result["ratios"].items() if name not in OWN_RATIOS}
+    shown = {name: value for name, value in result["ratios"].items() if name not in OWN_RATIOS | RECIPE_RATIOS}
     if shown:
         goals = {name: f"{goal:.2f}" if goal else "" for name, (_, _, goal) in RATIOS.items()}
         ratios = [(name, f"{value:.2f}", goals[name]) for name, value in shown.items()]
@@ -122,4 +135,6 @@ def table(result: dict[str, Any]) -> str:
         lines += ["", large_text_table(result["large_text"])]
     if result["cells"]:
         lines += ["", cell_table(result["cells"])]
+    if result["recipes"]:
+        lines += ["", recipe_table(result["recipes"])]
     return "\n".join(lines)

@@ -18,9 +18,10 @@ from torch import nn
 from lm.data.streams import Window, Windows
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
+from lm.models.cells.lstm import choose_recurrence
 from lm.models.interfaces import LanguageModel
 from lm.runs.checkpoint import Description
-from lm.studies.benchmark.plain import PlainModel, PlainTokenTraining, PlainTraining
+from lm.studies.benchmark.plain import PlainModel, PlainTraining
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.step import BareStep
 from lm.studies.benchmark.timing import seconds, wait
@@ -44,7 +45,7 @@ class PlainRival:
     Args:
         sizes: the sizes of the model and its windows.
         count: number of timed windows per call.
-        update: one update per `window` or per `token`.
+        loop: the loop, by its update: PlainTraining, or without teacher forcing PlainFreeRunning, PlainTokenTraining.
         device: the device's name in torch.
         recurrent: torch's LSTM, GRU or RNN.
     """
@@ -53,14 +54,13 @@ class PlainRival:
         self,
         sizes: Sizes,
         count: int,
-        update: str = "window",
+        loop: type[PlainTraining] = PlainTraining,
         device: str = "cpu",
         recurrent: Callable[..., nn.RNNBase] = nn.LSTM,
     ) -> None:
         numbers = (sizes.vocab_size, sizes.embedding_size, sizes.hidden_size, sizes.num_layers)
         model = PlainModel(*numbers, recurrent).to(device)
         self.device = device
-        loop = PlainTokenTraining if update == "token" else PlainTraining
         self.training = loop(model, sizes.batch_size)
         self.windows = list(sizes.windows(WARM_UP + count))
 
@@ -76,12 +76,15 @@ class PlainRival:
 class StepRival:
     """Training with this project's model, optimiser and clipping in a bare loop, without Lightning.
 
-    `model` None means the LSTM of these sizes.
+    `model` None means the LSTM of these sizes. `recurrence` is `accelerator.recurrence`.
     """
 
-    def __init__(self, sizes: Sizes, count: int, precision: str, model: LanguageModel | None = None) -> None:
+    def __init__(
+        self, sizes: Sizes, count: int, precision: str, model: LanguageModel | None = None, recurrence: str = "auto"
+    ) -> None:
         keep_freed_memory()
         self.model = sizes.model() if model is None else model
+        choose_recurrence(self.model, recurrence)
         self.windows = list(sizes.windows(WARM_UP + count))
         self.training = BareStep(self.model, bf16=precision.startswith("bf16"))
         self.state = self.model.initial_state(sizes.batch_size)
