@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from lm.data.tokenisers import EOS, UNK
 from lm.data.vocabulary import Vocab
 from lm.models.cells.gated import GatedLayer
 from lm.models.cells.gru import GRU, GRULayer
-from lm.models.cells.lstm import LSTM, LSTMLayer
+from lm.models.cells.lstm import LSTM, LSTMLayer, choose_recurrence
 from lm.models.cells.rnn import RNN, RNNLayer
 from lm.models.heads.adaptive import Adaptive
 from lm.models.heads.mixture_of_softmaxes import Mixture
@@ -40,7 +41,7 @@ from lm.sampling.sampler import Sampler
 from lm.system import memory
 from lm.system.errors import UserError
 from lm.system.memory import keep_freed_memory
-from lm.training.callbacks.profile import own_times
+from lm.training.callbacks.profile import PRODUCTS, Row, own_times, report
 from lm.training.optim.gradient_clipping import clip_gradients
 
 sizes = st.integers(1, 40)
@@ -338,9 +339,9 @@ def test_memory_can_be_kept_more_than_once() -> None:
 def test_on_a_card_a_profile_counts_each_kernel_once() -> None:
     """torch counts a kernel's time in the operation that started it and in a separate row."""
 
-    def event(key: str, kind: DeviceType, device: float, cpu: float) -> Any:
+    def event(name: str, kind: DeviceType, device: float, cpu: float) -> Any:
         times = {"self_device_time_total": device, "self_cpu_time_total": cpu}
-        return SimpleNamespace(key=key, device_type=kind, count=2, **times)
+        return SimpleNamespace(name=name, device_type=kind, cpu_parent=None, **times)
 
     events = [
         event("aten::mm", DeviceType.CPU, 900.0, 40.0),
@@ -349,9 +350,31 @@ def test_on_a_card_a_profile_counts_each_kernel_once() -> None:
         event("tanh_kernel", DeviceType.CUDA, 100.0, 0.0),
         event("cudaLaunchKernel", DeviceType.CPU, 0.0, 70.0),
     ]
-    assert own_times(events) == [("aten::mm", 900.0, 2), ("aten::tanh", 100.0, 2)]
-    off_card = [event("aten::mm", DeviceType.CPU, 0.0, 40.0)]
-    assert own_times(off_card) == [("aten::mm", 40.0, 2)]
+    on_card = [("aten::mm", "matrix products", 900.0, 1), ("aten::tanh", "activations", 100.0, 1)]
+    assert own_times(events) == on_card
+    off_card = 2 * [event("aten::mm", DeviceType.CPU, 0.0, 40.0)]
+    assert own_times(off_card) == [("aten::mm", "matrix products", 80.0, 2)]
+
+
+def test_a_profile_tells_the_parts_of_our_own_operations_apart() -> None:
+    model = RecurrentLanguageModel(20, 8, 8)
+    choose_recurrence(model, "own")
+    words = torch.randint(20, (2, 4))
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        hidden, _ = model(words[:, :-1], model.initial_state(2))
+        model.head.nll(hidden, words[:, 1:]).mean().backward()
+    rows = own_times(found.events() or [])
+    assert {row.kind for row in rows if row.name in ("aten::sigmoid_", "aten::sigmoid_backward")} == {
+        "recurrence between its products"
+    }
+    assert {row.kind for row in rows if row.name in ("aten::_log_softmax", "aten::exp_")} == {"softmax and loss"}
+    products = {row.kind for row in rows if row.name in ("aten::mm", "mkldnn::_linear_pointwise")}
+    assert products == {"matrix products", "products of the recurrence"}
+    text = report([*rows, Row("Python", "Python, and time between operations", 1000.0, 0)], windows=1)
+    assert "of which the floor, its matrix products alone, takes" in text
+    floor = sum(row.time for row in rows if row.kind in PRODUCTS)
+    (python,) = (line for line in text.splitlines() if line.startswith("Python, and"))
+    assert float(python.split()[-1]) == pytest.approx(1000 / floor, abs=0.006)
 
 
 def test_a_profile_is_readable_and_adds_up(train: Callable[..., Run], text_file: Path) -> None:

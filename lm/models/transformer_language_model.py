@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lm.models.dropout import Dropout
 from lm.models.heads.softmax import Softmax
 from lm.models.initial.drawn import transformer_
 from lm.models.interfaces import HeadFactory, LanguageModel, State
@@ -73,7 +74,7 @@ class TransformerLanguageModel(LanguageModel):
         self.layers = nn.ModuleList(Layer(hidden_size, heads, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(hidden_size)
         self.narrow = Linear(hidden_size, embedding_size, bias=False) if tied and not same else nn.Identity()
-        self.dropout = self.output_dropout = nn.Dropout(dropout)
+        self.dropout = self.output_dropout = Dropout(dropout, per="step")
         self.head = head.head(embedding_size if tied else hidden_size, self.embedding, tied)
         transformer_(self, [layer.adding for layer in self.layers])  # type: ignore[misc]
 
@@ -116,7 +117,7 @@ class Layer(nn.Module):
         self.attention_norm, self.network_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         self.queries_keys_values, self.attended = Linear(size, 3 * size), Linear(size, size)
         self.up, self.down = Linear(size, 4 * size), Linear(4 * size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout, per="step")
 
     @property
     def adding(self) -> list[Linear]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from torch.profiler import record_function
+
+CURVES = "writing curves"
+"""The name of this work in a profile."""
+
 
 def write_point(loggers: Iterable[Any], windows: int, scalars: dict[str, float]) -> None:
     """Write one point of several curves, {name: value}. On the x-axis is the number of windows trained on."""
-    for logger in loggers:
-        logger.log_metrics(scalars, step=windows)
+    with record_function(CURVES):
+        for logger in loggers:
+            logger.log_metrics(scalars, step=windows)
 
 
 def write_by(loggers: Iterable[Any], tag: str, value: float, tokens: int, updates: int) -> None:
@@ -18,6 +24,7 @@ def write_by(loggers: Iterable[Any], tag: str, value: float, tokens: int, update
     Modes of training differ in tokens per window and in steps per window, so curves over windows are not enough.
     """
     name = tag.replace("/", "_")
-    for logger in loggers:
-        logger.log_metrics({f"by_tokens/{name}": value}, step=tokens)
-        logger.log_metrics({f"by_updates/{name}": value}, step=updates)
+    with record_function(CURVES):
+        for logger in loggers:
+            logger.log_metrics({f"by_tokens/{name}": value}, step=tokens)
+            logger.log_metrics({f"by_updates/{name}": value}, step=updates)
