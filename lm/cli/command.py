@@ -18,6 +18,7 @@ from lm.cli.blame import foreign_place, is_ours
 from lm.cli.error_sentences import explain
 from lm.config.compose import register
 from lm.config.conf_folder import CONF
+from lm.config.hydra_job import refuse_unknown_keys
 from lm.config.trust import foreign
 from lm.system.errors import UserError, out_of_memory
 from lm.system.log import LOG, log_warnings
@@ -45,6 +46,11 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
     def job(cfg: DictConfig) -> Any:
         try:
+            if "accelerator" in cfg:
+                from lm.system.devices import use_threads  # imports torch, as the task does
+
+                refuse_unknown_keys(cfg)
+                use_threads(cfg.accelerator.threads)
             return task(cfg)
         except Exception as error:
             codes.append(_tell(error, name, wants_traceback, _chosen(cfg)))

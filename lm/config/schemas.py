@@ -40,8 +40,8 @@ def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
 class Accelerator(Bounded, group="accelerator"):
     """Settings of the group `accelerator`: where and in which precision to compute.
 
-    `recurrence` is how LSTMs train on a CPU: see `lm.models.cells.lstm.choose_recurrence`. The others are those of
-    Lightning's Trainer.
+    `recurrence` is how LSTMs train on a CPU: see `lm.models.cells.lstm.choose_recurrence`. `threads` is the number of
+    the processor's threads that compute (None: one per core). The others are those of Lightning's Trainer.
     """
 
     accelerator: str
@@ -49,6 +49,7 @@ class Accelerator(Bounded, group="accelerator"):
     strategy: str = "auto"
     precision: Any = "auto"
     recurrence: Literal["auto", "own", "onednn"] = "auto"
+    threads: Count | None = None
 
     def for_trainer(self) -> dict[str, Any]:
         """The arguments of Lightning's Trainer. The precision is not among them: `auto` must first be resolved."""

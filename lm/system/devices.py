@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from lm.system.errors import UserError
@@ -19,3 +21,14 @@ def device(name: str) -> torch.device:
         there = ", ".join(["auto", *(kind for kind, is_there in found.items() if is_there)])
         raise UserError(f"accelerator={name}: this machine has none; choose one of {there}")
     return torch.device("cuda" if name in ("gpu", "cuda") else name)
+
+
+def use_threads(count: int | None) -> None:
+    """Compute with this many threads of the processor; None: with as many as at the first call."""
+    before = _threads_at_first()
+    torch.set_num_threads(count or before)
+
+
+@cache
+def _threads_at_first() -> int:
+    return torch.get_num_threads()
