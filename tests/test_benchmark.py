@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import native_bf16
 from torch import nn
 
 from lm.data.encoding import encode
@@ -17,6 +19,7 @@ from lm.studies.benchmark.cells import CELLS, OWN_RATIOS, PLAIN, PLAIN_RATIOS, w
 from lm.studies.benchmark.growth import growth_table, row_of, variants
 from lm.studies.benchmark.plain import PlainModel, PlainTraining, plain_reading
 from lm.studies.benchmark.processes import Apart
+from lm.studies.benchmark.recipes import RECIPE_RATIOS, Recipe, recipe_rows, recipes
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.suite import RATIOS, run, table
 from lm.studies.benchmark.timing import Timing, interleaved, ratio
@@ -88,6 +91,7 @@ def test_both_readers_give_the_same_ids(text_file: Path) -> None:
 def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
     of_other_sections = {"encode_vs_plain", "score_vs_one_by_one", "train_token_vs_plain", "imports_vs_lightning"}
+    of_other_sections |= {"train_free_vs_plain", "dynamic_vs_plain", *RECIPE_RATIOS}
     assert set(result["ratios"]) == set(RATIOS) - of_other_sections - set(OWN_RATIOS) - set(PLAIN_RATIOS)
     assert all(value > 0 for value in result["ratios"].values())
     assert result["precision"] in ("32-true", "bf16-mixed")
@@ -153,3 +157,41 @@ def test_operations_are_those_of_the_products() -> None:
     # Forward: 2 operations a weight and token; backward: twice that.
     weights = 4 * 5 * (4 + 5) + 5 * 40
     assert SMALL.flops == 6 * weights * SMALL.batch_size * SMALL.window
+
+
+SMALL_RECIPES = {
+    name: Recipe(replace(SMALL, num_layers=2), dropout=0.2, tied=tied, locked=tied, weight_dropout=0.3, sampled=sampled)
+    for name, tied, sampled in (("full", False, 0), ("tied", True, 0), ("sampled", True, 10))
+}
+
+
+@pytest.mark.parametrize("name", ["full", "tied"])
+def test_the_usual_loop_of_a_recipe_has_the_same_losses(name: str) -> None:
+    recipe = replace(SMALL_RECIPES[name], dropout=0.0, weight_dropout=0.0)
+    plain, ours = recipe.plain(), recipe.model()
+    plain.embed.weight.data.copy_(ours.embedding.weight)
+    plain.linear.load_state_dict(ours.head.linear.state_dict())  # type: ignore[union-attr]
+    for layer, other in zip(plain.layers, ours.layers, strict=True):
+        layer.load_state_dict({f"{key}_l0": part for key, part in other.state_dict().items()})
+    assert sum(part.numel() for part in plain.parameters()) == ours.parameter_count
+    words, targets = torch.randint(40, (2, 3)), torch.randint(40, (2, 3))
+    hidden, _ = ours(words, ours.initial_state(2))
+    loss, _ = plain.loss(words, targets, plain.start(2))
+    torch.testing.assert_close(loss, ours.head.nll(hidden, targets).mean())
+
+
+def test_recipes_are_timed_beside_their_usual_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lm.studies.benchmark.recipes.Apart", lambda make, *given: nullcontext(make(*given)))
+    found = recipes(1, 1, "bf16-mixed" if native_bf16() else "32-true", SMALL_RECIPES)
+    rows = recipe_rows(found, SMALL_RECIPES)
+    assert [row["recipe"] for row in rows] == list(SMALL_RECIPES)
+    assert {timing for row in rows for timing in row["timings"]} == found.keys()
+    assert all(row["tokens_per_second"] == 6 / row["seconds"] and row["vs_plain"] > 0 for row in rows)
+
+
+def test_dynamic_evaluation_and_free_running_are_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for module in ("dynamic", "sections"):
+        monkeypatch.setattr(f"lm.studies.benchmark.{module}.Apart", lambda make, *given: nullcontext(make(*given)))
+    result = run(["dynamic", "tokens"], rounds=1, windows=1, words=1, sizes=SMALL)
+    assert {"dynamic_vs_plain", "train_free_vs_plain", "train_token_vs_plain"} == result["ratios"].keys()
+    assert "train_free_vs_plain" in table(result)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from lm.evaluation import Dynamic, evaluate, gradient_statistics
@@ -65,11 +66,18 @@ def of_documents() -> dict[str, Any]:
     return {"evaluator": replace(DYNAMIC, corpus={"train": Ids(TRAIN, np.array([0, 40]))}.__getitem__)}
 
 
+def frozen() -> dict[str, Any]:
+    model = new_model()
+    model.layers[0].weight_ih.requires_grad_(False)
+    return {"model": model}
+
+
 OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "weights": other_weights,
     "model": other_model,
     "text": lambda: {"evaluator": replace(DYNAMIC, corpus={"train": TEXT}.__getitem__)},
     "documents": of_documents,
+    "frozen weights": frozen,
     "window": lambda: {"evaluator": replace(DYNAMIC, window=4)},
     "streams": lambda: {"evaluator": replace(DYNAMIC, streams=3)},
     "statistics_windows": lambda: {"evaluator": replace(DYNAMIC, statistics_windows=2)},
@@ -104,6 +112,31 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(computed: list[int], tm
     (tmp_path / "gradients").write_text("a file in the folder's place")
     assert torch.equal(nats(), nats())
     assert len(computed) == 2
+
+
+def test_a_full_disk_costs_time_alone(computed: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise SafetensorError("I/O error: no space left on device")
+
+    monkeypatch.setattr(gradient_statistics, "save_file", full)
+    assert torch.equal(nats(), nats())
+    assert len(computed) == 2
+
+
+def test_a_model_with_parts_of_ones_own_is_measured_each_time(computed: list[int]) -> None:
+    class Own(torch.nn.Identity):
+        pass
+
+    for _ in range(2):
+        model = new_model()
+        model.output_dropout = Own()
+        nats(model=model)
+    assert len(computed) == 2
+
+
+def test_weights_in_bf16_have_a_key() -> None:
+    model = new_model()
+    assert gradient_statistics.key_of(model, TRAIN, []) != gradient_statistics.key_of(model.bfloat16(), TRAIN, [])
 
 
 def test_only_a_few_files_are_kept(computed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lm.models.cells import lstm
-from lm.models.cells.lstm import LSTM, choose_recurrence
+from lm.models.cells.gru import GRU
+from lm.models.cells.lstm import LSTM, check_recurrence, choose_recurrence
 from lm.models.kernels import lstm_window as kernel
 from lm.models.kernels.lstm_window import lstm_window
 from lm.system.errors import UserError
@@ -121,11 +122,21 @@ def test_auto_is_the_faster_one_by_measurement(monkeypatch: pytest.MonkeyPatch) 
     assert used == [2, 7, kernel.MOST_STEPS]
 
 
-def test_on_a_card_there_is_nothing_to_choose() -> None:
-    model = stacked(50, 8, 8)
-    choose_recurrence(model, "auto", "cuda")
+def test_a_choice_without_effect_is_refused() -> None:
+    check_recurrence("auto", "cuda")
     with pytest.raises(UserError, match=r"accelerator.recurrence=own is for the CPU; this run is on cuda"):
-        choose_recurrence(model, "own", "cuda")
+        check_recurrence("own", "cuda")
+    for cell in (GRU(), LSTM(state_dropout=0.1)):
+        choose_recurrence(stacked(50, 8, 8, cell=cell), "auto")
+        with pytest.raises(UserError, match=r"accelerator.recurrence=own is for LSTM layers"):
+            choose_recurrence(stacked(50, 8, 8, cell=cell), "own")
+
+
+def test_the_memory_is_not_rounded_though_it_came_rounded() -> None:
+    given = parts(2, 3, 4, 5, torch.float32)
+    with BF16:
+        _, _, c = lstm_window(given[0], given[1], given[2].bfloat16(), given[3:])
+    assert c.dtype == torch.float32
 
 
 def test_a_run_takes_the_chosen_one(train: Callable[..., Run], text_file: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,12 +130,16 @@ def test_locked_dropout_has_one_mask_a_sequence_the_same_at_each_step() -> None:
     assert kept == pytest.approx(0.6, abs=0.02)
 
 
-def test_dropout_per_step_is_torchs_own() -> None:
-    x = torch.randn(2, 3, 5)
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+def test_dropout_per_step_drops_each_unit_by_itself_and_keeps_the_mean(p: float) -> None:
     torch.manual_seed(1)
-    expected = nn.functional.dropout(x, 0.3)
-    torch.manual_seed(1)
-    assert torch.equal(Dropout(0.3, per="step")(x), expected)
+    x = torch.ones(40, 50, 60)
+    found = Dropout(p, per="step")(x)
+    assert found.unique().tolist() == pytest.approx([0, 1 / (1 - p)])
+    for axis in range(3):  # a mask shared along an axis would make whole slices 0
+        shares = (found == 0).float().mean(dim=[other for other in range(3) if other != axis])
+        assert ((shares - p).abs() < 0.05).all()
+    assert float(found.mean()) == pytest.approx(1, abs=0.03)
 
 
 def test_reduced_precision_keeps_its_type_and_the_exact_scale() -> None:

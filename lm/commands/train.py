@@ -22,7 +22,7 @@ from lm.config.trust import foreign
 from lm.data.corpus import Corpus
 from lm.data.datamodule import CorpusDataModule
 from lm.evaluation import per_text
-from lm.models.cells.lstm import choose_recurrence
+from lm.models.cells.lstm import check_recurrence, choose_recurrence
 from lm.models.interfaces import LanguageModel
 from lm.runs import resume
 from lm.runs.checkpoint import Description, load_weights, read
@@ -147,6 +147,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     config, accelerator = start.config, Accelerator(**start.config["accelerator"])
     on = device(accelerator.accelerator)  # first, so that its error comes before anything is built
     precision, line = training_precision(on.type, accelerator.precision, config["forcing"].get("update", "window"))
+    check_recurrence(accelerator.recurrence, on.type)
     say(line)
     allow_tf32(precision != "32-true")
     keep_freed_memory()
@@ -156,7 +157,7 @@ def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[
     if TBPTT(**config["tbptt"]).random_length:
         corpus.randomise_windows(config["seed"])
     model = make_model(start, corpus)
-    choose_recurrence(model, accelerator.recurrence, on.type)
+    choose_recurrence(model, accelerator.recurrence)
     say_texts(corpus, model)
     sampler = build(config["sampler"], "sampler")
     sampler.banned(corpus.vocab)  # so that an unknown word is reported now, not after an epoch

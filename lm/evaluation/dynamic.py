@@ -139,8 +139,7 @@ class Dynamic(Reader):
         """The root mean square of each weight's gradient over the training text; an earlier call's if kept."""
         ids = self.split("train", "evaluator.rule=rms", "or choose evaluator.rule=sgd with an lr of its own")
         settings = self.window, self.streams, self.statistics_windows, number(self.temperature)
-        found = kept(key_of(model, ids, settings), lambda: self._measure(model, weights, ids))
-        return [part.to(weight.device) for part, weight in zip(found, weights, strict=True)]
+        return kept(key_of(model, ids, settings), weights, lambda: self._measure(model, weights, ids))
 
     def _measure(self, model: LanguageModel, weights: Weights, ids: np.ndarray) -> list[Tensor]:
         streams = max(1, min(self.streams, len(ids) // (self.window + 1)))

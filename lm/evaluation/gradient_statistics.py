@@ -14,44 +14,58 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lm import __version__
 from lm.data.documents import starts_of
 from lm.system.errors import UserError
 from lm.system.files import user_cache, whole
 from lm.system.terminal import say
 
 MOST_FILES = 8
-"""A file is as large as the model; the files not used for the longest time are deleted."""
+"""A file is as large as the model's weights; the files that were not used for the longest time are deleted."""
 
 
-def kept(key: str, compute: Callable[[], list[Tensor]]) -> list[Tensor]:
-    """The tensors that an earlier call kept under `key` in the user's cache folder, or else computed, and kept.
+def kept(key: str | None, like: Sequence[Tensor], compute: Callable[[], list[Tensor]]) -> list[Tensor]:
+    """The tensors, of the shapes of `like`, that an earlier call kept under `key`; or else computed, and kept.
 
-    A cache that cannot be read or written costs time, nothing else.
+    They are in the user's cache folder. A cache that cannot be read or written costs time, nothing else. `key` None:
+    they are computed.
     """
+    if key is None:
+        return compute()
     path = user_cache() / "gradients" / f"{key}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError, KeyError):
+    with contextlib.suppress(OSError, SafetensorError):
         stored = load_file(path)
-        path.touch()
-        say(f"gradient statistics: from an earlier call, in {path}")
-        return [stored[str(i)] for i in range(len(stored))]
-    found = compute()
-    with contextlib.suppress(OSError, UserError):
+        found = [stored[str(i)] for i in range(len(stored)) if str(i) in stored]
+        if [part.shape for part in found] == [part.shape for part in like]:
+            with contextlib.suppress(OSError):
+                path.touch()
+            say(f"gradient statistics: from an earlier call, in {path}")
+            return [part.to(one.device) for part, one in zip(found, like, strict=True)]
+    computed = compute()
+    with contextlib.suppress(OSError, UserError, SafetensorError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole(path, "") as aside:
-            save_file({str(i): part.cpu() for i, part in enumerate(found)}, aside)
+            save_file({str(i): part.cpu().contiguous() for i, part in enumerate(computed)}, aside)
         _forget_oldest(path.parent)
-    return found
+    return computed
 
 
-def key_of(model: nn.Module, ids: np.ndarray, settings: Sequence[Any]) -> str:
-    """A checksum of all that the statistics depend on: the model with its weights, the text, and the settings."""
-    digest = hashlib.sha256(repr((1, torch.__version__, *settings)).encode())
+def key_of(model: nn.Module, ids: np.ndarray, settings: Sequence[Any]) -> str | None:
+    """A checksum of all that the statistics depend on: the model with its weights, the text, the device, the settings.
+
+    None for a model with parts of other programs than this one and torch: their code may change.
+    """
+    if any(type(module).__module__.partition(".")[0] not in ("lm", "torch") for module in model.modules()):
+        return None
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    devices = sorted({part.device.type for part in model.parameters()})
+    digest = hashlib.sha256(repr((1, __version__, torch.__version__, devices, trained, *settings)).encode())
     for name, module in model.named_modules():
-        plain = {key: value for key, value in vars(module).items() if isinstance(value, (bool, int, float, str))}
-        digest.update(repr((name, type(module).__qualname__, sorted(plain.items()))).encode())
-    for name, part in model.state_dict().items():
+        plain = {key: value for key, value in vars(module).items() if isinstance(value, (bool, int, float, str, tuple))}
+        digest.update(repr((name, type(module), sorted(plain.items()))).encode())
+    for name, part in (*model.named_parameters(), *model.named_buffers()):
         digest.update(repr((name, part.dtype, tuple(part.shape))).encode())
-        digest.update(part.detach().cpu().contiguous().numpy().data)
+        digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     for array in (np.ascontiguousarray(ids), starts_of(ids)):
         digest.update(array.data)
     return digest.hexdigest()[:32]

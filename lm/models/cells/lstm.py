@@ -61,17 +61,26 @@ class LSTMLayer(GatedLayer):
         return h, (h, c)
 
 
-def choose_recurrence(model: nn.Module, recurrence: str, device: str = "cpu") -> None:
-    """Choose how all LSTM layers of a model read windows in training on a CPU.
-
-    "own": by `lm.models.kernels.lstm_window`; "onednn": by torch's kernel; "auto": by the one that was measured to be
-    faster at this size and precision. Raises UserError for a choice on another type of device: there is none.
-    """
+def check_recurrence(recurrence: str, device: str) -> None:
+    """Raise UserError for a choice other than "auto" on a device, a torch device type, that has only one way."""
     if device != "cpu" and recurrence != "auto":
         raise UserError(
             f"accelerator.recurrence={recurrence} is for the CPU; this run is on {device}: leave it at auto, or choose "
             "accelerator=cpu"
         )
-    for layer in model.modules():
-        if isinstance(layer, LSTMLayer):
-            layer.recurrence = recurrence
+
+
+def choose_recurrence(model: nn.Module, recurrence: str) -> None:
+    """Choose how all LSTM layers of a model read windows in training on a CPU.
+
+    "own": by `lm.models.kernels.lstm_window`; "onednn": by torch's kernel; "auto": by the one that was measured to be
+    faster at this size and precision. Raises UserError for another choice than "auto" if no layer can use it.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, LSTMLayer) and layer.state_dropout.p == 0]
+    if recurrence != "auto" and not layers:
+        raise UserError(
+            f"accelerator.recurrence={recurrence} is for LSTM layers without model.cell.state_dropout, and this model "
+            "has none: leave it at auto"
+        )
+    for layer in layers:
+        layer.recurrence = recurrence

@@ -21,8 +21,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
 
     Products and the gradient of the logits are in autocast's type, all between in at least float32, as with torch's
     operations. But the logits are never stored in fp32: the forward pass turns them into their gradient where they are.
-    In bf16 this takes a quarter of the memory, and the gradients of `hidden` are ten times as exact; the time is the
-    same at 10,000 and 50,000 words.
+    In bf16 a logit takes 2 bytes instead of up to 10; the time is the same at 10,000 and 50,000 words.
     """
     device, rows, words = hidden.device.type, hidden.flatten(0, -2), targets.flatten()
     if device != "cpu" or not torch.is_grad_enabled():
@@ -46,9 +45,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
         x, matrix = hidden.to(low), weight.to(low)
         logits, at = product(x, matrix), targets.unsqueeze(1)  # N, V and N, 1
         losses = []
-        rows = max(1, BLOCK // len(weight))
+        rows, wide = max(1, BLOCK // len(weight)), torch.promote_types(weight.dtype, torch.float32)
         for block, words in zip(logits.split(rows), at.split(rows), strict=True):
-            found = torch.log_softmax(torch.add(block, bias), dim=-1)
+            found = torch.log_softmax(block.to(wide).add_(bias), dim=-1)
             losses.append(-found.gather(1, words))
             block.copy_(found.exp_().scatter_(1, words, 0))
         nats = torch.cat(losses)  # N, 1
@@ -62,15 +61,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         of_nats = gradients[0].unsqueeze(1)  # N, 1
         x, matrix, others, targets, of_target, weight = ctx.saved_tensors
         to_hidden, to_weight, to_bias, *_ = ctx.needs_input_grad
+        wide, of_target = of_nats.dtype, of_target * of_nats
         of_hidden = of_weight = of_bias = None
         if to_hidden:
-            near = product(others, matrix.t()).to(weight.dtype)
-            of_hidden = near.addcmul_(of_target, weight[targets]).mul_(of_nats).to(ctx.hidden_type)
+            near = product(others, matrix.t()).to(wide) * of_nats
+            of_hidden = near.addcmul_(of_target, weight[targets].to(wide)).to(ctx.hidden_type)
         # In the next products the smaller factor is multiplied by the gradients of the losses.
         if to_weight:
-            of_weight = product(others.t(), (x * of_nats).to(x.dtype).t()).to(weight.dtype)
-            of_weight.index_add_(0, targets, x * (of_target * of_nats))
+            of_weight = product(others.t(), (x * of_nats).to(x.dtype).t()).to(wide)
+            of_weight = of_weight.index_add_(0, targets, x * of_target).to(weight.dtype)
         if to_bias:
-            of_bias = (others.t() @ of_nats.to(x.dtype)).squeeze(1).to(weight.dtype)
-            of_bias.index_add_(0, targets, (of_target * of_nats).squeeze(1))
+            # Usually all losses have one gradient: rounded as it is, it would be wrong for all of them in the same way.
+            scale = of_nats.abs().amax().clamp_min(torch.finfo(wide).tiny)
+            of_bias = (others.t() @ (of_nats / scale).to(x.dtype)).squeeze(1).to(wide) * scale
+            of_bias = of_bias.index_add_(0, targets, of_target.squeeze(1)).to(weight.dtype)
         return of_hidden, of_weight, of_bias, None, None

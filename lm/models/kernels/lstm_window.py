@@ -81,7 +81,7 @@ class _Window(torch.autograd.Function):
             torch.mul(o[t], torch.tanh(cells[t + 1], out=tanh_c[t]), out=outputs[t + 1])
         ctx.save_for_backward(x_by_step, gates, cells, tanh_c, outputs, into, recurrent)
         ctx.types = x.dtype, h.dtype, c.dtype
-        return outputs[1:].transpose(0, 1), cells[-1].to(c.dtype)
+        return outputs[1:].transpose(0, 1), cells[-1].clone()
 
     @staticmethod
     @once_differentiable
@@ -97,7 +97,7 @@ class _Window(torch.autograd.Function):
         of_i, of_f, of_g, of_o = of_gate.chunk(4, dim=-1)
         of_out, part = (torch.empty(rows, size, dtype=wide) for _ in range(2))
         for t in reversed(range(steps)):
-            torch.add(of_outputs[:, t], of_h, out=of_out)
+            of_out.copy_(of_outputs[:, t]).add_(of_h)  # torch.add would round the sum of two bf16 to bf16
             _sigmoid_backward(torch.mul(of_out, tanh_c[t], out=part), o[t], grad_input=of_o)
             of_c += _tanh_backward(torch.mul(of_out, o[t], out=part), tanh_c[t], grad_input=part)
             _sigmoid_backward(torch.mul(of_c, g[t], out=part), i[t], grad_input=of_i)

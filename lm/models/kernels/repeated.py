@@ -14,7 +14,7 @@ from lm.models.kernels.linear import packed, product
 
 
 class Repeated:
-    """Applies `linear` at each step of a window, and computes the weight's gradient as one product over all steps.
+    """Applies a linear map at each step of a window, and computes the weight's gradient as one product over all steps.
 
     Autograd alone would write a gradient of the weight's size at every step. Call this object `steps` times, each time
     with x [rows, K]. Under autocast the products are in its type; the weight is cast once, and what is returned is in
@@ -30,7 +30,7 @@ class Repeated:
     def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
         device = weight.device.type
         self._autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        self._weight = weight.detach().to(self._autocast)
+        self.weight = weight.detach().to(self._autocast)
         self._steps, self._rows = steps, rows
         self._read: list[Tensor] = []  # the input of each step: [rows, K]
         self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
@@ -45,23 +45,25 @@ class Repeated:
     @cached_property
     def product(self) -> Callable[[Tensor], Tensor]:
         """x [rows, K] -> x weight^T [rows, N]."""
-        return packed(self._weight, self._rows, self._steps)
+        return packed(self.weight, self._rows, self._steps)
 
     @cached_property
     def back(self) -> Callable[[Tensor], Tensor]:
         """The gradient of a product [rows, N] -> that of its input [rows, K]."""
-        return packed(self._weight.t(), self._rows, self._steps)
+        return packed(self.weight.t(), self._rows, self._steps)
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, of: Repeated) -> Tensor:
         ctx.of = of
+        ctx.save_for_backward(of.weight)  # so that torch refuses the backward pass if the weight has changed
         return of.product(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        assert ctx.saved_tensors
         return ctx.of.back(gradients[0].contiguous()), None
 
 

@@ -55,14 +55,14 @@ def plain(sizes: Sizes) -> Callable[[], float]:
     trained = [weight.detach().clone() for weight in model.parameters()]
     rms = [torch.rand_like(weight) for weight in trained]
     mean = float(torch.stack([part.mean() for part in rms]).mean())
+    pulls = [(settings.decay * root / mean).clamp(max=1) for root in rms]
 
     def learn(window: Window, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         outputs, state = model(window.inputs, tuple(part.detach() for part in state))
         model.zero_grad()
         criterion(outputs, window.targets.reshape(-1)).backward()
         with torch.no_grad():
-            for weight, before, root in zip(model.parameters(), trained, rms, strict=True):
-                pull = (settings.decay * root / mean).clamp(max=1)
+            for weight, before, root, pull in zip(model.parameters(), trained, rms, pulls, strict=True):
                 assert weight.grad is not None
                 step = settings.lr * weight.grad / (root + settings.epsilon)
                 weight.add_(pull * (before - weight) - step)

@@ -22,7 +22,7 @@ KINDS = {
     "optimiser": ("adam", "sgd", "foreach", "lerp", "addcdiv", "addcmul"),
     "clipping": ("linalg_vector_norm", "clip"),
     "embedding": ("embedding", "index_select", "index_put"),
-    "copies and casts": ("copy", "cat", "memcpy", "memset", "reorder_linear_weight"),
+    "copies and casts": ("copy", "::cat", "memcpy", "memset", "reorder_linear_weight"),
     "dropout masks": ("uniform", "bernoulli", "dropout"),
     "activations": ("sigmoid", "tanh"),
     CURVES: (CURVES,),
@@ -51,7 +51,7 @@ class Profile(pl.Callback):
 
     def __init__(self, run_dir: str, windows: int = 10, skip: int = 5) -> None:
         self.folder, self.windows, self.skip = Path(run_dir), windows, skip
-        self._seen, self._inside, self._between, self._since = 0, 0.0, 0.0, 0.0
+        self._seen, self._since, self._seconds, self._on_gpu = 0, 0.0, 0.0, False
         self._profile: profile | None = None
 
     def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
@@ -59,14 +59,10 @@ class Profile(pl.Callback):
             cuda = [ProfilerActivity.CUDA] if module.device.type == "cuda" else []
             self._profile = profile(activities=[ProfilerActivity.CPU, *cuda])
             self._profile.start()
-        elif self._profile is not None:
-            self._between += time.perf_counter() - self._since
-        self._since = time.perf_counter()
+            self._since, self._on_gpu = time.perf_counter(), bool(cuda)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        now, self._seen = time.perf_counter(), self._seen + 1
-        if self._profile is not None:
-            self._inside, self._since = self._inside + now - self._since, now
+        self._seen += 1
         if self._seen == self.skip + self.windows:
             self._finish(self.windows)
 
@@ -83,11 +79,12 @@ class Profile(pl.Callback):
 
     def _finish(self, windows: int) -> None:
         assert self._profile is not None
+        self._seconds = time.perf_counter() - self._since
         self._profile.stop()
         rows = own_times(self._profile.events() or [])
-        python = 1e6 * self._inside - sum(row.time for row in rows)
-        rows.append(Row("Python", "Python, and time between operations", max(python, 0.0), 0))
-        rows.append(Row("between windows", "data, and Lightning between windows", 1e6 * self._between, 0))
+        if not self._on_gpu:  # whose operations wait in a queue: their times and Python's do not add up
+            rest = 1e6 * self._seconds - sum(row.time for row in rows)
+            rows.append(Row("Python", "Python, data and Lightning", max(rest, 0.0), 0))
         text = report(rows, windows)
         (self.folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
         self._profile.export_chrome_trace(str(self.folder / "profile_trace.json"))
