@@ -102,7 +102,7 @@ def test_auto_is_the_faster_one_by_measurement(monkeypatch: pytest.MonkeyPatch) 
     def reads(layer: Any, steps: int) -> None:
         layer.window(torch.randn(2, steps, 3), layer.first(2))
 
-    reads(enough, kernel.MOST_STEPS + 1)  # in fp32
+    reads(enough, kernel.MOST_TOKENS // 2 + 1)  # in fp32
     with BF16:
         reads(enough, 2)
         reads(few, 3)
@@ -116,10 +116,10 @@ def test_auto_is_the_faster_one_by_measurement(monkeypatch: pytest.MonkeyPatch) 
     assert used == [2, 7]
     monkeypatch.setattr(kernel, "AVX512", True)
     choose_recurrence(enough, "auto")
-    reads(enough, kernel.MOST_STEPS)
+    reads(enough, kernel.MOST_TOKENS // 2)
     monkeypatch.setattr(kernel, "AVX512", False)
-    reads(enough, kernel.MOST_STEPS)
-    assert used == [2, 7, kernel.MOST_STEPS]
+    reads(enough, kernel.MOST_TOKENS // 2)
+    assert used == [2, 7, kernel.MOST_TOKENS // 2]
 
 
 def test_a_choice_without_effect_is_refused() -> None:

@@ -19,7 +19,8 @@ A window's 600 rows use it only with AVX512.
 AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 """Whether oneDNN uses AVX512. torch's own library (MKL) does not on AMD's processors, and takes twice as long.
 
-Milliseconds by torch | oneDNN for a weight of 10,000 x 1024 in fp32, two threads, AMD EPYC (Zen 4):
+On Intel's processors, where MKL does, neither was measured. Milliseconds by torch | oneDNN for a weight of
+10,000 x 1024 in fp32, two threads, AMD EPYC (Zen 4):
 
     rows    forward        gradient of x    of the weight
        1    2.1 | 0.8      1.4 | 1.8        1.0 | 1.3
