@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lm import __version__
-from lm.data.documents import starts_of
+from lm.data.encoded import checksum
 from lm.system.errors import UserError
 from lm.system.files import user_cache, whole
 from lm.system.terminal import say
@@ -59,15 +59,14 @@ def key_of(model: nn.Module, ids: np.ndarray, settings: Sequence[Any]) -> str | 
         return None
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
     devices = sorted({part.device.type for part in model.parameters()})
-    digest = hashlib.sha256(repr((1, __version__, torch.__version__, devices, trained, *settings)).encode())
+    about = 1, __version__, torch.__version__, devices, trained, checksum(ids), *settings
+    digest = hashlib.sha256(repr(about).encode())
     for name, module in model.named_modules():
         plain = {key: value for key, value in vars(module).items() if isinstance(value, (bool, int, float, str, tuple))}
         digest.update(repr((name, type(module), sorted(plain.items()))).encode())
     for name, part in (*model.named_parameters(), *model.named_buffers()):
         digest.update(repr((name, part.dtype, tuple(part.shape))).encode())
         digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    for array in (np.ascontiguousarray(ids), starts_of(ids)):
-        digest.update(array.data)
     return digest.hexdigest()[:32]
 
 

@@ -70,9 +70,11 @@ class Dropout(WindowMask):
         if self.per == "step" and x.device.type != "cpu":
             return F.dropout(x, self.p)
         if self.per == "step":
-            return (x * self.drawn(tuple(x.shape), x.device, x.dtype)).to(x.dtype)
-        mask = self.mask((x.shape[0], x.shape[-1]), x.device, x.dtype)
-        return (x * (mask.unsqueeze(1) if x.ndim == 3 else mask)).to(x.dtype)
+            mask = self.drawn(tuple(x.shape), x.device, x.dtype)
+        else:
+            mask = self.mask((x.shape[0], x.shape[-1]), x.device, x.dtype)
+            mask = mask.unsqueeze(1) if x.ndim == 3 else mask
+        return (x * mask).to(x.dtype)
 
 
 class RowDropout(WindowMask):

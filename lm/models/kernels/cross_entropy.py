@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lm.models.kernels.full_precision import at_least_fp32
+from lm.models.kernels.full_precision import at_least_fp32, product_type
 from lm.models.kernels.linear import linear, product
 
 BLOCK = 2**18
@@ -27,7 +27,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     if device != "cpu" or not torch.is_grad_enabled():
         logits = at_least_fp32(linear(rows, weight, bias))
         return F.cross_entropy(logits, words, reduction="none").view(targets.shape)
-    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    low = product_type(weight)
     with torch.autocast(device, enabled=False):
         nats: Tensor = _LinearCrossEntropy.apply(rows, weight, bias, words, low)
     return nats.view(targets.shape)

@@ -28,6 +28,12 @@ def at_least_fp32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def product_type(weight: Tensor) -> torch.dtype:
+    """The type of products with this weight: autocast's, or without autocast the weight's own."""
+    device = weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+
+
 @contextmanager
 def uncached(device: str) -> Iterator[None]:
     """Inside this context, autocast on this type of device does not cache its converted weights.

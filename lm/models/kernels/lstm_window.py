@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lm.models.kernels.full_precision import product_type
 from lm.models.kernels.linear import AVX512, packed, product
 
 _sigmoid_backward: Any = torch.ops.aten.sigmoid_backward.grad_input
@@ -51,9 +52,8 @@ def lstm_window(x: Tensor, h: Tensor, c: Tensor, weights: list[Tensor]) -> tuple
     `weights` are the input and the recurrent matrix, [4 H, F] and [4 H, H], and their biases [4 H], gates in torch's
     order. Under autocast the products are in its type, as are the outputs and h; all between is in the weights' type.
     """
-    device = x.device.type
-    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[0].dtype
-    with torch.autocast(device, enabled=False):
+    low = product_type(weights[0])
+    with torch.autocast(x.device.type, enabled=False):
         outputs, last = _Window.apply(x, h, c, *weights, low)
     return outputs, outputs[:, -1], last
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lm.models.kernels.full_precision import product_type
 from lm.models.kernels.linear import packed, product
 
 
@@ -28,16 +29,14 @@ class Repeated:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, steps: int, rows: int) -> None:
-        device = weight.device.type
-        self._autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        self.weight = weight.detach().to(self._autocast)
+        self.weight = weight.detach().to(product_type(weight))
         self._steps, self._rows = steps, rows
         self._read: list[Tensor] = []  # the input of each step: [rows, K]
         self._added: tuple[Tensor, ...] = _Added.apply(weight, bias, self._read, steps, rows).unbind(0)
 
     def __call__(self, x: Tensor) -> Tensor:
         step = len(self._read)
-        x = x.to(self._autocast)
+        x = x.to(self.weight.dtype)
         self._read.append(x.detach())
         found: Tensor = _Product.apply(x, self)
         return found + self._added[step]
@@ -57,13 +56,13 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, of: Repeated) -> Tensor:
         ctx.of = of
-        ctx.save_for_backward(of.weight)  # so that torch refuses the backward pass if the weight has changed
+        ctx.save_for_backward(of.weight)
         return of.product(x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        assert ctx.saved_tensors
+        _ = ctx.saved_tensors  # torch raises its error here if the weight has changed
         return ctx.of.back(gradients[0].contiguous()), None
 
 

@@ -51,7 +51,7 @@ class Profile(pl.Callback):
 
     def __init__(self, run_dir: str, windows: int = 10, skip: int = 5) -> None:
         self.folder, self.windows, self.skip = Path(run_dir), windows, skip
-        self._seen, self._since, self._seconds, self._on_gpu = 0, 0.0, 0.0, False
+        self._seen, self._since, self._on_gpu = 0, 0.0, False
         self._profile: profile | None = None
 
     def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
@@ -79,11 +79,11 @@ class Profile(pl.Callback):
 
     def _finish(self, windows: int) -> None:
         assert self._profile is not None
-        self._seconds = time.perf_counter() - self._since
+        seconds = time.perf_counter() - self._since
         self._profile.stop()
         rows = own_times(self._profile.events() or [])
         if not self._on_gpu:  # whose operations wait in a queue: their times and Python's do not add up
-            rest = 1e6 * self._seconds - sum(row.time for row in rows)
+            rest = 1e6 * seconds - sum(row.time for row in rows)
             rows.append(Row("Python", "Python, data and Lightning", max(rest, 0.0), 0))
         text = report(rows, windows)
         (self.folder / "profile.txt").write_text(text + "\n", encoding="utf-8")
