@@ -2,58 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig
 
 from lm.cli.program import program
-from lm.config.build import build
-from lm.config.hydra_job import output_folder, sweeping, typed_overrides
+from lm.config.hydra_job import output_folder, sweeping
 from lm.config.rules_across_groups import check_rules
-from lm.config.schemas import TBPTT, Accelerator, FreeRunningTest
+from lm.config.schemas import Accelerator, FreeRunningTest
 from lm.config.trust import foreign
-from lm.data.corpus import Corpus
 from lm.data.datamodule import CorpusDataModule
 from lm.evaluation import per_text
-from lm.models.cells.lstm import check_recurrence, choose_recurrence
-from lm.models.interfaces import LanguageModel
-from lm.runs import resume
-from lm.runs.checkpoint import Description, load_weights, read
-from lm.runs.provenance import provenance
+from lm.runs.checkpoint import load_weights, read, read_to_resume
 from lm.runs.result import Result, score, summary
 from lm.runs.run_folder import RunFolder
-from lm.runs.start import Asked, Start, build_corpus, choose_start, is_kept, read_settings, say_start, say_texts
+from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start
 from lm.sampling import texts
-from lm.system.devices import device
+from lm.system.companions import companions, dismiss, follow_launched
 from lm.system.errors import UserError
 from lm.system.files import claimed
-from lm.system.memory import keep_freed_memory
-from lm.system.precision import allow_tf32, training_precision
-from lm.system.signals import Interrupted, StopRequest, listening
+from lm.system.ranks import LostRank, Ranks
+from lm.system.signals import Interrupted, listening
 from lm.system.terminal import say, show
+from lm.training.data_parallel import number_of_ranks
 from lm.training.free_running_perplexity import free_running
-from lm.training.module import LanguageModule
+from lm.training.prepare import Run, prepare
 from lm.training.run_context import RunContext
-from lm.training.trainer import as_user_error, make_module, make_trainer, quiet_libraries
-
-
-@dataclass(frozen=True)
-class Run:
-    """The parts of a run that is ready to start."""
-
-    device: torch.device
-    precision: str | int | None
-    corpus: Corpus
-    context: RunContext
-    trainer: pl.Trainer
-    module: LanguageModule
+from lm.training.trainer import as_user_error, quiet_libraries
 
 
 def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | None = None) -> float:
@@ -65,9 +47,12 @@ def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | N
     another process uses the folder.
     """
     quiet_libraries()
+    asked = read_settings(cfg, overrides)
+    if follow_launched(asked.config["accelerator"].get("threads"), follow):
+        return math.inf
     path = (run_dir or output_folder()).resolve()
     with claimed(path):
-        return _run(read_settings(cfg, overrides), RunFolder(path))
+        return _run(asked, RunFolder(path))
 
 
 def _run(asked: Asked, folder: RunFolder) -> float:
@@ -75,11 +60,15 @@ def _run(asked: Asked, folder: RunFolder) -> float:
     with recorded(result, folder, started) as begin:
         start = choose_start(asked, folder, result)
         if is_kept(start, folder):
+            dismiss()
             return score(folder.earlier)
         check_rules(start.config, RunContext.names())
+        accelerator = Accelerator(**start.config["accelerator"])
         say_start(start, asked, folder)
-        with listening() as stop:
-            run = prepare(start, folder, stop, lambda: begin_training(start, folder, begin))
+        with listening() as stop, companions(*number_of_ranks(accelerator), accelerator.threads, follow) as ranks:
+            ranks.share(start.config["data"]["batch_size"])
+            ranks.from_first((replace(start, saved={}), folder.path))
+            run = prepare(start, folder.path, stop, lambda: begin_training(start, folder, begin), ranks)
             if not folder.holds_run:
                 begin()  # nothing to lose: a killed start is known from one that never was
             if start.file is not None and not start.here:
@@ -88,10 +77,13 @@ def _run(asked: Asked, folder: RunFolder) -> float:
                 fit(run, start)
             finally:
                 collect_training(run, folder, result)  # also when a callback fails: what was measured is kept
-            if run.module.tokens_per_second is None and start.here:  # no window was trained on
-                if folder.finished:
-                    say(f"nothing is left to train: {folder.path} stays as it is; raise trainer.max_epochs")
-                    return score(folder.earlier)
+            trained = run.module.tokens_per_second is not None
+            done = not trained and start.here and folder.finished
+            ranks.from_first(done)
+            if done:
+                say(f"nothing is left to train: {folder.path} stays as it is; raise trainer.max_epochs")
+                return score(folder.earlier)
+            if not trained and start.here:
                 begin_training(start, folder, begin)  # it was stopped before its test
             test(run, folder, result)
             measure_free_running(run, result)
@@ -99,6 +91,21 @@ def _run(asked: Asked, folder: RunFolder) -> float:
             report(run, result, folder, started)
             stop.obey()  # the run is finished, but a sweep must not start its next job
     return score(vars(result))
+
+
+def follow(ranks: Ranks) -> None:
+    """The same on another rank than the first: it trains on its share of the columns, and writes nothing."""
+    quiet_libraries()
+    told: Any = ranks.from_first(None)
+    if told is None:  # nothing to do
+        return
+    start, path = told
+    with listening() as stop:
+        saved = {} if start.file is None else read_to_resume(start.file)
+        run = prepare(replace(start, saved=saved), path, stop, lambda: None, ranks)
+        fit(run, start)
+        if not ranks.from_first(False):
+            run.trainer.test(run.module, datamodule=CorpusDataModule(run.corpus), verbose=False)
 
 
 @contextmanager
@@ -124,6 +131,8 @@ def recorded(result: Result, folder: RunFolder, started: float) -> Iterator[Call
         raise
     except BaseException as error:
         error = as_user_error(error)
+        if isinstance(error, LostRank) and began and folder.best() is not None:
+            error = UserError(f"{error}; go on with {resume_command(folder.path, foreign(result.config))}")
         result.error = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         raise error from None
     finally:
@@ -140,47 +149,6 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
         return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
     said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
     return f"{program('train')} {shlex.join(said)}"
-
-
-def prepare(start: Start, folder: RunFolder, stop: StopRequest, begin: Callable[[], None]) -> Run:
-    """Choose the device; build the corpus, the model and Lightning's parts. Nothing in the run's folder changes."""
-    config, accelerator = start.config, Accelerator(**start.config["accelerator"])
-    on = device(accelerator.accelerator)  # first, so that its error comes before anything is built
-    precision, line = training_precision(on.type, accelerator.precision, config["forcing"].get("update", "window"))
-    check_recurrence(accelerator.recurrence, on.type)
-    say(line)
-    allow_tf32(precision != "32-true")
-    keep_freed_memory()
-    pl.seed_everything(config["seed"], verbose=False)
-    corpus = build_corpus(start)
-    corpus.prepare(stop.obey)
-    if TBPTT(**config["tbptt"]).random_length:
-        corpus.randomise_windows(config["seed"])
-    model = make_model(start, corpus)
-    choose_recurrence(model, accelerator.recurrence)
-    say_texts(corpus, model)
-    sampler = build(config["sampler"], "sampler")
-    sampler.banned(corpus.vocab)  # so that an unknown word is reported now, not after an epoch
-    about = Description(corpus.vocab, config, corpus.tokens, provenance(on, corpus.encoded.checksums))
-    swept, path = typed_overrides() if sweeping() else [], str(folder.path)
-    context = RunContext(path, path, corpus.vocab, config, about, stop, sampler, config["seed"], not start.here, swept)
-    trainer = make_trainer(config, context, precision, begin)
-    return Run(on, precision, corpus, context, trainer, make_module(config, corpus, model, trainer))
-
-
-def make_model(start: Start, corpus: Corpus) -> LanguageModel:
-    """The model with a checkpoint's weights, another run's, or new ones. Raises UserError if weights do not fit."""
-    config, ids = start.config, corpus.ids["train"]
-    model: LanguageModel = build(config["model"], "model", {"vocab_size": len(corpus.vocab)})
-    model.head.prepare(torch.from_numpy(corpus.encoded.counts))
-    if start.file is not None:
-        resume.same_text(start.saved, corpus, start.file)
-        load_weights(model, start.saved, start.file)  # Lightning does it again; here the error message is clear
-    elif config.get("weights_from"):
-        resume.take_weights(model, config["weights_from"], corpus.vocab)
-    else:
-        build(config["init"], "init").apply(model, ids)
-    return model
 
 
 def begin_training(start: Start, folder: RunFolder, begin: Callable[[], None]) -> None:

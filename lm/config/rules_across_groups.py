@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from lm.config.build import TARGET, check
-from lm.config.schemas import PROFILE, TBPTT, FreeRunningTest, Regularisation, TrainConfig, without_profile
+from lm.config.schemas import PROFILE, TBPTT, Accelerator, FreeRunningTest, Regularisation, TrainConfig, without_profile
 from lm.config.unknown_key import unknown_top
 from lm.system.bounds import annotations_of, check_bounds
 from lm.system.errors import UserError
@@ -21,6 +21,7 @@ UNSUPPORTED = {
     "gradient_clip_val": "set optim.clip",
     "accumulate_grad_batches": "see tbptt.windows for one update over several windows",
     "max_steps": "set trainer.max_epochs and trainer.limit_train_batches",
+    "num_nodes": "set accelerator.nodes",
 }
 """Settings of Lightning's Trainer that this program does not support, each with what to do instead."""
 
@@ -86,13 +87,15 @@ def trainer_is_one_that_is_supported(config: Mapping[str, Any]) -> None:
     for key, remedy in UNSUPPORTED.items():
         if key in trainer:
             raise UserError(f"trainer.{key} is not supported here: {remedy}")
-    devices = {"accelerator.devices": config["accelerator"].get("devices")}
-    for key, value in {**devices, "trainer.num_nodes": trainer.get("num_nodes", 1)}.items():
-        if str(value) != "1":
-            raise UserError(
-                f"{key} must be 1; got {value}: a run uses one device. CUDA_VISIBLE_DEVICES=1 before the command "
-                "chooses the second card"
-            )
+    devices = config["accelerator"].get("devices", 1)
+    if devices != "auto" and not (isinstance(devices, int) and devices >= 1):
+        raise UserError(
+            f"accelerator.devices must be a number of devices or auto; got {devices}. CUDA_VISIBLE_DEVICES=1 before "
+            "the command chooses the second card"
+        )
+    strategy = config["accelerator"].get("strategy", "auto")
+    if Accelerator(**config["accelerator"]).data_parallel and strategy not in ("auto", "ddp"):
+        raise UserError(f"accelerator.strategy={strategy} is for one device; several devices need ddp")
     if trainer.get("limit_train_batches") == 0:
         raise UserError("trainer.limit_train_batches must be above 0; got 0: there would be nothing to train on")
     if trainer.get("max_epochs") is None:

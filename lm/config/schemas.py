@@ -40,20 +40,24 @@ def without_profile(trainer: Mapping[str, Any]) -> dict[str, Any]:
 class Accelerator(Bounded, group="accelerator"):
     """Settings of the group `accelerator`: where and in which precision to compute.
 
-    `recurrence` is how LSTMs train on a CPU: see `lm.models.cells.lstm.choose_recurrence`. `threads` is the number of
-    the processor's threads that compute (None: one per core). The others are those of Lightning's Trainer.
+    `devices` is how many processes train on each of `nodes` machines, each on its own device: a number, or auto for all
+    cards, or for as many as torchrun or srun has started. `recurrence` is how LSTMs train on a CPU: see
+    `lm.models.cells.lstm.choose_recurrence`. `threads` is the number of the processor's threads that compute in each
+    process (None: equal shares of the cores). The others are those of Lightning's Trainer.
     """
 
     accelerator: str
     devices: Any = 1
+    nodes: Count = 1
     strategy: str = "auto"
     precision: Any = "auto"
     recurrence: Literal["auto", "own", "onednn"] = "auto"
     threads: Count | None = None
 
-    def for_trainer(self) -> dict[str, Any]:
-        """The arguments of Lightning's Trainer. The precision is not among them: `auto` must first be resolved."""
-        return {"accelerator": self.accelerator, "devices": self.devices, "strategy": self.strategy}
+    @property
+    def data_parallel(self) -> bool:
+        """Whether the batch is to be shared by as many processes as there are."""
+        return self.strategy == "ddp" or self.devices != 1 or self.nodes > 1
 
 
 @dataclass

@@ -91,6 +91,13 @@ class Windows:
     def __len__(self) -> int:
         return self._count
 
+    def keep(self, rows: slice) -> None:
+        """Keep some of the streams only, those of one of several processes that share a batch."""
+        first, end, _ = rows.indices(len(self.streams))
+        columns, starting = self._starts
+        own = (starting >= first) & (starting < end)
+        self.streams, self._starts = self.streams[rows], (columns[own], starting[own] - first)
+
     @property
     def mean_length(self) -> float:
         """The number of tokens of one stream in a window, on average over an epoch."""

@@ -6,7 +6,7 @@ Plain containers and tensors: a checkpoint needs no other file and loads on any 
 |---|---|
 | `state_dict` | weights, named below `model.`; the average if weights are averaged |
 | `optimizer_states`, `lr_schedulers`, `global_step`, `epoch`, `loops`, `callbacks` | Lightning's training progress |
-| `training` | counters, best validation, carried state, trained weights of an average, RNG: `save_training` |
+| `training` | counters, best validation, state of all columns, trained weights of an average, RNG: `save_training` |
 | `format`, `config`, `vocab`, `tokens`, `provenance`, `events` | the run, and the size of its curves: `Description` |
 """
 
@@ -23,8 +23,10 @@ import torch
 from lm.data.vocabulary import Vocab
 from lm.models.interfaces import LanguageModel, State, detach, mapped
 from lm.runs.exported import WEIGHTS, own_names, read_exported
+from lm.runs.random_state import differing_random_state, random_state, restore_random_state
 from lm.system.errors import UserError
 from lm.system.files import whole
+from lm.system.ranks import Ranks
 
 FOLDER = "checkpoints"
 BEST = "best.ckpt"
@@ -81,6 +83,7 @@ class Training(Protocol):
     rate: float
     best_epoch: int | None
     best_score: dict[str, Any]
+    ranks: Ranks
 
     @property
     def average(self) -> Average: ...
@@ -90,7 +93,14 @@ class Training(Protocol):
 
 
 def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
-    """Put into the checkpoint all that a resumed run needs to equal an uninterrupted run, bit for bit."""
+    """Put into the checkpoint all that a resumed run needs to equal an uninterrupted run, bit for bit.
+
+    A checkpoint of several ranks is that of the whole batch, so that any number of ranks can resume it. All ranks call
+    this.
+    """
+    # Copies: a state may be a view, and the whole window that it is a part of would be saved.
+    own = {"state": mapped(detach(module.state), torch.Tensor.clone), **random_state(module.device)}
+    first, *others = module.ranks.of_all(own) if module.ranks.size == 1 else module.ranks.of_all(on_processor(own))
     if module.average.average:  # a checkpoint's weights are the average; the trained weights are in the average's state
         with module.average.in_place():
             checkpoint["state_dict"] = {name: part.clone() for name, part in module.state_dict().items()}
@@ -100,9 +110,9 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
         "best_epoch": module.best_epoch,
         "best_score": module.best_score,
         "average": module.average.state_dict(),
-        # Copies: a state may be a view, and the whole window that it is a part of would be saved.
-        "state": mapped(detach(module.state), torch.Tensor.clone),
-        **random_state(module.device),
+        **first,
+        "state": joined([first["state"], *(other.pop("state") for other in others)]),
+        "random_states": others,  # those of ranks 1, 2, ...
     }
 
 
@@ -118,9 +128,18 @@ def restore_training(module: Training, saved: dict[str, Any], exact: bool) -> No
     like = module.model.embedding.weight
     # In mixed precision a state keeps the type that it was saved in; fp32 kernels accept fp32 only.
     kind = like.dtype if exact else None
-    module.state = mapped(saved["state"], lambda part: part.to(like.device, kind if part.is_floating_point() else None))
+
+    def own(part: torch.Tensor) -> torch.Tensor:
+        columns = part[module.ranks.share(len(part))]
+        return columns.to(like.device, kind if part.is_floating_point() else None)
+
+    module.state = mapped(saved["state"], own)
     module.average.load_state_dict(saved["average"])
-    restore_random_state(saved)
+    others = saved.get("random_states", [])
+    rank = module.ranks.rank
+    restore_random_state(others[rank - 1] if 0 < rank <= len(others) else saved)
+    if rank > len(others):
+        differing_random_state(module.ranks)
 
 
 def find(path: str | Path, prefer: str = BEST, setting: str = "checkpoint") -> Path:
@@ -227,17 +246,12 @@ def save_adapted(model: LanguageModel, content: dict[str, Any], file: Path) -> N
         torch.save(described, aside)
 
 
-def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of torch's random number generators on the CPU and on the run's GPUs."""
-    cards = range(torch.cuda.device_count()) if device.type == "cuda" else ()
-    apple = {"mps_rng": torch.mps.get_rng_state()} if device.type == "mps" else {}
-    return {"rng": torch.get_rng_state(), "cuda_rng": [torch.cuda.get_rng_state(i) for i in cards], **apple}
+def on_processor(own: dict[str, Any]) -> dict[str, Any]:
+    return {**own, "state": mapped(own["state"], torch.Tensor.cpu)}
 
 
-def restore_random_state(saved: dict[str, Any]) -> None:
-    """Restore the RNG state that `random_state` returned."""
-    torch.set_rng_state(saved["rng"])
-    for i, rng in enumerate(saved["cuda_rng"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(rng, i)
-    if "mps_rng" in saved and torch.backends.mps.is_available():
-        torch.mps.set_rng_state(saved["mps_rng"])
+def joined(states: list[State]) -> State:
+    """The state of a batch, from those of its parts."""
+    if len(states) == 1:
+        return states[0]
+    return [tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*states, strict=True)]

@@ -16,7 +16,7 @@ from lm.config.conf_folder import ROOT
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy")
 
 
-def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any]:
+def provenance(device: torch.device, checksums: dict[str, str], processes: int = 1) -> dict[str, Any]:
     """Versions of the project, its libraries and Python, the clone's commit, the machine, the data's checksums."""
     return {
         "recurrent-lm": lm.__version__,
@@ -25,7 +25,8 @@ def provenance(device: torch.device, checksums: dict[str, str]) -> dict[str, Any
         "python": platform.python_version(),
         "system": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
-        "threads": torch.get_num_threads(),
+        "processes": processes,
+        "threads": torch.get_num_threads(),  # of each process
         "data": checksums,
     }
 

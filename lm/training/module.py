@@ -18,7 +18,9 @@ from lm.evaluation import perplexity
 from lm.models.interfaces import LanguageModel, State, detach
 from lm.models.kernels.full_precision import uncached
 from lm.runs.checkpoint import restore_counters, restore_training, save_training
+from lm.runs.random_state import differing_random_state
 from lm.system.errors import UserError
+from lm.system.ranks import ALONE, Ranks
 from lm.training.curves import write_by, write_point
 from lm.training.forcing.forcing import Forcing
 from lm.training.optim.averages import WeightAverage
@@ -45,6 +47,7 @@ class LanguageModule(Validated):
         state_reset: probability that a stream's carried state is set to its first value before a window.
         regularisation: terms added to the minimised loss; the logged loss remains nats per token.
         unk: id of `<unk>`, so that scores count unknown tokens.
+        ranks: the processes that share the batch; an update, and every figure, is that of the whole batch.
     """
 
     def __init__(
@@ -60,8 +63,9 @@ class LanguageModule(Validated):
         regularisation: Regularisation | None = None,
         *,
         unk: int,
+        ranks: Ranks = ALONE,
     ) -> None:
-        super().__init__(unk)
+        super().__init__(unk, ranks)
         self.automatic_optimization = False
         self.model = model
         self.forcing = forcing
@@ -107,6 +111,8 @@ class LanguageModule(Validated):
             restore_training(self, self._resumed, exact=self.trainer.precision == "32-true")
             self._resumed = None
             self._set_rate()
+        else:
+            differing_random_state(self.ranks)
         loader: Any = self.trainer.train_dataloader
         loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
         self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
@@ -141,7 +147,7 @@ class LanguageModule(Validated):
         self.model.begin_window()
         before = self.updates
         loss = self._token_updates(window) if self.forcing.update == "token" else self._window_update(window)
-        self._record(loss, window, before)
+        self._record(self.ranks.mean(loss), window, before)
 
     def _window_update(self, window: Window) -> Tensor:
         if self.forcing.truth_share(self.windows) == 1:
@@ -196,6 +202,7 @@ class LanguageModule(Validated):
         # Without autocast, which would also cast gradients of the operations that stay in fp32.
         with torch.autocast(self.device.type, enabled=False):
             self.manual_backward(loss)
+        self.ranks.average_gradients(self.model.parameters())
         if self.optim.clip > 0:
             clip_gradients(self.model.parameters(), self.optim.clip)
         with scaled_rates(optimizer, share):
@@ -210,7 +217,7 @@ class LanguageModule(Validated):
 
     def _record(self, loss: Tensor, window: Window, updates_before: int) -> None:
         """Keep the latest loss and update the counters; at every n-th window, write a point of the training curves."""
-        self.last_loss = loss
+        self.last_loss, tokens = loss, window.targets.numel() * self.ranks.size
         trainer: Any = self.trainer
         due = self.windows % trainer.log_every_n_steps == 0
         # Reading the loss makes a GPU wait, so a GPU's is read only when it is written. On a CPU it costs nothing.
@@ -224,14 +231,14 @@ class LanguageModule(Validated):
             scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
             scalars["train/lr"] = self.rate
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
-            read = self.tokens + window.targets.numel()
+            read = self.tokens + tokens
             scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])
             scalars["train/seconds"] = self.seconds
             self._point = (self.seconds, read)
             write_point(self.loggers, self.windows, scalars)
             write_by(self.loggers, "train/loss", nats, self.tokens, updates_before)
         self.windows += 1
-        self.tokens += window.targets.numel()
+        self.tokens += tokens
 
     def refuse_non_finite(self) -> float:
         """The latest loss in nats per token. Raises UserError if it is not finite, because training has diverged."""

@@ -18,12 +18,14 @@ from lm.data.corpus import Corpus
 from lm.data.streams import limited
 from lm.models.interfaces import LanguageModel
 from lm.system.errors import UserError, out_of_memory
+from lm.system.ranks import ALONE, Ranks
 from lm.system.signals import Interrupted
 from lm.training.callbacks.profile import Profile
 from lm.training.callbacks.progress import Bar, Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
 from lm.training.callbacks.signal_handover import SignalHandover
 from lm.training.callbacks.start_of_training import StartOfTraining
+from lm.training.data_parallel import for_trainer
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
 
@@ -33,9 +35,15 @@ POINTS = 50
 
 
 def make_trainer(
-    config: dict[str, Any], context: RunContext, precision: str | int | None, begin: Callable[[], None]
+    config: dict[str, Any],
+    context: RunContext,
+    precision: str | int | None,
+    begin: Callable[[], None],
+    ranks: Ranks = ALONE,
 ) -> pl.Trainer:
     """Build the trainer with the configured callbacks and loggers. The trainer calls `begin` when training begins.
+
+    Only the first rank shows and writes; the others have no logger, and of this project's callbacks `Checkpoint` alone.
 
     Raises UserError for settings that Lightning refuses.
     """
@@ -43,21 +51,23 @@ def make_trainer(
         group: [
             build(node, f"{group}.{name}", vars(context)) for name, node in config[group].items() if node is not None
         ]
-        for group in ("callbacks", "logger")
+        for group in (("callbacks", "logger") if ranks.first else ("callbacks",))
     }
+    if not ranks.first:
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if takes_part(callback)]
     saves = any(isinstance(callback, Checkpoint) for callback in parts["callbacks"])
     # A progress bar on a terminal; lines in a log file.
     watched = [callback for callback in parts["callbacks"] if isinstance(callback, Progress) and sys.stderr.isatty()]
     profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) else []
-    first = [StartOfTraining(begin), SignalHandover(context.stop, obeys=not saves)]
+    first = [StartOfTraining(begin), SignalHandover(context.stop, not saves, ranks)]
     available = {
         "callbacks": [*first, *parts["callbacks"], *profile, *map(Bar, watched)],
-        "logger": parts["logger"],
+        "logger": parts.get("logger", False),
         "default_root_dir": context.run_dir,
         "enable_progress_bar": bool(watched),
         "enable_checkpointing": saves,
         "num_sanity_val_steps": 0,
-        **Accelerator(**config["accelerator"]).for_trainer(),
+        **for_trainer(Accelerator(**config["accelerator"]), ranks),
         "precision": precision,
     }
     try:
@@ -67,7 +77,14 @@ def make_trainer(
     return trainer
 
 
-def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, trainer: pl.Trainer) -> LanguageModule:
+def takes_part(callback: pl.Callback) -> bool:
+    """Whether a callback is needed on every rank: one that saves the whole batch's state, or Lightning's own."""
+    return isinstance(callback, Checkpoint) or not type(callback).__module__.startswith("lm.")
+
+
+def make_module(
+    config: dict[str, Any], corpus: Corpus, model: LanguageModel, trainer: pl.Trainer, ranks: Ranks = ALONE
+) -> LanguageModule:
     forcing, tbptt = build(config["forcing"], "forcing"), TBPTT(**config["tbptt"])
     windows = limited(len(corpus.train), trainer.limit_train_batches)
     per_window = config["data"]["window"] if forcing.update == "token" else 1
@@ -85,6 +102,7 @@ def make_module(config: dict[str, Any], corpus: Corpus, model: LanguageModel, tr
         state_reset=tbptt.reset,
         regularisation=Regularisation(**config.get("regularisation", {})),
         unk=corpus.vocab.unk,
+        ranks=ranks,
     )
 
 
@@ -99,6 +117,7 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # all ranks have the first one's figures
 
 
 def as_user_error(error: BaseException) -> BaseException:

@@ -12,20 +12,24 @@ from lm.evaluation import Score
 from lm.models.interfaces import LanguageModel, State
 from lm.system.errors import UserError
 from lm.system.precision import exact
+from lm.system.ranks import ALONE, Ranks
 from lm.training.counters import Counted
 from lm.training.curves import write_by, write_point
 from lm.training.optim.averages import WeightAverage
 
 
 class Validated(Counted):
-    """Validation and test: sums nats over one unbroken stream, with its own state, with averaged weights if any."""
+    """Validation and test: sums nats over one unbroken stream, with its own state, with averaged weights if any.
+
+    Of several ranks the first one reads the text; the others take its figures, so that all decide alike.
+    """
 
     model: LanguageModel
     average: WeightAverage
 
-    def __init__(self, unk: int) -> None:
+    def __init__(self, unk: int, ranks: Ranks = ALONE) -> None:
         super().__init__()
-        self.unk = unk
+        self.unk, self.ranks = unk, ranks
         self._eval_state: State = []
         self._score = Score(unk)
         self.scores: dict[str, Score] = {}  # the latest one of each split
@@ -50,6 +54,9 @@ class Validated(Counted):
     on_test_epoch_start = on_validation_epoch_start
 
     def validation_step(self, window: Window, batch_idx: int) -> None:
+        if not self.ranks.first:
+            return
+        self.ranks.check()
         # In fp32 even if training is in bf16, so that evaluate.py on the checkpoint gives the same perplexity.
         with exact(self.device.type):
             hidden, self._eval_state = self.model(window.inputs, self._eval_state, window.reset)
@@ -71,6 +78,7 @@ class Validated(Counted):
         self._report("test")
 
     def _report(self, split: str) -> None:
+        self._score, self.seconds = self.ranks.from_first((self._score, self.seconds))
         score = self.scores[split] = self._score
         if not math.isfinite(score.perplexity):
             raise UserError(

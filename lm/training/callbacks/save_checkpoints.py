@@ -74,6 +74,9 @@ class Checkpoint(pl.callbacks.Checkpoint):
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         module: Any = trainer.lightning_module
         module.refuse_non_finite()
+        if not trainer.is_global_zero:  # the first rank writes, with the state of all
+            trainer.save_checkpoint(self.folder / name)
+            return
         hint = "free some space or choose another folder with hydra.run.dir=DIR. Earlier checkpoints are untouched"
         with whole(self.folder / name, hint) as aside:
             trainer.save_checkpoint(aside)

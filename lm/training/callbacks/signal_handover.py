@@ -6,17 +6,20 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from lm.system.ranks import ALONE, Ranks
 from lm.system.signals import StopRequest
 
 
 class SignalHandover(pl.Callback):
     """Replaces Lightning's handlers of Ctrl-C and SIGTERM, which end a batch early and exit with status 0.
 
+    A stop request to one rank becomes one to all, after the same window.
+
     `obeys`: whether this callback stops training, after a window. False if a checkpoint callback stops it after saving.
     """
 
-    def __init__(self, stop: StopRequest, obeys: bool) -> None:
-        self.stop, self.obeys = stop, obeys
+    def __init__(self, stop: StopRequest, obeys: bool, ranks: Ranks = ALONE) -> None:
+        self.stop, self.obeys, self.ranks = stop, obeys, ranks
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         self.stop.listen()
@@ -25,7 +28,9 @@ class SignalHandover(pl.Callback):
     def on_test_start(self, trainer: Any, module: Any) -> None:
         self.on_train_start(trainer, module)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, *_: Any) -> None:  # before that of other callbacks
+        if self.ranks.size > 1:
+            self.stop.signum = self.ranks.largest([self.stop.signum or 0])[0] or None
         if self.obeys:
             self.stop.obey()
 

@@ -1,0 +1,98 @@
+"""Ranks that are processes: how they meet, and how one that fails tells the others why."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed import Store
+
+from lm.system.errors import UserError
+from lm.system.log import LOG
+from lm.system.ranks import LostRank, Ranks
+from lm.system.signals import Interrupted
+
+PATIENCE = timedelta(hours=2)
+"""How long an exchange waits for a rank that is alive: longer than the longest evaluation of the first rank."""
+TO_MEET = timedelta(seconds=50)
+TO_TELL = 10.0
+"""Seconds in which a rank that fails must say why, and the others must end after the first rank has ended."""
+
+FAILED, CARDS = "failed", "cards"
+"""Keys of the store under which a rank that fails says why, and rank 0 whether the ranks use cards."""
+
+
+class MeetingRanks(Ranks):
+    """Ranks that are processes. `store` is there once they have met: a place for short messages."""
+
+    store: Store | None = None
+
+    def open(self) -> Store:
+        """The store that all ranks share; starts the others if that is this rank's task."""
+        raise NotImplementedError
+
+    def killed(self) -> str | None:
+        """A sentence that names a companion that has ended without a word; None if there is none, or none is seen."""
+        return None
+
+    def close(self) -> None:
+        """Wait for the end of the processes that this rank has started."""
+
+    @contextmanager
+    def together(self) -> Iterator[Ranks]:
+        """Only the first rank prints messages. One that fails tells the others why. All end together."""
+        level = LOG.level
+        LOG.setLevel(level if self.first else logging.ERROR)
+        try:
+            yield self
+        except BaseException as error:
+            what = str(error) if isinstance(error, (UserError, Interrupted)) else f"{type(error).__name__}: {error}"
+            said = what if isinstance(error, LostRank) else f"rank {self.rank} failed: {what}"
+            with suppress(RuntimeError):
+                if self.store is not None:
+                    self.store.compare_set(FAILED, "", said)
+            raise
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            self.close()
+            LOG.setLevel(level)
+
+    def connect(self) -> None:
+        if self.store is not None:
+            return
+        self.store = store = self.open()
+        if self.first:
+            store.set(CARDS, "yes" if self.on_cards else "no")
+        store.set(f"here {self.rank}", "")
+        until = time.monotonic() + TO_MEET.total_seconds()
+        while not store.check([f"here {rank}" for rank in range(self.size)]):
+            self.check()
+            if time.monotonic() > until:
+                raise UserError(f"rank {self.rank} of {self.size} waited {TO_MEET.seconds} s for the others in vain")
+            time.sleep(0.05)
+        self.on_cards = store.get(CARDS) == b"yes"
+        if self.on_cards:
+            torch.cuda.set_device(self.local_rank)
+        backend = "cpu:gloo,cuda:nccl" if self.on_cards else "gloo"
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+
+    def check(self) -> None:
+        if self.killed() or (self.store is not None and self.store.check([FAILED])):
+            raise LostRank(self.why_lost())
+
+    def why_lost(self) -> str:
+        until = time.monotonic() + TO_TELL
+        while time.monotonic() < until:
+            with suppress(RuntimeError):
+                if self.store is not None and self.store.check([FAILED]):
+                    return self.store.get(FAILED).decode()
+            if killed := self.killed():
+                return killed
+            time.sleep(0.1)
+        return f"rank {self.rank} lost its connection to another rank, which was killed or whose machine is gone"
