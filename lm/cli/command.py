@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
@@ -21,6 +23,7 @@ from lm.config.conf_folder import CONF
 from lm.config.hydra_job import refuse_unknown_keys
 from lm.config.trust import foreign
 from lm.system.errors import UserError, out_of_memory
+from lm.system.launched import launched
 from lm.system.log import LOG, log_warnings
 from lm.system.signals import Interrupted, terminable
 from lm.system.terminal import usable_streams
@@ -62,7 +65,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
 
     try:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
-        with terminable():
+        with terminable(), one_folder(name):
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
     except Interrupted as stop:
         if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
@@ -74,6 +77,19 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     except Exception as error:
         codes.append(_tell(error, name, wants_traceback))
     sys.exit(max(codes, default=0))
+
+
+@contextmanager
+def one_folder(name: str) -> Iterator[None]:
+    """Of several processes that torchrun or srun started, let only the first one have a folder of Hydra's."""
+    place = launched()
+    if place is None or place.rank == 0:
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        sys.argv += [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+        sys.argv += ["~hydra.callbacks.table"] if name == "train" else []
+        yield
 
 
 def _tell(error: Exception, name: str, wants_traceback: bool, chosen: Collection[str] = ()) -> int:
