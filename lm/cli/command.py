@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lm.cli.arguments import for_hydra
 from lm.cli.blame import foreign_place, is_ours
 from lm.cli.error_sentences import explain
+from lm.cli.relaunch import relaunched
 from lm.config.compose import register
 from lm.config.conf_folder import CONF
 from lm.config.hydra_job import refuse_unknown_keys
@@ -26,6 +27,7 @@ from lm.system.errors import UserError, out_of_memory
 from lm.system.launched import launched
 from lm.system.log import LOG, log_warnings
 from lm.system.signals import Interrupted, terminable
+from lm.system.sweep_head import threads_of_a_job, told_only_here
 from lm.system.terminal import usable_streams
 
 
@@ -53,7 +55,7 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
                 from lm.system.devices import use_threads  # imports torch, as the task does
 
                 refuse_unknown_keys(cfg)
-                use_threads(cfg.accelerator.threads)
+                use_threads(cfg.accelerator.threads or threads_of_a_job())
             return task(cfg)
         except Exception as error:
             codes.append(_tell(error, name, wants_traceback, _chosen(cfg)))
@@ -61,12 +63,13 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
         except Interrupted as stop:
             LOG.error("error: %s", ". ".join([str(stop), *getattr(stop, "__notes__", [])]))
             codes.append(stop.code)
+            stop.hand_on()
             raise
 
     try:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
-        with terminable(), one_folder(name):
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+        with terminable(), one_folder(name), told_only_here():
+            relaunched(hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job))
     except Interrupted as stop:
         if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
             LOG.error("error: %s", stop)

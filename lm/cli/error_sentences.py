@@ -24,6 +24,8 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 BARRED = {errno.EACCES, errno.EPERM, errno.EROFS}
 PLUGINS = {"launcher": ("joblib", "ray", "rq", "submitit"), "sweeper": ("ax", "nevergrad", "optuna")}
 """Hydra's plugins, which are packages of their own."""
+EXTRAS = {"joblib": "joblib", "submitit": "slurm", "optuna": "optuna"}
+"""The extra of this package that brings a plugin, in a version that fits."""
 
 
 def explain(error: Exception, command: str) -> str:
@@ -86,7 +88,8 @@ def of_an_unknown_option(error: Exception, command: str) -> str | None:
     group, _, option = error.missing_cfg_file.rpartition("/")
     plugin, kind = option.partition("_")[0], group.removeprefix("hydra/")
     if plugin in PLUGINS.get(kind, ()):
-        return f"{group}={option} is not installed: pip install hydra-{plugin}-{kind}"
+        package = f'"recurrent-lm[{EXTRAS[plugin]}]"' if plugin in EXTRAS else f"hydra-{plugin}-{kind}"
+        return f"{group}={option} is not installed: pip install {package}"
     for found in (CONF / group).glob(f"*/{glob.escape(option)}.yaml") if group != "sweep" else ():
         return option_of_an_inner_group(group, option, f"{group}/{found.parent.name}")
     return unknown_option(group, option, error.options)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from lm.config.hydra_job import checked
+from lm.config.hydra_job import checked, containers
+from lm.config.schemas import Accelerator
 from lm.data.plain_text import decoded, normalised, with_last_line_end
 from lm.data.text_file import TextFile
 from lm.runs.trained import Trained, load
@@ -31,6 +32,8 @@ def load_trained(
     for name in files:
         if cfg.get(name):
             writable(cfg[name], name)  # checked before the work is done
+    if "accelerator" in cfg and Accelerator(**containers(cfg.accelerator)).data_parallel:
+        raise UserError("accelerator: this command uses one device, only train.py several: leave accelerator=ddp out")
     moved = {split: file for split, file in cfg.get("data", {}).items() if file is not None}
     trained = load(path or cfg.checkpoint, cfg.trust, cfg.get("data_from"), moved)
     if "accelerator" in cfg:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from lm.config.jobs_at_once import jobs_at_once
 from lm.config.trust import foreign
 from lm.runs.result import RESULT, read_result, score
 from lm.system.errors import UserError
-from lm.system.terminal import aligned
+from lm.system.sweep_head import tell_jobs
+from lm.system.terminal import aligned, say
 
 
 class SweepTable(Callback):
@@ -21,6 +25,15 @@ class SweepTable(Callback):
     def __init__(self, report: bool = True) -> None:
         self.report = report
         self.trusted: dict[str, None] = {}  # foreign code that the jobs ran; the report may run it too
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from lm.system.devices import threads_at_first  # imports torch, as every job does
+
+        count = jobs_at_once(config.hydra)
+        threads = max(1, threads_at_first() // count) if count > 1 else None
+        tell_jobs(Path(config.hydra.sweep.dir).resolve(), threads)
+        if threads is not None:
+            say(f"{count} jobs at once, on {threads} thread{'s' * (threads > 1)} of the processor each")
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         settings: Any = OmegaConf.to_container(config)
@@ -31,6 +44,8 @@ class SweepTable(Callback):
         print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
         if self.report:
             print(f"  report: {_report(folder, list(self.trusted))}", flush=True)
+        if "basic" not in config.hydra.launcher._target_ and any(_unfinished(folder)):
+            sys.exit(1)  # jobs in other processes cannot tell this one
 
 
 def _report(folder: Path, trusted: list[str]) -> str:
@@ -58,6 +73,8 @@ def table(folder: Path) -> str:
     Jobs of different vocabularies are in the order of their bits per byte. Failed jobs are last, each with its error.
     """
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
+    lost = {"status": "failed", "error": "it ended before it began to train: see train.log in its folder"}
+    jobs += [(path.parent, lost) for path in folder.glob("*/.hydra") if not (path.parent / RESULT).is_file()]
     sizes = sorted({result["vocabulary"] for _, result in jobs if result.get("vocabulary")})
     order = score if len(sizes) < 2 else _bits
     jobs.sort(key=lambda job: (job[1].get("status") != "completed", order(job[1]), job[0].name.zfill(9)))
@@ -81,6 +98,13 @@ def table(folder: Path) -> str:
     shared.insert(0, f"  perplexities do not compare: vocabularies of {words} tokens")
     lines = [f"  {line}" for line in aligned(rows, "lrrrrrrl")]
     return "\n".join([f"{len(jobs)} jobs, by bits per byte of the validation text:", *lines, *shared])
+
+
+def _unfinished(folder: Path) -> Iterator[Path]:
+    """The jobs that have not ended well."""
+    for path in folder.glob("*/.hydra"):
+        if read_result(path.parent).get("status") != "completed":
+            yield path.parent
 
 
 def _bits(result: dict[str, Any]) -> float:

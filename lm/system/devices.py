@@ -25,10 +25,11 @@ def device(name: str) -> torch.device:
 
 def use_threads(count: int | None) -> None:
     """Compute with this many threads of the processor; None: with as many as at the first call."""
-    before = _threads_at_first()
+    before = threads_at_first()
     torch.set_num_threads(count or before)
 
 
 @cache
-def _threads_at_first() -> int:
+def threads_at_first() -> int:
+    """How many threads compute in this process if nothing is set: one for each of the machine's cores that it has."""
     return torch.get_num_threads()

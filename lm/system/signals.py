@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: training stops between two windows, where its exact state can be saved."""
+"""Ctrl-C, SIGTERM and preemption: training stops between two windows, where its exact state can be saved."""
 
 from __future__ import annotations
 
@@ -10,17 +10,27 @@ from types import FrameType
 from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+PREEMPTING = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+"""Signals by which submitit announces the end of a job. Its handler starts the job again, later or elsewhere."""
+
+Handler = Callable[[int, FrameType | None], Any]
 
 
 class Interrupted(BaseException):
-    """Raised to stop the program after Ctrl-C or SIGTERM.
+    """Raised to stop the program after Ctrl-C, SIGTERM or a preemption.
 
     It is not a subclass of Exception, so that a sweep stops too instead of starting its next job.
     """
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, earlier: Handler | None = None) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.code = 128 + signum
+        self.signum, self.code = signum, 128 + signum
+        self.earlier = earlier
+
+    def hand_on(self) -> None:
+        """Call the handler that a launcher had installed for the signal, if any: it may start the job again."""
+        if self.earlier is not None:
+            self.earlier(self.signum, None)
 
 
 def _take_over(handler: Callable[[int, FrameType | None], None], *signums: int) -> dict[int, Any]:
@@ -72,35 +82,46 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        handlers = {signum: signal.getsignal(signum) for signum in PREEMPTING}
+        self.preempting = {signum: handler for signum, handler in handlers.items() if callable(handler)}
 
     def __bool__(self) -> bool:
         return self.signum is not None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """The signal handler: it records the first signal, and stops the program at once at the second signal."""
-        if self.signum is not None:
+        """The signal handler: it records the first signal, and stops the program at once at the second signal.
+
+        A preemption counts more than the other signals that come with it, and repeats nothing.
+        """
+        preempted = {signum, self.signum} & self.preempting.keys()
+        if self.signum is not None and not preempted:
             raise Interrupted(signum)
-        self.signum = signum
-        print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
+        if self.signum is None:
+            print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
+        self.signum = preempted.pop() if preempted else signum
+
+    @property
+    def signals(self) -> tuple[int, ...]:
+        return (*STOPPING, *self.preempting)
 
     def listen(self) -> None:
-        """Handle SIGINT and SIGTERM with `note`. Call this again after a library has installed its own handlers."""
-        _take_over(self.note, *STOPPING)
+        """Handle all signals that stop a run with `note`. Call this again after a library has installed handlers."""
+        _take_over(self.note, *self.signals)
 
     def obey(self) -> None:
         """Raise Interrupted if a stop was requested."""
         if self.signum is not None:
-            raise Interrupted(self.signum)
+            raise Interrupted(self.signum, self.preempting.get(self.signum))
 
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Inside this context, the first SIGINT or SIGTERM is recorded, and a second one stops the program at once.
+    """Inside this context, the first signal to stop is recorded, and a second one stops the program at once.
 
     Raises Interrupted if Python ignored an earlier Interrupted exception.
     """
     request = StopRequest()
-    with _handled(request.note, *STOPPING):
+    with _handled(request.note, *request.signals):
         if _raised:
             raise Interrupted(_raised[0])
         yield request

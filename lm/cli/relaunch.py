@@ -1,0 +1,83 @@
+"""Goes on with a sweep after one of its workers was killed: with joblib this ends all, with submitit it ends the head."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lm.cli.program import program
+from lm.system.errors import UserError
+from lm.system.log import LOG
+from lm.system.sweep_head import sweep_folder
+
+KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError", "FailedJobError")
+"""Names of the errors of joblib and submitit that mean: a worker's process has ended without a result."""
+
+
+def relaunched(start: Callable[[], object]) -> None:
+    """Call `start`, which runs a sweep; again if a worker was killed and the sweep has finished jobs since.
+
+    The folder of the sweep stays the same, so that finished jobs are kept and the killed one resumes. Raises UserError
+    if a worker was killed twice and no job was finished in between, or if the jobs are on a cluster.
+    """
+    finished = -1
+    while True:
+        try:
+            start()
+            return
+        except Exception as error:
+            folder = sweep_folder()
+            if type(error).__name__ not in KILLED or folder is None:
+                raise
+            on_cluster = not _await_local_jobs(folder)
+            count = _finished(folder)
+            if on_cluster or count == finished:
+                raise UserError(_what_to_do(folder, count, on_cluster)) from None
+            finished = count
+            LOG.warning("a worker was killed; the sweep goes on with what is left (finished: %d)", count)
+            sys.argv.append(f"hydra.sweep.dir={folder}")
+
+
+def _finished(folder: Path) -> int:
+    """How many jobs of a sweep have ended well."""
+    done = 0
+    for path in folder.glob("*/result.json"):
+        with suppress(OSError, ValueError):
+            done += json.loads(path.read_text(encoding="utf-8")).get("status") == "completed"
+    return done
+
+
+def _what_to_do(folder: Path, finished: int, on_cluster: bool) -> str:
+    again = f"{program('train')} {shlex.join([*sys.argv[1:], f'hydra.sweep.dir={folder}'])}"
+    if on_cluster:
+        return (
+            f"a job was lost ({finished} are finished); when the others have ended, this does what is missing: {again}"
+        )
+    return (
+        f"a worker was killed again and no job finished in between ({finished} are): the job may need more memory than "
+        f"there is; run fewer at once, and go on with: {again}"
+    )
+
+
+def _await_local_jobs(folder: Path) -> bool:
+    """Wait until all jobs that submitit started on this machine have ended. False if they are on a cluster."""
+    names = [path.name for path in (folder / ".submitit").glob("*") if path.name != "%j"]
+    if not all(name.isdecimal() for name in names):
+        return False
+    while any(_runs(int(name)) for name in names):
+        time.sleep(0.5)
+    return True
+
+
+def _runs(process: int) -> bool:
+    """Whether a process that this one has started still runs."""
+    try:
+        return os.waitpid(process, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
