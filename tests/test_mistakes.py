@@ -213,9 +213,6 @@ train model=LSTM                                    | model=LSTM    | Did you me
 train accelerator=cuda                              | accelerator=cuda | auto, cpu, gpu, mps
 train accelerator=1                                 | accelerator=1 | auto, cpu, gpu, mps
 train hydra.rundir=here                             | hydra.rundir  | Did you mean hydra.run.dir=here?
-train hydra/launcher=submitit_slurm                 | submitit_slurm | recurrent-lm[slurm]
-train -m hydra/launcher=joblib seed=1,2             | joblib        | recurrent-lm[joblib]
-train -m hydra/sweeper=optuna seed=1,2              | optuna        | recurrent-lm[optuna]
 train ~callbacks.projecter                          | ~callbacks.projecter | Did you mean ~callbacks.projector?
 train +seed=1                                       | +seed         | seed=1
 train +foo=1                                        | foo           | Choose from: accelerator

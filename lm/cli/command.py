@@ -27,7 +27,7 @@ from lm.system.errors import UserError, out_of_memory
 from lm.system.launched import launched
 from lm.system.log import LOG, log_warnings
 from lm.system.signals import Interrupted, terminable
-from lm.system.sweep_head import threads_of_a_job, told_only_here
+from lm.system.sweep_head import end_with, threads_of_a_job, told_only_here
 from lm.system.terminal import usable_streams
 
 
@@ -48,9 +48,11 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors, so that only this module prints them
     codes: list[int] = []
+    head = os.getpid()
 
     def job(cfg: DictConfig) -> Any:
         try:
+            end_with(head)
             if "accelerator" in cfg:
                 from lm.system.devices import use_threads  # imports torch, as the task does
 

@@ -1,4 +1,4 @@
-"""Goes on with a sweep after one of its workers was killed: with joblib this ends all, with submitit it ends the head."""
+"""Goes on with a sweep after one of its workers was killed, which ends all that joblib or submitit does for it."""
 
 from __future__ import annotations
 

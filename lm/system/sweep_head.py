@@ -1,13 +1,20 @@
-"""What the process that starts a sweep tells its jobs, which may be other processes: through the environment."""
+"""What the process that starts a sweep tells its jobs, through the environment: they may be other processes."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from threading import Thread
 
 THREADS, FOLDER = "LM_THREADS_PER_JOB", "LM_SWEEP_FOLDER"
+
+TO_SAVE = 30.0
+"""Seconds in which a job must have saved its state after its sweep has ended."""
 
 
 def tell_jobs(folder: Path, threads: int | None) -> None:
@@ -25,6 +32,27 @@ def threads_of_a_job() -> int | None:
 def sweep_folder() -> Path | None:
     """The folder of the sweep that this process has started; None before it starts."""
     return Path(os.environ[FOLDER]) if FOLDER in os.environ else None
+
+
+@cache
+def end_with(head: int) -> None:
+    """In a worker of the process `head`, stop as at SIGTERM when that process has ended, and then end.
+
+    Otherwise joblib's workers would stay for ever, and keep the folders of their jobs.
+    """
+    if os.getppid() == head:
+        Thread(target=_end_without_parent, args=(head,), daemon=True).start()
+
+
+def _end_without_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    until = time.monotonic() + TO_SAVE
+    while time.monotonic() < until and signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        time.sleep(0.5)  # while a run listens
+    time.sleep(1)  # it writes its result
+    os._exit(1)
 
 
 @contextmanager
