@@ -346,7 +346,7 @@ def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(tmp_path: Path, ca
 
     from lm.commands.sweep_table import SweepTable
 
-    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}})
+    config = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}, "launcher": {"_target_": "BasicLauncher"}}})
     (tmp_path / "0").mkdir()
     write_json(tmp_path / "0/result.json", {"status": "failed", "error": "no luck", "overrides": []})
     SweepTable().on_multirun_end(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,13 +80,19 @@ def test_every_option_composes_and_fits_the_code_it_names(option: str, tmp_path:
         assert build(without_profile(node) if group == "trainer" else node, group, available) is not None
 
 
+def swept(values: str) -> list[str]:
+    """The values that a sweep tries; of an interval its two ends."""
+    inside = re.fullmatch(r"(?:tag\(log, *)?(?:choice|interval)\(([^()]*)\)+", values)
+    return (inside[1] if inside else values).split(",")
+
+
 @pytest.mark.parametrize("sweep", [path.stem for path in (CONF / "sweep").glob("*.yaml")])
 def test_every_value_of_a_sweep_composes(sweep: str) -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         found = compose("train", [f"+sweep={sweep}"], return_hydra_config=True).hydra
     assert found.mode.name == "MULTIRUN"
     for key, values in found.sweeper.params.items():
-        for value in str(values).split(","):
+        for value in swept(str(values)):
             configure("train", f"{key}={value}")
 
 

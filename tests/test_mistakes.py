@@ -94,7 +94,7 @@ def failure(tmp_path: Path) -> str:
         (["accelerator.nodes=2"], "accelerator.nodes", "torchrun"),
         (["accelerator.devices=2", "accelerator.strategy=fsdp"], "accelerator.strategy", "ddp"),
         (["accelerator.devices=[1]"], "accelerator.devices", "CUDA_VISIBLE_DEVICES=1"),
-        (["+trainer.num_nodes=2"], "trainer.num_nodes", "must be 1"),
+        (["+trainer.num_nodes=2"], "trainer.num_nodes", "accelerator.nodes"),
         (["trainer.max_epochs=null"], "trainer.max_epochs", "trainer.max_time"),
         (["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch", "at least 1"),
         (["optim.clip=nan", "data=synthetic"], "optim.clip", "finite"),
@@ -210,8 +210,8 @@ train data=text,pydoc                               | data=text,pydoc | -m
 train free_running=false                            | free_running  | free_running=null
 train tbptt=2                                       | tbptt         | tbptt.windows=
 train model=LSTM                                    | model=LSTM    | Did you mean lstm?
-train accelerator=cuda                              | accelerator=cuda | auto, cpu, gpu, mps
-train accelerator=1                                 | accelerator=1 | auto, cpu, gpu, mps
+train accelerator=cuda                              | accelerator=cuda | auto, cpu, ddp, gpu, mps
+train accelerator=1                                 | accelerator=1 | auto, cpu, ddp, gpu, mps
 train hydra.rundir=here                             | hydra.rundir  | Did you mean hydra.run.dir=here?
 train ~callbacks.projecter                          | ~callbacks.projecter | Did you mean ~callbacks.projector?
 train +seed=1                                       | +seed         | seed=1
@@ -694,7 +694,7 @@ def test_what_needs_a_window_over_token_updates(setting: str, cli: Cli, small: l
 def test_a_fault_of_ours_shows_where_it_is(
     call: Callable[..., Done], small: list[str], tmp_path: Path, monkeypatch: Monkey
 ) -> None:
-    monkeypatch.setattr("lm.commands.train.keep_freed_memory", None)
+    monkeypatch.setattr("lm.training.prepare.keep_freed_memory", None)
     done = call("train", *small, f"hydra.run.dir={tmp_path}")
     assert done.code == 1
     assert "Traceback" in done.err

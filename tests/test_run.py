@@ -244,7 +244,7 @@ def test_a_checkpoint_cannot_name_code_to_run(
         for target in (
             "os.system",
             "lm.system.files.os.system",
-            "lm.commands.train.make_trainer",
+            "lm.training.prepare.make_trainer",
             "lm.config.build.importlib.import_module",
         ):
             assert callable(pkgutil.resolve_name(target)), "a name that does not exist would be refused anyway"

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lm.cli.arguments import for_hydra
 from lm.cli.blame import foreign_place, is_ours
 from lm.cli.error_sentences import explain
-from lm.cli.relaunch import relaunched
+from lm.cli.relaunch import finished_before_relaunch
 from lm.config.compose import register
 from lm.config.conf_folder import CONF
 from lm.config.hydra_job import refuse_unknown_keys
@@ -71,7 +71,14 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     try:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
         with terminable(), one_folder(name), told_only_here():
-            relaunched(hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job))
+            finished: int | None = -1
+            while finished is not None:
+                try:
+                    hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
+                    break
+                except Exception as error:
+                    if (finished := finished_before_relaunch(error, finished)) is None:
+                        raise
     except Interrupted as stop:
         if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
             LOG.error("error: %s", stop)

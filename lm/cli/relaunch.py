@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,28 +19,24 @@ KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError", "
 """Names of the errors of joblib and submitit that mean: a worker's process has ended without a result."""
 
 
-def relaunched(start: Callable[[], object]) -> None:
-    """Call `start`, which runs a sweep; again if a worker was killed and the sweep has finished jobs since.
+def finished_before_relaunch(error: Exception, before: int) -> int | None:
+    """If a sweep ended in `error` because a worker was killed, prepare its next start, and return its finished jobs.
 
-    The folder of the sweep stays the same, so that finished jobs are kept and the killed one resumes. Raises UserError
-    if a worker was killed twice and no job was finished in between, or if the jobs are on a cluster.
+    The folder of the sweep stays the same, so that finished jobs are kept and the killed one resumes. None for another
+    error. `before` is the number of finished jobs after the last kill (-1: there was none).
+
+    Raises UserError if no job has finished since the last kill, or if the jobs are on a cluster.
     """
-    finished = -1
-    while True:
-        try:
-            start()
-            return
-        except Exception as error:
-            folder = sweep_folder()
-            if type(error).__name__ not in KILLED or folder is None:
-                raise
-            on_cluster = not _await_local_jobs(folder)
-            count = _finished(folder)
-            if on_cluster or count == finished:
-                raise UserError(_what_to_do(folder, count, on_cluster)) from None
-            finished = count
-            LOG.warning("a worker was killed; the sweep goes on with what is left (finished: %d)", count)
-            sys.argv.append(f"hydra.sweep.dir={folder}")
+    folder = sweep_folder()
+    if type(error).__name__ not in KILLED or folder is None:
+        return None
+    on_cluster = not _await_local_jobs(folder)
+    finished = _finished(folder)
+    if on_cluster or finished == before:
+        raise UserError(_what_to_do(folder, finished, on_cluster)) from None
+    LOG.warning("a worker was killed; the sweep goes on with what is left (finished: %d)", finished)
+    sys.argv.append(f"hydra.sweep.dir={folder}")
+    return finished
 
 
 def _finished(folder: Path) -> int:

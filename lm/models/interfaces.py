@@ -31,6 +31,13 @@ def mapped(state: State, change: Callable[[Tensor], Tensor]) -> State:
     return [tuple(map(change, layer)) for layer in state]
 
 
+def joined(states: list[State]) -> State:
+    """The state of a batch, from those of its parts."""
+    if len(states) == 1:
+        return states[0]
+    return [tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*states, strict=True)]
+
+
 def tensors_of(state: State) -> list[Tensor]:
     """The tensors of a state, layer by layer."""
     return [part for layer in state for part in layer]

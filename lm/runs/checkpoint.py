@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from lm.data.vocabulary import Vocab
-from lm.models.interfaces import LanguageModel, State, detach, mapped
+from lm.models.interfaces import LanguageModel, State, detach, joined, mapped
 from lm.runs.exported import WEIGHTS, own_names, read_exported
 from lm.runs.random_state import differing_random_state, random_state, restore_random_state
 from lm.system.errors import UserError
@@ -99,8 +99,8 @@ def save_training(module: Training, checkpoint: dict[str, Any]) -> None:
     this.
     """
     # Copies: a state may be a view, and the whole window that it is a part of would be saved.
-    own = {"state": mapped(detach(module.state), torch.Tensor.clone), **random_state(module.device)}
-    first, *others = module.ranks.of_all(own) if module.ranks.size == 1 else module.ranks.of_all(on_processor(own))
+    own = {"state": mapped(detach(module.state), lambda part: part.clone().cpu()), **random_state(module.device)}
+    first, *others = module.ranks.of_all(own)
     if module.average.average:  # a checkpoint's weights are the average; the trained weights are in the average's state
         with module.average.in_place():
             checkpoint["state_dict"] = {name: part.clone() for name, part in module.state_dict().items()}
@@ -244,14 +244,3 @@ def save_adapted(model: LanguageModel, content: dict[str, Any], file: Path) -> N
     described["state_dict"] = {f"model.{name}": part.cpu() for name, part in model.state_dict().items()}
     with whole(file, "free some space or choose another file") as aside:
         torch.save(described, aside)
-
-
-def on_processor(own: dict[str, Any]) -> dict[str, Any]:
-    return {**own, "state": mapped(own["state"], torch.Tensor.cpu)}
-
-
-def joined(states: list[State]) -> State:
-    """The state of a batch, from those of its parts."""
-    if len(states) == 1:
-        return states[0]
-    return [tuple(torch.cat(parts) for parts in zip(*layers, strict=True)) for layers in zip(*states, strict=True)]

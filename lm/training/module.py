@@ -127,9 +127,8 @@ class LanguageModule(Validated):
         """Compute the next update's learning rate again, because the run's limits may differ from the checkpoint's."""
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, LambdaLR):
-            for group, base, factor in zip(
-                schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
-            ):
+            groups = schedule.optimizer.param_groups
+            for group, base, factor in zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
                 group["lr"] = base * factor(schedule.last_epoch)
 
     def on_train_end(self) -> None:
@@ -228,8 +227,7 @@ class LanguageModule(Validated):
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
         if due:
-            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats)}
-            scalars["train/lr"] = self.rate
+            scalars = {"train/loss": nats, "train/perplexity": perplexity(nats), "train/lr": self.rate}
             scalars["train/truth_share"] = self.forcing.truth_share(self.windows)
             read = self.tokens + tokens
             scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])
@@ -237,8 +235,7 @@ class LanguageModule(Validated):
             self._point = (self.seconds, read)
             write_point(self.loggers, self.windows, scalars)
             write_by(self.loggers, "train/loss", nats, self.tokens, updates_before)
-        self.windows += 1
-        self.tokens += tokens
+        self.windows, self.tokens = self.windows + 1, self.tokens + tokens
 
     def refuse_non_finite(self) -> float:
         """The latest loss in nats per token. Raises UserError if it is not finite, because training has diverged."""
