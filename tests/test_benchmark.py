@@ -91,7 +91,7 @@ def test_both_readers_give_the_same_ids(text_file: Path) -> None:
 def test_every_ratio_of_the_contract_is_measured(tmp_path: Path) -> None:
     result = run(["training", "sampling"], rounds=1, windows=1, words=2, sizes=SMALL)
     of_other_sections = {"encode_vs_plain", "score_vs_one_by_one", "train_token_vs_plain", "imports_vs_lightning"}
-    of_other_sections |= {"train_free_vs_plain", "dynamic_vs_plain", *RECIPE_RATIOS}
+    of_other_sections |= {"train_free_vs_plain", "dynamic_vs_plain", "two_ranks_vs_one", *RECIPE_RATIOS}
     assert set(result["ratios"]) == set(RATIOS) - of_other_sections - set(OWN_RATIOS) - set(PLAIN_RATIOS)
     assert all(value > 0 for value in result["ratios"].values())
     assert result["precision"] in ("32-true", "bf16-mixed")
@@ -187,6 +187,13 @@ def test_recipes_are_timed_beside_their_usual_loops(monkeypatch: pytest.MonkeyPa
     assert [row["recipe"] for row in rows] == list(SMALL_RECIPES)
     assert {timing for row in rows for timing in row["timings"]} == found.keys()
     assert all(row["tokens_per_second"] == 6 / row["seconds"] and row["vs_plain"] > 0 for row in rows)
+
+
+@pytest.mark.slow
+def test_two_ranks_are_timed_beside_one_process() -> None:
+    result = run(["ranks"], rounds=1, windows=1, words=1, sizes=SMALL)
+    assert result["medians"].keys() == {"one_process", "two_ranks", "all_reduce"}
+    assert result["ratios"].keys() == {"two_ranks_vs_one"}
 
 
 def test_dynamic_evaluation_and_free_running_are_timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

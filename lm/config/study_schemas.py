@@ -56,7 +56,7 @@ class BenchmarkConfig(Bounded):
 
     sections: Annotated[
         list[str] | None,
-        "training, tokens, sampling, scoring, reading, startup, growth, cells, recipes, dynamic; null: all. "
+        "training, tokens, sampling, scoring, reading, startup, growth, cells, recipes, dynamic, ranks; null: all. "
         "Or large_text. A GPU has its own",
     ] = None
     accelerator: Group = MISSING

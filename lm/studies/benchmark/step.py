@@ -8,6 +8,7 @@ import torch
 
 from lm.data.streams import Window
 from lm.models.interfaces import LanguageModel, State, detach
+from lm.system.ranks import ALONE, Ranks
 from lm.training.optim.gradient_clipping import clip_gradients
 from lm.training.optim.optimisers import Adam
 
@@ -15,11 +16,12 @@ from lm.training.optim.optimisers import Adam
 class BareStep:
     """Makes one update from the mean loss of several windows; the state is detached before the first window.
 
-    `bf16` selects mixed precision.
+    `bf16` selects mixed precision; `ranks` are the processes that share the batch.
     """
 
-    def __init__(self, model: LanguageModel, device: str = "cpu", bf16: bool = False) -> None:
+    def __init__(self, model: LanguageModel, device: str = "cpu", bf16: bool = False, ranks: Ranks = ALONE) -> None:
         self.model, self.device, self.bf16, self.optim = model, device, bf16, Adam(lr=0.002)
+        self.ranks = ranks
         self.optimizer = self.optim.optimizer(model.parameters())
 
     def update(self, windows: Iterable[Window], state: State) -> State:
@@ -31,6 +33,7 @@ class BareStep:
                 losses.append(self.model.head.nll(hidden, window.targets.to(self.device)).mean())
         self.optimizer.zero_grad()
         torch.stack(losses).mean().backward()
+        self.ranks.average_gradients(self.model.parameters())
         clip_gradients(self.model.parameters(), self.optim.clip)
         self.optimizer.step()
         return state

@@ -14,6 +14,7 @@ from lm.studies.benchmark.cells import OWN_RATIOS, PLAIN_RATIOS, cell_rows, cell
 from lm.studies.benchmark.dynamic import dynamic
 from lm.studies.benchmark.growth import growth, growth_table
 from lm.studies.benchmark.large_text import large_text, large_text_table
+from lm.studies.benchmark.ranks import ranks
 from lm.studies.benchmark.recipes import RECIPE_RATIOS, recipe_rows, recipe_table, recipes
 from lm.studies.benchmark.sizes import Sizes
 from lm.studies.benchmark.timing import Timing, ratio
@@ -23,7 +24,10 @@ from lm.system.errors import UserError
 from lm.system.precision import best_precision
 from lm.system.terminal import aligned
 
-SECTIONS = ("training", "tokens", "sampling", "scoring", "reading", "startup", "growth", "cells", "recipes", "dynamic")
+SECTIONS = (
+    *("training", "tokens", "sampling", "scoring", "reading", "startup", "growth", "cells", "recipes", "dynamic"),
+    "ranks",
+)
 ON_DEMAND = ("large_text",)
 """Sections that run only if they are named: this one writes 4 GB of temporary files."""
 RATIOS = {
@@ -40,6 +44,7 @@ RATIOS = {
     "sample_64_fp32_vs_plain": ("sample_plain", "sample_64_fp32", None),
     "score_vs_one_by_one": ("score_one_by_one", "score", 4.0),
     "dynamic_vs_plain": ("plain_dynamic", "dynamic", None),
+    "two_ranks_vs_one": ("one_process", "two_ranks", None),
     "encode_vs_plain": ("read_plain", "encode", 5.0),
     "imports_vs_lightning": ("import_lightning", "import_training", None),
     **RECIPE_RATIOS,
@@ -92,6 +97,8 @@ def run(sections: list[str] | None, rounds: Count, windows: Count, words: Count,
             timings |= recipes(rounds, windows, precision)
         if "dynamic" in sections:
             timings |= dynamic(sizes, rounds)
+        if "ranks" in sections:
+            timings |= ranks(sizes, rounds, windows, precision)
         if "cells" in sections:  # the last, because it changes how this process keeps freed memory
             found = cells(sizes, rounds, windows, precision)
             timings |= found

@@ -27,6 +27,7 @@ from lm.studies.benchmark.step import BareStep
 from lm.studies.benchmark.timing import seconds, wait
 from lm.system.memory import keep_freed_memory
 from lm.system.precision import allow_tf32
+from lm.system.ranks import ALONE, Ranks
 from lm.system.signals import StopRequest
 from lm.training.callbacks.progress import Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
@@ -76,17 +77,24 @@ class PlainRival:
 class StepRival:
     """Training with this project's model, optimiser and clipping in a bare loop, without Lightning.
 
-    `model` None means the LSTM of these sizes. `recurrence` is `accelerator.recurrence`.
+    `model` None means the LSTM of these sizes. `recurrence` is `accelerator.recurrence`. `ranks` are the processes that
+    share the batch.
     """
 
     def __init__(
-        self, sizes: Sizes, count: int, precision: str, model: LanguageModel | None = None, recurrence: str = "auto"
+        self,
+        sizes: Sizes,
+        count: int,
+        precision: str,
+        model: LanguageModel | None = None,
+        recurrence: str = "auto",
+        ranks: Ranks = ALONE,
     ) -> None:
         keep_freed_memory()
         self.model = sizes.model() if model is None else model
         choose_recurrence(self.model, recurrence)
         self.windows = list(sizes.windows(WARM_UP + count))
-        self.training = BareStep(self.model, bf16=precision.startswith("bf16"))
+        self.training = BareStep(self.model, bf16=precision.startswith("bf16"), ranks=ranks)
         self.state = self.model.initial_state(sizes.batch_size)
 
     def step(self, window: Window) -> None:
