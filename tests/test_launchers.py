@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -209,7 +210,11 @@ def test_two_sweeps_in_one_folder_do_every_job_once(start: Start, tmp_path: Path
 @pytest.mark.slow
 @linux
 def test_a_preempted_job_saves_at_once_and_the_same_command_goes_on(start: Start, tmp_path: Path) -> None:
-    process = start(*LONG, "callbacks.checkpoint.every_n_windows=300", *SUBMITIT, "seed=1,2")
+    page = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^python train.py -m (hydra/launcher=submitit_slurm .*)$", page, re.MULTILINE)
+    words = [word for word in line.split() if not word.startswith(("hydra.launcher.max_num_timeout", "hydra.sweep"))]
+    local = [word.replace("slurm", "local") for word in words]
+    process = start(*LONG, "callbacks.checkpoint.every_n_windows=300", *local)
     os.kill(holder(tmp_path / "sweep/1", process), signal.SIGUSR2)
     ended(process)
     (at,) = Run(tmp_path / "sweep/1").result["resumed_at"]
