@@ -174,6 +174,23 @@ def test_a_killed_head_loses_nothing(launcher: list[str], start: Start, tmp_path
     assert [len(Run(tmp_path / "sweep" / job).curve()) for job in DONE] == [50, 50, 50]
 
 
+@pytest.mark.slow
+@linux
+def test_a_signal_to_the_head_saves_the_jobs_of_joblib(start: Start, tmp_path: Path) -> None:
+    settings = [*LONG, "callbacks.checkpoint.every_n_windows=300", *JOBLIB, "seed=1,2,3"]
+    process = start(*settings)
+    holder(tmp_path / "sweep/1", process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert "a worker was killed" not in err
+    at = [torch.load(tmp_path / f"sweep/{job}/checkpoints/last.ckpt")["training"]["windows"] for job in "01"]
+    assert any(windows % 300 for windows in at), "they were saved at the signal"
+    assert all("SIGTERM" in Run(tmp_path / "sweep" / job).result["error"] for job in "01")
+    ended(start(*settings))
+    assert statuses(tmp_path / "sweep") == DONE
+
+
 FULL = """
 import errno
 

@@ -90,6 +90,9 @@ def failure(tmp_path: Path) -> str:
         (["+trainer.gradient_clip_val=1"], "trainer.gradient_clip_val", "optim.clip"),
         (["accelerator.devices=0"], "accelerator.devices", "a number of devices"),
         (["accelerator=cpu", "accelerator.devices=auto"], "accelerator.devices", "say how many"),
+        pytest.param(
+            ["accelerator=ddp", "accelerator.accelerator=gpu"], "accelerator=gpu", "accelerator=cpu", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a card")
+        ),
         (["accelerator.devices=2", "data.batch_size=5"], "data.batch_size", "multiple of 2"),
         (["accelerator.nodes=2"], "accelerator.nodes", "torchrun"),
         (["accelerator.devices=2", "accelerator.strategy=fsdp"], "accelerator.strategy", "ddp"),

@@ -22,7 +22,9 @@ from lm.data.streams import RandomWindows, Windows
 from lm.runs.random_state import differing_random_state
 from lm.system.errors import UserError
 from lm.system.launched import launched
+from lm.system.placed import slurm_address
 from lm.system.ranks import Ranks
+from lm.system.signals import Interrupted, StopRequest
 
 ROOT = Path(__file__).parent.parent
 TWO = ["accelerator=ddp", "accelerator.devices=2", "accelerator.precision=32-true"]
@@ -181,6 +183,41 @@ def test_a_seed_gives_the_same_run_again_and_so_does_resuming_with_dropout(
     assert differ(weights(one), weights(other)) > 0
 
 
+@pytest.mark.slow
+def test_lightnings_callbacks_work_on_every_rank_and_the_profile_on_the_first(train: Callable[..., Run]) -> None:
+    monitor = "+callbacks.rate._target_=pytorch_lightning.callbacks.LearningRateMonitor"
+    early = (
+        "+callbacks.early={_target_:pytorch_lightning.callbacks.EarlyStopping,monitor:valid/perplexity,min_delta:1000}"
+    )
+    stopped = ["trainer.max_epochs=9", early.replace("min_delta", "patience:1,min_delta")]
+    run = train(*LONG, *TWO, monitor, *stopped, "trainer.profile=true", "+trainer.max_time=00:01:00:00")
+    assert run.result["training"]["windows"] == 32, "both stopped after the second epoch"
+    assert (run.dir / "profile.txt").exists()
+
+
+def test_a_stop_is_agreed_on_and_none_is_lost() -> None:
+    first, second = StopRequest(), StopRequest()
+
+    def agree(*requests: StopRequest) -> None:
+        numbers: list[int] = []
+        for request in requests:
+            request.agree(lambda own: numbers.extend(own) or own)
+        for request in requests:
+            request.agree(lambda own: [max(numbers)])
+
+    agree(first, second)
+    second.note(signal.SIGTERM, None)
+    assert not first
+    assert not second, "a checkpoint now would wait for the other rank"
+    agree(first, second)
+    for request in (first, second):
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            request.obey()
+    first.note(signal.SIGINT, None)  # its own, later: not a repetition
+    with pytest.raises(Interrupted, match="SIGINT"):
+        first.note(signal.SIGINT, None)
+
+
 def test_random_draws_differ_between_ranks_and_follow_from_the_seed() -> None:
     def drawn(seed: int, rank: int) -> float:
         torch.manual_seed(seed)
@@ -221,10 +258,16 @@ def test_a_failing_rank_ends_the_others_which_say_why(
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start train.py for a long run in the folder `run`, on two ranks or under another launcher."""
 
-    def start(*settings: str, under: list[str] = [], folder: str = "run") -> subprocess.Popen[str]:  # noqa: B006
+    def start(
+        *settings: str,
+        under: list[str] = [],  # noqa: B006
+        folder: str = "run",
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
         run = [] if "-m" in settings or not folder else [f"hydra.run.dir={folder}"]
         line = [sys.executable, *under, str(ROOT / "train.py"), *LONG, *TWO, *run, *settings]
-        return subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(line, cwd=tmp_path, env=environment, **streams)
 
     return start
 
@@ -342,6 +385,53 @@ def test_torchrun_trains_the_same_run_in_one_folder(
     _, err = process.communicate(timeout=200)
     assert process.returncode != 0
     assert "add accelerator=ddp" in err
+
+
+@pytest.mark.slow
+def test_a_step_of_slurm_trains_the_same_run(
+    start: Callable[..., subprocess.Popen[str]], train: Callable[..., Run], tmp_path: Path
+) -> None:
+    """srun itself is not here: only its environment, as Slurm documents it."""
+    step = {"SLURM_JOB_ID": "41", "SLURM_STEP_ID": "7", "SLURM_STEP_NODELIST": "localhost", "SLURM_STEP_NUM_TASKS": "2"}
+    step |= {
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_NTASKS": "2",
+        "SLURM_JOB_NAME": "lm",
+        "SLURM_NODELIST": "elsewhere",
+    }
+    processes = [
+        start(environment={**os.environ, **step, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}) for rank in "10"
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert differ(weights(Run(tmp_path / "run")), weights(train(*LONG, *TWO, name="own"))) == 0
+    assert slurm_address(step) == ("localhost", "15048")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("under", [[], TORCHRUN], ids=["own", "torchrun"])
+def test_a_failing_job_of_a_sweep_stops_no_other(
+    under: list[str], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start("-m", "data.window=6,0,5", "hydra.sweep.dir=sweep", under=under)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 1, err
+    assert "data.window must be at least 1; got 0" in err
+    statuses = [json.loads((tmp_path / "sweep" / job / "result.json").read_text())["status"] for job in "012"]
+    assert statuses == ["completed", "failed", "completed"]
+
+
+@pytest.mark.slow
+def test_each_rank_has_its_share_of_the_threads(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    alone = start("accelerator=cpu", "accelerator.devices=1", folder="alone", environment=free)
+    together = start(environment=free)
+    for process in (alone, together):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    whole, share = (Run(tmp_path / name).result["provenance"]["threads"] for name in ("alone", "run"))
+    assert share == max(1, whole // 2)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lm.cli.arguments import for_hydra
+from lm.cli.arguments import for_hydra, quote
 from lm.cli.blame import foreign_place, is_ours
 from lm.cli.error_sentences import explain
 from lm.cli.relaunch import finished_before_relaunch
@@ -27,7 +27,7 @@ from lm.system.errors import UserError, out_of_memory
 from lm.system.launched import launched
 from lm.system.log import LOG, log_warnings
 from lm.system.signals import Interrupted, terminable
-from lm.system.sweep_head import end_with, threads_of_a_job, told_only_here
+from lm.system.sweep_head import end_with, end_worker, stop_workers, threads_of_a_job, told_only_here
 from lm.system.terminal import usable_streams
 
 
@@ -66,11 +66,12 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
             LOG.error("error: %s", ". ".join([str(stop), *getattr(stop, "__notes__", [])]))
             codes.append(stop.code)
             stop.hand_on()
+            end_worker(head, stop.code)
             raise
 
     try:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
-        with terminable(), one_folder(name), told_only_here():
+        with terminable(before=stop_workers), one_folder(name), told_only_here():
             finished: int | None = -1
             while finished is not None:
                 try:
@@ -99,7 +100,7 @@ def one_folder(name: str) -> Iterator[None]:
         yield
         return
     with TemporaryDirectory() as folder:
-        sys.argv += [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+        sys.argv += [quote(f"hydra.{mode}.dir={folder}") for mode in ("run", "sweep")]
         sys.argv += ["~hydra.callbacks.table"] if name == "train" else []
         yield
 

@@ -10,12 +10,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from lm.cli.arguments import quote
 from lm.cli.program import program
 from lm.system.errors import UserError
 from lm.system.log import LOG
-from lm.system.sweep_head import sweep_folder
+from lm.system.sweep_head import may_start_again, sweep_folder
 
-KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError", "FailedJobError")
+KILLED = ("TerminatedWorkerError", "BrokenProcessPool", "UncompletedJobError")
 """Names of the errors of joblib and submitit that mean: a worker's process has ended without a result."""
 
 
@@ -25,17 +26,18 @@ def finished_before_relaunch(error: Exception, before: int) -> int | None:
     The folder of the sweep stays the same, so that finished jobs are kept and the killed one resumes. None for another
     error. `before` is the number of finished jobs after the last kill (-1: there was none).
 
-    Raises UserError if no job has finished since the last kill, or if the jobs are on a cluster.
+    Raises UserError if no job has finished since the last kill, or if the sweep cannot be started again.
     """
     folder = sweep_folder()
     if type(error).__name__ not in KILLED or folder is None:
         return None
-    on_cluster = not _await_local_jobs(folder)
+    if may_start_again():
+        _await_submitit(folder)
     finished = _finished(folder)
-    if on_cluster or finished == before:
-        raise UserError(_what_to_do(folder, finished, on_cluster)) from None
+    if finished == before or not may_start_again():
+        raise UserError(_what_to_do(folder, finished)) from None
     LOG.warning("a worker was killed; the sweep goes on with what is left (finished: %d)", finished)
-    sys.argv.append(f"hydra.sweep.dir={folder}")
+    sys.argv.append(quote(f"hydra.sweep.dir={folder}"))
     return finished
 
 
@@ -48,9 +50,9 @@ def _finished(folder: Path) -> int:
     return done
 
 
-def _what_to_do(folder: Path, finished: int, on_cluster: bool) -> str:
+def _what_to_do(folder: Path, finished: int) -> str:
     again = f"{program('train')} {shlex.join([*sys.argv[1:], f'hydra.sweep.dir={folder}'])}"
-    if on_cluster:
+    if not may_start_again():
         return (
             f"a job was lost ({finished} are finished); when the others have ended, this does what is missing: {again}"
         )
@@ -60,14 +62,11 @@ def _what_to_do(folder: Path, finished: int, on_cluster: bool) -> str:
     )
 
 
-def _await_local_jobs(folder: Path) -> bool:
-    """Wait until all jobs that submitit started on this machine have ended. False if they are on a cluster."""
-    names = [path.name for path in (folder / ".submitit").glob("*") if path.name != "%j"]
-    if not all(name.isdecimal() for name in names):
-        return False
-    while any(_runs(int(name)) for name in names):
+def _await_submitit(folder: Path) -> None:
+    """Wait until the jobs that submitit started on this machine, if any, have ended: one's end does not end others."""
+    processes = [int(path.name) for path in (folder / ".submitit").glob("*") if path.name.isdecimal()]
+    while any(_runs(process) for process in processes):
         time.sleep(0.5)
-    return True
 
 
 def _runs(process: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,9 @@ from omegaconf import DictConfig, open_dict, read_write
 from lm.system.errors import UserError
 from lm.system.files import claimed
 from lm.system.terminal import say
+
+HELD = "LM_SEARCH_HELD"
+"""The search whose folder this process has locked."""
 
 
 class ContinuedSearch(Callback):
@@ -32,9 +36,14 @@ class ContinuedSearch(Callback):
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
         if "optuna" not in sweeper._target_ or sweeper.storage is None:
             return
+        mine = os.environ.get(HELD) == str(folder)  # from an earlier start of this process
+        os.environ[HELD] = str(folder)
         try:
             self._held.enter_context(claimed(folder))
         except UserError:
+            if not mine:
+                os.environ.pop(HELD)
+        if os.environ.get(HELD) != str(folder):
             say(f"another search runs in {folder}: this one adds {sweeper.n_trials} trials to it")
             return
         begun, finished = resume(str(sweeper.storage), sweeper.study_name)
@@ -47,6 +56,7 @@ class ContinuedSearch(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         self._held.close()
+        os.environ.pop(HELD, None)
 
 
 def resume(storage: str, study_name: str | None) -> tuple[int, int]:

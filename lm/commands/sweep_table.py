@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from lm.config.jobs_at_once import jobs_at_once
+from lm.config.jobs_at_once import jobs_at_once, may_start_again
 from lm.config.trust import foreign
 from lm.runs.result import RESULT, read_result, score
 from lm.system.errors import UserError
@@ -24,14 +25,16 @@ class SweepTable(Callback):
 
     def __init__(self, report: bool = True) -> None:
         self.report = report
+        self.began = 0.0
         self.trusted: dict[str, None] = {}  # foreign code that the jobs ran; the report may run it too
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        from lm.system.devices import threads_at_first  # imports torch, as every job does
+        self.began, count, threads = time.time(), jobs_at_once(config.hydra), None
+        if count > 1:
+            from lm.system.devices import threads_at_first  # imports torch
 
-        count = jobs_at_once(config.hydra)
-        threads = max(1, threads_at_first() // count) if count > 1 else None
-        tell_jobs(Path(config.hydra.sweep.dir).resolve(), threads)
+            threads = max(1, threads_at_first() // count)
+        tell_jobs(Path(config.hydra.sweep.dir).resolve(), threads, may_start_again(config.hydra))
         if threads is not None:
             say(f"{count} jobs at once, on {threads} thread{'s' * (threads > 1)} of the processor each")
 
@@ -44,7 +47,7 @@ class SweepTable(Callback):
         print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
         if self.report:
             print(f"  report: {_report(folder, list(self.trusted))}", flush=True)
-        if "basic" not in config.hydra.launcher._target_ and any(_unfinished(folder)):
+        if "basic" not in config.hydra.launcher._target_.lower() and any(_unfinished(folder, self.began)):
             sys.exit(1)  # jobs in other processes cannot tell this one
 
 
@@ -73,7 +76,7 @@ def table(folder: Path) -> str:
     Jobs of different vocabularies are in the order of their bits per byte. Failed jobs are last, each with its error.
     """
     jobs = [(path.parent, read_result(path.parent)) for path in folder.glob(f"*/{RESULT}")]
-    lost = {"status": "failed", "error": "it ended before it began to train: see train.log in its folder"}
+    lost = {"status": "failed", "error": "it has no result.json yet: see train.log in its folder"}
     jobs += [(path.parent, lost) for path in folder.glob("*/.hydra") if not (path.parent / RESULT).is_file()]
     sizes = sorted({result["vocabulary"] for _, result in jobs if result.get("vocabulary")})
     order = score if len(sizes) < 2 else _bits
@@ -100,11 +103,12 @@ def table(folder: Path) -> str:
     return "\n".join([f"{len(jobs)} jobs, by bits per byte of the validation text:", *lines, *shared])
 
 
-def _unfinished(folder: Path) -> Iterator[Path]:
-    """The jobs that have not ended well."""
-    for path in folder.glob("*/.hydra"):
-        if read_result(path.parent).get("status") != "completed":
-            yield path.parent
+def _unfinished(folder: Path, began: float) -> Iterator[Path]:
+    """The jobs of a sweep that began at a time, as `time.time` gives it, which have not ended well."""
+    for path in folder.glob("*/.hydra/overrides.yaml"):  # Hydra writes it at the start of a job
+        job = path.parent.parent
+        if path.stat().st_mtime >= began - 1 and read_result(job).get("status") != "completed":
+            yield job
 
 
 def _bits(result: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from lm.cli.program import program
-from lm.config.hydra_job import output_folder, sweeping
+from lm.config.hydra_job import job_number, output_folder, sweeping
 from lm.config.rules_across_groups import check_rules
 from lm.config.schemas import Accelerator, FreeRunningTest
 from lm.config.trust import foreign
@@ -25,7 +25,7 @@ from lm.runs.result import Result, score, summary
 from lm.runs.run_folder import RunFolder
 from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start
 from lm.sampling import texts
-from lm.system.companions import companions, dismiss, follow_launched
+from lm.system.companions import companions, follow_launched, telling_others
 from lm.system.errors import UserError
 from lm.system.files import claimed
 from lm.system.ranks import LostRank, Ranks
@@ -48,10 +48,10 @@ def train(cfg: DictConfig, run_dir: Path | None = None, overrides: list[str] | N
     """
     quiet_libraries()
     asked = read_settings(cfg, overrides)
-    if follow_launched(asked.config["accelerator"].get("threads"), follow):
+    if follow_launched(asked.config["accelerator"].get("threads"), follow, job_number()):
         return math.inf
     path = (run_dir or output_folder()).resolve()
-    with claimed(path):
+    with telling_others(job_number()), claimed(path):
         return _run(asked, RunFolder(path))
 
 
@@ -60,12 +60,12 @@ def _run(asked: Asked, folder: RunFolder) -> float:
     with recorded(result, folder, started) as begin:
         start = choose_start(asked, folder, result)
         if is_kept(start, folder):
-            dismiss()
             return score(folder.earlier)
         check_rules(start.config, RunContext.names())
         accelerator = Accelerator(**start.config["accelerator"])
         say_start(start, asked, folder)
-        with listening() as stop, companions(*number_of_ranks(accelerator), accelerator.threads, follow) as ranks:
+        ranks_of = number_of_ranks(accelerator)
+        with listening() as stop, companions(*ranks_of, accelerator.threads, follow, job_number()) as ranks:
             ranks.share(start.config["data"]["batch_size"])
             ranks.from_first((replace(start, saved={}), folder.path))
             run = prepare(start, folder.path, stop, lambda: begin_training(start, folder, begin), ranks)
@@ -100,12 +100,15 @@ def follow(ranks: Ranks) -> None:
     if told is None:  # nothing to do
         return
     start, path = told
-    with listening() as stop:
-        saved = {} if start.file is None else read_to_resume(start.file)
-        run = prepare(replace(start, saved=saved), path, stop, lambda: None, ranks)
-        fit(run, start)
-        if not ranks.from_first(False):
-            run.trainer.test(run.module, datamodule=CorpusDataModule(run.corpus), verbose=False)
+    try:
+        with listening() as stop:
+            saved = {} if start.file is None else read_to_resume(start.file)
+            run = prepare(replace(start, saved=saved), path, stop, lambda: None, ranks)
+            fit(run, start)
+            if not ranks.from_first(False):
+                run.trainer.test(run.module, datamodule=CorpusDataModule(run.corpus), verbose=False)
+    except BaseException as error:
+        raise as_user_error(error) from None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ TINY: dict[str, Any] = {
         "limit_test_batches": WINDOWS,
         "log_every_n_steps": 1,
     },
-    "accelerator": {"accelerator": "cpu"},
+    "accelerator": {"accelerator": "cpu", "devices": 1, "nodes": 1, "strategy": "auto"},
     "evaluator": {"statistics_windows": WINDOWS},
     "evaluator.reader": {"statistics_windows": WINDOWS},
 }

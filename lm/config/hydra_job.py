@@ -87,3 +87,8 @@ def typed_overrides() -> list[str]:
 def output_folder() -> Path:
     """The folder to which this job writes its files."""
     return Path(HydraConfig.get().runtime.output_dir)
+
+
+def job_number() -> int:
+    """The number of this job in its sweep; 0 outside a sweep."""
+    return int(HydraConfig.get().job.num) if sweeping() else 0

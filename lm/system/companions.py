@@ -17,29 +17,27 @@ from typing import Any
 
 import torch
 from torch.distributed import Store, TCPStore
-from torch.distributed.rendezvous import rendezvous
 
 from lm.system.devices import use_threads
 from lm.system.errors import UserError
 from lm.system.launched import Launched, launched
 from lm.system.log import LOG, log_warnings
-from lm.system.meeting import TO_MEET, TO_TELL, MeetingRanks
+from lm.system.meeting import BEGUN, STUCK, TO_MEET, TO_TELL, MeetingRanks
+from lm.system.placed import PlacedRanks
 from lm.system.ranks import ALONE, Ranks
-from lm.system.signals import Interrupted
-
-STUCK = 40.0
-"""Seconds in which the first rank must notice that another ended. A card may keep it waiting forever."""
+from lm.system.signals import PREEMPTING, Interrupted
 
 Follower = Callable[[Ranks], Any]
 
 
 @contextmanager
-def companions(size: int, on_cards: bool, threads: int | None, follower: Follower) -> Iterator[Ranks]:
+def companions(size: int, on_cards: bool, threads: int | None, follower: Follower, job: int = 0) -> Iterator[Ranks]:
     """The ranks of a run, for its rank 0: this process.
 
-    If torchrun or srun started this process, its companions are there already. Otherwise they are started on this
-    machine when the ranks first exchange something; `follower` runs in each of them. When the context ends, all have
-    ended. `threads` is the number of the processor's threads for each rank (None: equal shares).
+    If torchrun or srun started this process, its companions are there already, and meet once for each `job` of a sweep.
+    Otherwise they are started on this machine when the ranks first exchange something; `follower` runs in each of them.
+    When the context ends, all have ended. `threads` is the number of the processor's threads for each rank (None: equal
+    shares).
 
     Raises UserError if the ranks do not meet within `TO_MEET`.
     """
@@ -47,9 +45,50 @@ def companions(size: int, on_cards: bool, threads: int | None, follower: Followe
         yield ALONE
         return
     place = launched()
-    company = _Placed(place, on_cards) if place else _Starting(size, on_cards, follower)
-    with _threads(threads, place.local_size if place else size), company.together():
+    company = PlacedRanks(place, job, on_cards) if place else _Starting(size, on_cards, follower)
+    with _threads(threads, _sharing(place, size)), company.together():
         yield company
+
+
+def follow_launched(threads: int | None, follower: Follower, job: int) -> bool:
+    """If torchrun or srun started this process as another rank than 0, run `follower` in it and return True."""
+    place = launched()
+    if place is None or place.rank == 0:
+        return False
+    with _threads(threads, _sharing(place, place.size)), PlacedRanks(place, job).together() as ranks:
+        follower(ranks)
+    return True
+
+
+@contextmanager
+def telling_others(job: int) -> Iterator[None]:
+    """On rank 0 of processes that torchrun or srun started: they are told how this context ends if they did not meet.
+
+    So no one waits for a run that has a mistake in its settings, or that is finished already.
+    """
+    place = launched()
+    if place is None:
+        yield
+        return
+    company = PlacedRanks(place, job)
+    company.store = company.open()
+    company.store.set(BEGUN, "")
+    try:
+        yield
+    except BaseException as error:
+        company.tell_failure(error)
+        raise
+    if not company.store.check(["here 0"]):  # nothing to do: meet only to say so
+        with company.together():
+            company.from_first(None)
+
+
+def _sharing(place: Launched | None, size: int) -> int:
+    """How many ranks share the cores that this process sees: srun may have bound it to its own."""
+    bound = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < (os.cpu_count() or 1)
+    if place is None:
+        return size
+    return 1 if place.by == "srun" and bound else place.local_size
 
 
 @contextmanager
@@ -61,47 +100,6 @@ def _threads(count: int | None, sharing: int) -> Iterator[None]:
         yield
     finally:
         use_threads(before)
-
-
-def follow_launched(threads: int | None, follower: Follower) -> bool:
-    """If torchrun or srun started this process as another rank than 0, run `follower` in it and return True."""
-    place = launched()
-    if place is None or place.rank == 0:
-        return False
-    with _threads(threads, place.local_size), _Placed(place).together() as ranks:
-        follower(ranks)
-    return True
-
-
-def dismiss() -> None:
-    """On rank 0 of processes that torchrun or srun started: tell the others that there is nothing to do."""
-    if place := launched():
-        with _Placed(place).together() as ranks:
-            ranks.from_first(None)
-
-
-class _Placed(MeetingRanks):
-    """A rank that torchrun or srun has started."""
-
-    def __init__(self, place: Launched, on_cards: bool = False) -> None:
-        super().__init__(place.rank, place.size, place.local_rank, on_cards)
-        self.by = place.by
-
-    def open(self) -> Store:
-        if self.by == "srun":
-            from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-
-            slurm = SLURMEnvironment()
-            os.environ.update(MASTER_ADDR=slurm.main_address, MASTER_PORT=str(slurm.main_port))
-        try:
-            found: Store = next(rendezvous("env://", self.rank, self.size, timeout=TO_MEET))[0]
-            return found
-        except RuntimeError as error:
-            raise UserError(
-                f"rank {self.rank} cannot reach rank 0 at {os.environ.get('MASTER_ADDR')}, port "
-                f"{os.environ.get('MASTER_PORT')}: it ended early, or the machines cannot connect "
-                f"({type(error).__name__})"
-            ) from None
 
 
 class _Starting(MeetingRanks):
@@ -138,17 +136,22 @@ class _Starting(MeetingRanks):
                 process.join()
         self.processes = {}
 
+    def sees_others(self, store: Store) -> bool:
+        return True  # `check` notices their end
+
     def _watch(self, processes: dict[int, BaseProcess]) -> None:
         """End this process if a companion has failed and the main thread still waits for it long after."""
         alive = {process.sentinel: rank for rank, process in processes.items()}
         while alive:
             for sentinel in wait([*alive]):
                 rank = alive.pop(sentinel)  # type: ignore[arg-type]
-                if processes[rank].exitcode == 0:
+                while (code := processes[rank].exitcode) is None:  # it has closed its files, but has not ended
+                    time.sleep(0.05)
+                if code == 0:
                     continue
                 time.sleep(STUCK)
                 if self.processes:  # not closed
-                    LOG.error("error: %s", self.killed())
+                    LOG.error("error: %s", self.why_lost())
                     os._exit(1)
 
 
@@ -165,7 +168,8 @@ class _Started(MeetingRanks):
 
 def _follow_started(rank: int, size: int, port: int, threads: int, follower: Follower) -> None:
     """The life of a process that rank 0 has started. Rank 0 hears of Ctrl-C itself, and reports all errors."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *PREEMPTING})
     Thread(target=_end_with_parent, daemon=True).start()
     log_warnings()
     use_threads(threads)

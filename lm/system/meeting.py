@@ -22,15 +22,18 @@ PATIENCE = timedelta(hours=2)
 TO_MEET = timedelta(seconds=50)
 TO_TELL = 10.0
 """Seconds in which a rank that fails must say why, and the others must end after the first rank has ended."""
+STUCK = 40.0
+"""Seconds in which a rank must notice that another has ended. A card may keep it waiting forever."""
 
-FAILED, CARDS = "failed", "cards"
-"""Keys of the store under which a rank that fails says why, and rank 0 whether the ranks use cards."""
+FAILED, CARDS, BEGUN = "failed", "cards", "begun"
+"""Keys of the store: why a rank failed; whether the ranks use cards; that rank 0 is there and prepares the run."""
 
 
 class MeetingRanks(Ranks):
     """Ranks that are processes. `store` is there once they have met: a place for short messages."""
 
     store: Store | None = None
+    met = False
 
     def open(self) -> Store:
         """The store that all ranks share; starts the others if that is this rank's task."""
@@ -51,11 +54,7 @@ class MeetingRanks(Ranks):
         try:
             yield self
         except BaseException as error:
-            what = str(error) if isinstance(error, (UserError, Interrupted)) else f"{type(error).__name__}: {error}"
-            said = what if isinstance(error, LostRank) else f"rank {self.rank} failed: {what}"
-            with suppress(RuntimeError):
-                if self.store is not None:
-                    self.store.compare_set(FAILED, "", said)
+            self.tell_failure(error)
             raise
         finally:
             if dist.is_initialized():
@@ -63,24 +62,41 @@ class MeetingRanks(Ranks):
             self.close()
             LOG.setLevel(level)
 
+    def tell_failure(self, error: BaseException) -> None:
+        """Tell the others why this rank fails, unless another has failed before."""
+        what = str(error) if isinstance(error, (UserError, Interrupted)) else f"{type(error).__name__}: {error}"
+        said = what if isinstance(error, LostRank) else f"rank {self.rank} failed: {what}"
+        with suppress(RuntimeError):
+            if self.store is not None:
+                self.store.compare_set(FAILED, "", said)
+
     def connect(self) -> None:
-        if self.store is not None:
+        if self.met:
             return
-        self.store = store = self.open()
+        self.store = store = self.store or self.open()
+        self.met = True
         if self.first:
             store.set(CARDS, "yes" if self.on_cards else "no")
         store.set(f"here {self.rank}", "")
+        self.await_others(store)
+        self.on_cards = store.get(CARDS) == b"yes"
+        if self.on_cards:
+            torch.cuda.set_device(self.card)
+        backend = "cpu:gloo,cuda:nccl" if self.on_cards else "gloo"
+        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+
+    def await_others(self, store: Store) -> None:
+        """Wait until all ranks are there. Raises LostRank if one has failed, UserError after `TO_MEET`."""
         until = time.monotonic() + TO_MEET.total_seconds()
         while not store.check([f"here {rank}" for rank in range(self.size)]):
             self.check()
-            if time.monotonic() > until:
+            if time.monotonic() > until and not self.sees_others(store):
                 raise UserError(f"rank {self.rank} of {self.size} waited {TO_MEET.seconds} s for the others in vain")
             time.sleep(0.05)
-        self.on_cards = store.get(CARDS) == b"yes"
-        if self.on_cards:
-            torch.cuda.set_device(self.local_rank)
-        backend = "cpu:gloo,cuda:nccl" if self.on_cards else "gloo"
-        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+
+    def sees_others(self, store: Store) -> bool:
+        """Whether those that are not there yet are known to be alive."""
+        return not self.first and store.check([BEGUN])
 
     def check(self) -> None:
         if self.killed() or (self.store is not None and self.store.check([FAILED])):

@@ -49,6 +49,11 @@ class Ranks:
     def first(self) -> bool:
         return self.rank == 0
 
+    @property
+    def card(self) -> int:
+        """The number of this rank's card: the only one that it sees, or that of its place on the machine."""
+        return 0 if torch.cuda.device_count() == 1 else self.local_rank
+
     def share(self, columns: int) -> slice:
         """The columns of a batch that this rank reads. Raises UserError if they cannot be shared out equally."""
         if columns % self.size:

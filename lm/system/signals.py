@@ -13,6 +13,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 PREEMPTING = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 """Signals by which submitit announces the end of a job. Its handler starts the job again, later or elsewhere."""
 
+FIRST = 1000
+"""More than any signal's number: added to that of a preemption, which counts most."""
+
 Handler = Callable[[int, FrameType | None], Any]
 
 
@@ -57,11 +60,14 @@ the exception is raised during the clean-up of an import or an object."""
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Inside this context, SIGTERM raises Interrupted at once, as Ctrl-C raises KeyboardInterrupt."""
+def terminable(before: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Inside this context, SIGTERM raises Interrupted, as Ctrl-C raises KeyboardInterrupt; first `before` is called."""
     _raised.clear()
 
     def stop(signum: int, frame: FrameType | None) -> None:
+        before()
+        if signum == signal.SIGINT:
+            raise KeyboardInterrupt
         _raised.append(signum)
         raise Interrupted(signum)
 
@@ -71,34 +77,55 @@ def terminable() -> Iterator[None]:
 
     hook, sys.unraisablehook = sys.unraisablehook, keep_quiet
     try:
-        with _handled(stop, signal.SIGTERM):
+        with _handled(stop, *STOPPING):
             yield
     finally:
         sys.unraisablehook = hook
 
 
 class StopRequest:
-    """Records whether the user or the system asked the program to stop, and with which signal."""
+    """Records whether the user or the system asked the program to stop, and with which signal.
+
+    Where several processes train one run, they stop by what they have agreed on after a window (`agree`): a signal may
+    reach only one of them, or each at another time.
+    """
 
     def __init__(self) -> None:
-        self.signum: int | None = None
+        self.noted: int | None = None  # the signal that this process got
+        self.agreed: int | None = None
+        self.by_agreement = False
         handlers = {signum: signal.getsignal(signum) for signum in PREEMPTING}
         self.preempting = {signum: handler for signum, handler in handlers.items() if callable(handler)}
+
+    @property
+    def signum(self) -> int | None:
+        return self.agreed if self.by_agreement else self.noted
 
     def __bool__(self) -> bool:
         return self.signum is not None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """The signal handler: it records the first signal, and stops the program at once at the second signal.
+        """The signal handler: it records the first signal, and stops the program at once when that one is repeated.
 
         A preemption counts more than the other signals that come with it, and repeats nothing.
         """
-        preempted = {signum, self.signum} & self.preempting.keys()
-        if self.signum is not None and not preempted:
+        if signum == self.noted and signum not in self.preempting:
             raise Interrupted(signum)
-        if self.signum is None:
+        if self.noted is None:
             print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
-        self.signum = preempted.pop() if preempted else signum
+        if self.noted is None or signum in self.preempting:
+            self.noted = signum
+
+    def agree(self, largest: Callable[[list[int]], list[int]]) -> None:
+        """Agree with the other processes, by a function that gives the largest of their numbers."""
+        self.by_agreement = True
+        own = self.noted or 0
+        (found,) = largest([own + FIRST * (own in self.preempting)])
+        self.agreed = found % FIRST or None
+
+    def stop_alone(self) -> None:
+        """From now on this process stops by its own signals."""
+        self.by_agreement = False
 
     @property
     def signals(self) -> tuple[int, ...]:

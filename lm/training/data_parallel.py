@@ -24,21 +24,21 @@ def number_of_ranks(asked: Accelerator) -> tuple[int, bool]:
 
     Raises UserError if this machine has too few cards, or torchrun or srun started another number of processes.
     """
-    place, cards = launched(), torch.cuda.device_count()
+    place, cards, kind = launched(), torch.cuda.device_count(), asked.accelerator
     if not asked.data_parallel:
         if place:
             raise UserError(
                 f"{place.by} started {place.size} processes, and each would train the same run: add accelerator=ddp"
             )
         return 1, False
-    if asked.accelerator not in (AUTO, "cpu", "gpu", "cuda"):
-        raise UserError(f"accelerator={asked.accelerator} is a single device: choose accelerator.devices=1")
-    on_cards = asked.accelerator != "cpu" and (cards > 0 or asked.accelerator != AUTO)
+    if kind not in (AUTO, "cpu", "gpu", "cuda"):
+        raise UserError(f"accelerator={kind} is a single device: choose accelerator.devices=1")
+    on_cards = device("cpu" if kind == AUTO and cards == 0 else "gpu" if kind == AUTO else kind).type == "cuda"
     if asked.devices == AUTO and not place and not on_cards:
-        raise UserError("accelerator.devices=auto: this machine has no cards; say how many processes: a number")
+        raise UserError("accelerator.devices=auto counts cards; on the processor, say how many processes: a number")
     here = asked.devices if asked.devices != AUTO else place.local_size if place else cards
-    if on_cards and here > cards:
-        raise UserError(f"accelerator.devices={here}: PyTorch finds {cards} cards here; ask for fewer devices")
+    if on_cards and here > cards and not (place and cards == 1):  # srun may show each process its own card only
+        raise UserError(f"accelerator.devices={here}: the cards that PyTorch finds here are {cards}; ask for fewer")
     if place and asked.devices != AUTO and here * asked.nodes != place.size:
         raise UserError(
             f"{place.by} started {place.size} processes, but accelerator.devices={here} on accelerator.nodes="
@@ -94,6 +94,13 @@ class SharedColumns(DDPStrategy):
         super().__init__(cluster_environment=Company(ranks))
         self.ranks = ranks
 
+    @property
+    def root_device(self) -> torch.device:
+        return ranks_device(self.ranks)
+
+    def _configure_launcher(self) -> None:
+        """No launcher: the processes are there, and Lightning's would change the number of threads."""
+
     def setup_distributed(self) -> None:
         self.set_world_ranks()
 
@@ -112,11 +119,15 @@ class SharedColumns(DDPStrategy):
         return self.ranks.total(tensor) if reduce_op in ("sum", ReduceOp.SUM) else self.ranks.mean(tensor.float())
 
 
-def ranks_device(asked: Accelerator, ranks: Ranks) -> torch.device:
-    """The device of this rank. Raises UserError if this machine does not have the one that is asked for."""
-    if ranks.size > 1:
-        return torch.device("cuda", ranks.local_rank) if ranks.on_cards else torch.device("cpu")
-    return device(asked.accelerator)
+def ranks_device(ranks: Ranks) -> torch.device:
+    """The device of one of several ranks."""
+    return torch.device("cuda", ranks.card) if ranks.on_cards else torch.device("cpu")
+
+
+def leave_signals_to_us(trainer: Any) -> None:
+    """Let Lightning neither handle signals nor exchange them: it does so in a handler, on one rank only."""
+    trainer._signal_connector.register_signal_handlers = lambda: None
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
 
 
 def for_trainer(asked: Accelerator, ranks: Ranks) -> dict[str, Any]:
@@ -128,7 +139,7 @@ def for_trainer(asked: Accelerator, ranks: Ranks) -> dict[str, Any]:
     here = place.local_size if place else ranks.size
     return {
         "accelerator": "gpu" if ranks.on_cards else "cpu",
-        "devices": here,
+        "devices": min(here, torch.cuda.device_count()) if ranks.on_cards else here,
         "num_nodes": ranks.size // here,
         "strategy": SharedColumns(ranks),
         "use_distributed_sampler": False,

@@ -19,6 +19,7 @@ from lm.runs import resume
 from lm.runs.checkpoint import Description, load_weights
 from lm.runs.provenance import provenance
 from lm.runs.start import Start, build_corpus, say_texts
+from lm.system.devices import device
 from lm.system.memory import keep_freed_memory
 from lm.system.precision import allow_tf32, training_precision
 from lm.system.ranks import ALONE, Ranks
@@ -48,7 +49,8 @@ def prepare(start: Start, path: Path, stop: StopRequest, begin: Callable[[], Non
     Every rank prepares the same, but for its share of the columns.
     """
     config, accelerator = start.config, Accelerator(**start.config["accelerator"])
-    on = ranks_device(accelerator, ranks)  # first, so that its error comes before anything is built
+    # The device first, so that its error comes before anything is built.
+    on = ranks_device(ranks) if ranks.size > 1 else device(accelerator.accelerator)
     precision, line = training_precision(on.type, accelerator.precision, config["forcing"].get("update", "window"))
     check_recurrence(accelerator.recurrence, on.type)
     say(line)

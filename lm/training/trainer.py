@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers.logger import DummyLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lm.config.build import build
@@ -25,7 +26,7 @@ from lm.training.callbacks.progress import Bar, Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
 from lm.training.callbacks.signal_handover import SignalHandover
 from lm.training.callbacks.start_of_training import StartOfTraining
-from lm.training.data_parallel import for_trainer
+from lm.training.data_parallel import for_trainer, leave_signals_to_us
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
 
@@ -58,11 +59,11 @@ def make_trainer(
     saves = any(isinstance(callback, Checkpoint) for callback in parts["callbacks"])
     # A progress bar on a terminal; lines in a log file.
     watched = [callback for callback in parts["callbacks"] if isinstance(callback, Progress) and sys.stderr.isatty()]
-    profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) else []
+    profile = [Profile(context.run_dir)] if config["trainer"].get(PROFILE) and ranks.first else []
     first = [StartOfTraining(begin), SignalHandover(context.stop, not saves, ranks)]
     available = {
         "callbacks": [*first, *parts["callbacks"], *profile, *map(Bar, watched)],
-        "logger": parts.get("logger", False),
+        "logger": parts.get("logger", DummyLogger()),
         "default_root_dir": context.run_dir,
         "enable_progress_bar": bool(watched),
         "enable_checkpointing": saves,
@@ -74,6 +75,8 @@ def make_trainer(
         trainer: pl.Trainer = build(without_profile(config["trainer"]), "trainer", available)
     except ValueError as error:
         raise UserError(f"trainer / accelerator: {' '.join(str(error).split())}") from None
+    if ranks.size > 1:
+        leave_signals_to_us(trainer)
     return trainer
 
 

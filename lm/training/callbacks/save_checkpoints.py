@@ -43,7 +43,7 @@ class Checkpoint(pl.callbacks.Checkpoint):
         self._improved = False  # the latest validation was the best
 
     def on_load_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
-        if not (self.folder / BEST).is_file():  # no weights of the best epoch: search again
+        if not module.ranks.from_first((self.folder / BEST).is_file()):  # no weights of the best epoch: search again
             module.best_epoch, module.best_score = None, {}
 
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:

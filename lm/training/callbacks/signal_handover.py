@@ -26,13 +26,20 @@ class SignalHandover(pl.Callback):
         trainer._signal_connector.received_sigterm = False  # `stop` has an earlier signal as well
 
     def on_test_start(self, trainer: Any, module: Any) -> None:
+        self.stop.stop_alone()
         self.on_train_start(trainer, module)
 
     def on_train_batch_end(self, *_: Any) -> None:  # before that of other callbacks
-        if self.ranks.size > 1:
-            self.stop.signum = self.ranks.largest([self.stop.signum or 0])[0] or None
+        self._agree()
         if self.obeys:
             self.stop.obey()
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self._agree()
+
+    def _agree(self) -> None:
+        if self.ranks.size > 1:
+            self.stop.agree(self.ranks.largest)
 
     def on_test_batch_end(self, *_: Any) -> None:
         self.stop.obey()
