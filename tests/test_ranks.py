@@ -415,7 +415,7 @@ def test_a_failing_job_of_a_sweep_stops_no_other(
     under: list[str], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start("-m", "data.window=6,0,5", "hydra.sweep.dir=sweep", under=under)
-    out, err = process.communicate(timeout=200)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 1, err
     assert "data.window must be at least 1; got 0" in err
     statuses = [json.loads((tmp_path / "sweep" / job / "result.json").read_text())["status"] for job in "012"]
