@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "a model to ship: safetensors, vocabulary and model card, or an ONNX step",
     "describe": "what a corpus holds: tokens, unknown words, lines in two splits",
     "compare": "a report that compares runs",
+    "plot": "a figure of runs' curves, fit for a paper",
     "tbptt": "a report on what detaching the state saves",
     "benchmark": "speed, compared with a plain loop and with bare matrix products",
 }

@@ -39,6 +39,7 @@ def test_every_group_has_an_option_and_every_root_a_file() -> None:
         "describe",
         "score",
         "export",
+        "plot",
     }
     assert {option.split("/")[0] for option in OPTIONS} >= {"data", "model", "forcing", "sampler", "accelerator"}
 

@@ -43,7 +43,7 @@ def test_csv_has_the_curves_of_tensorboard(train: Callable[..., Run], small: lis
     with (run.dir / "csv/version_0/metrics.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert set(rows[0]) - {"step", "epoch"} == tags(run.dir) - {"epoch"}
-    (loss,) = {row["test/loss"] for row in rows} - {""}
+    (loss,) = {row["x_once/test_loss"] for row in rows} - {""}
     assert float(loss) == pytest.approx(run.result["test"]["nats"] / run.result["test"]["tokens"], rel=1e-5)
 
 

@@ -300,10 +300,8 @@ linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds p
 
 
 @linux
-@pytest.mark.parametrize(
-    ("rank", "signum", "code"),
-    [(1, signal.SIGTERM, 143), pytest.param(0, signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "signum", "code"), [(1, signal.SIGTERM, 143), (0, signal.SIGINT, 130)])
 def test_a_signal_to_one_rank_stops_all_after_the_same_window(
     rank: int, signum: int, code: int, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -76,7 +76,7 @@ def assert_same_run(a: Run, b: Run) -> None:
         assert one["training"]["average"]["losses"] == two["training"]["average"]["losses"]
         for value, other in zip(*(run["training"]["average"]["trained"] for run in (one, two)), strict=True):
             assert torch.equal(value, other)
-    for tag in ("train/loss", "valid/perplexity", "test/perplexity", "train/lr", "best/valid_perplexity"):
+    for tag in ("train/loss", "valid/perplexity", "test/perplexity", "train/lr", "x_once/best_valid_perplexity"):
         assert a.curve(tag) == b.curve(tag), tag
     for key in ("valid", "test", "samples"):
         assert a.result[key] == b.result[key]

@@ -46,6 +46,9 @@ Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's
     "compare": """\
   python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
   python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
+    "plot": """\
+  python scripts/plot.py runs=[runs/teacher,runs/free] out=perplexity.pdf
+  python scripts/plot.py runs=[runs/sweep] x=tokens y=train/loss out=loss.svg width=3.3 height=2.4""",
     "benchmark": """\
   python scripts/benchmark.py                              everything, about 20 minutes; nothing else should run
   python scripts/benchmark.py sections=[training] rounds=7 out=figures.json

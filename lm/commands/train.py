@@ -25,12 +25,14 @@ from lm.runs.result import Result, score, summary
 from lm.runs.run_folder import RunFolder
 from lm.runs.start import Asked, Start, choose_start, is_kept, read_settings, say_start
 from lm.sampling import texts
+from lm.studies.run_curves import draw_run
 from lm.system.companions import companions, follow_launched, telling_others
 from lm.system.errors import UserError
 from lm.system.files import claimed
 from lm.system.ranks import LostRank, Ranks
 from lm.system.signals import Interrupted, listening
 from lm.system.terminal import say, show
+from lm.training.curves import ONCE
 from lm.training.data_parallel import number_of_ranks
 from lm.training.free_running_perplexity import free_running
 from lm.training.prepare import Run, prepare
@@ -75,8 +77,9 @@ def _run(asked: Asked, folder: RunFolder) -> float:
                 folder.bring_along(start.file)  # before Lightning reads the checkpoint and looks for the best one
             try:
                 fit(run, start)
-            finally:
-                collect_training(run, folder, result)  # also when a callback fails: what was measured is kept
+            finally:  # also when a callback fails: what was measured is kept
+                collect_training(run, folder, result)
+                draw_curves(folder.path)
             trained = run.module.tokens_per_second is not None
             done = not trained and start.here and folder.finished
             ranks.from_first(done)
@@ -174,6 +177,14 @@ def collect_training(run: Run, folder: RunFolder, result: Result) -> None:
     result.tokens_per_second = module.tokens_per_second
 
 
+def draw_curves(folder: Path) -> None:
+    """Leave a picture of the curves in the run's folder. That it cannot be written fails no run."""
+    try:
+        draw_run(folder)
+    except UserError as error:
+        say(str(error))
+
+
 def test(run: Run, folder: RunFolder, result: Result) -> None:
     """Test the best checkpoint, or the last weights if there is no checkpoint."""
     best, module = folder.best(), run.module
@@ -215,7 +226,7 @@ def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
     """Write the last points of the curves, and print the table of results."""
     for logger in run.trainer.loggers:
         if run.module.best_epoch:
-            logger.log_metrics({"best/valid_perplexity": run.module.best}, step=run.module.windows)
+            logger.log_metrics({f"{ONCE}/best_valid_perplexity": run.module.best}, step=run.module.windows)
         logger.finalize("success")
     result.status, result.error, result.seconds = "completed", None, time.perf_counter() - started
     show(summary(result, folder.path), folder.path)

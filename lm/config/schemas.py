@@ -24,7 +24,7 @@ from lm.config.setting_types import (
     Seed,
     Trust,
 )
-from lm.config.study_schemas import BenchmarkConfig, CompareConfig, TBPTTReportConfig
+from lm.config.study_schemas import BenchmarkConfig, CompareConfig, PlotConfig, TBPTTReportConfig
 from lm.system.bounds import PROBABILITY, AtLeast, Bounded, Count, Range
 
 PROFILE = "profile"
@@ -236,6 +236,7 @@ SCHEMAS: dict[str, type[Any]] = {
     "export": ExportConfig,
     "describe": DescribeConfig,
     "compare": CompareConfig,
+    "plot": PlotConfig,
     "benchmark": BenchmarkConfig,
     "tbptt": TBPTTReportConfig,
 }

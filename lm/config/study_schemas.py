@@ -51,6 +51,19 @@ class CompareConfig(Comparison, ReportOfRuns):
 
 
 @dataclass
+class PlotConfig(Bounded):
+    """Settings of `scripts/plot.py`."""
+
+    runs: Annotated[Places, "folders of runs; a sweep's folder means all its jobs"] = MISSING
+    out: Annotated[Place, "a file for the figure: .pdf, .svg or .png"] = MISSING
+    x: Annotated[str, "windows, tokens, updates or seconds"] = "windows"
+    y: Annotated[str, "a column of curves.csv in the runs' folders"] = "valid/perplexity"
+    width: Annotated[float, Above(0), "inches; a column of a paper has some 3.3, a page 7"] = 5.0
+    height: Annotated[float, Above(0), "inches"] = 3.2
+    confidence: Annotated[float, INSIDE, "of the intervals over seeds"] = 0.95
+
+
+@dataclass
 class BenchmarkConfig(Bounded):
     """Settings of `scripts/benchmark.py`."""
 

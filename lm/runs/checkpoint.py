@@ -51,9 +51,9 @@ class Description:
     provenance: dict[str, Any]
 
     def put_into(self, checkpoint: dict[str, Any], events: dict[str, int]) -> None:
-        """Add the facts to a checkpoint, and `events`, the size in bytes of each event file.
+        """Add the facts to a checkpoint, and `events`, the size in bytes of each file of curves.
 
-        A run that resumes from this checkpoint cuts the event files to these sizes.
+        A run that resumes from this checkpoint cuts the files to these sizes.
         """
         checkpoint.update(
             format=FORMAT,

@@ -20,6 +20,14 @@ INITIAL = "initial_embedding.pt"
 
 EVENTS = "events.out.tfevents.*"
 """Pattern of the names of TensorBoard's event files, which hold a run's curves."""
+TABLE = "curves.csv"
+"""Name of the table of a run's curves."""
+
+
+def curve_files(folder: Path) -> dict[str, Path]:
+    """The files that hold a run's curves, by their names relative to its folder."""
+    paths = [path for pattern in (EVENTS, f"*/{EVENTS}", TABLE) for path in folder.glob(pattern)]
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class RunFolder:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "earlier", read_result(self.path))
-        object.__setattr__(self, "earlier_curves", frozenset(path.name for path in self.path.glob(EVENTS)))
+        object.__setattr__(self, "earlier_curves", frozenset(curve_files(self.path)))
 
     @cached_property
     def holds_checkpoints(self) -> bool:
@@ -102,14 +110,14 @@ class RunFolder:
                     shutil.copyfile(source, aside)
 
     def cut_curves(self, sizes: dict[str, int]) -> None:
-        """Remove curve points that a resumed run will write again: cut each event file to its size at the checkpoint.
+        """Remove curve points that a resumed run will write again: cut each file to its size at the checkpoint.
 
         `sizes` holds these sizes in bytes. A file that is not in `sizes` is newer than the checkpoint, or from a start
         that saved no checkpoint; it is deleted.
         """
-        for path in self.path.glob(EVENTS):
-            if path.name in sizes:
-                os.truncate(path, sizes[path.name])
+        for name, path in curve_files(self.path).items():
+            if name in sizes:
+                os.truncate(path, sizes[name])
             else:
                 path.unlink()
 
@@ -119,13 +127,14 @@ class RunFolder:
         TensorBoard reads event files in the order of their names. A name begins with the second in which the file was
         made; within one second the order would be that of process numbers.
         """
-        seconds = [name.removeprefix(EVENTS.removesuffix("*")).partition(".")[0] for name in self.earlier_curves]
+        names = [Path(name).name for name in self.earlier_curves]
+        seconds = [name.removeprefix(EVENTS.removesuffix("*")).partition(".")[0] for name in names]
         newest = max((int(second) for second in seconds if second.isdecimal()), default=0)
         if 0 < (left := newest + 1 - time.time()) <= 1:
             time.sleep(left)
 
     def drop_new_curves(self) -> None:
-        """Delete the event files that this start has written, because it did not train."""
-        for path in self.path.glob(EVENTS):
-            if path.name not in self.earlier_curves:
+        """Delete the curves' files that this start has written, because it did not train."""
+        for name, path in curve_files(self.path).items():
+            if name not in self.earlier_curves:
                 path.unlink()

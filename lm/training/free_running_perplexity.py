@@ -13,6 +13,7 @@ from lm.data.streams import limited
 from lm.evaluation import FreeRunning, Score
 from lm.system.signals import StopRequest
 from lm.system.terminal import bar, say
+from lm.training.curves import ONCE
 from lm.training.module import LanguageModule
 
 
@@ -48,5 +49,5 @@ def free_running(
                 progress.update()
         found[split] = {**score.as_dict(), "windows": count, "windows_in_all": windows}
         for logger in trainer.loggers:
-            logger.log_metrics({f"{split}/free_running_perplexity": score.perplexity}, step=module.windows)
+            logger.log_metrics({f"{ONCE}/{split}_free_running_perplexity": score.perplexity}, step=module.windows)
     return found

@@ -21,10 +21,10 @@ from lm.runs.checkpoint import restore_counters, restore_training, save_training
 from lm.runs.random_state import differing_random_state
 from lm.system.errors import UserError
 from lm.system.ranks import ALONE, Ranks
-from lm.training.curves import write_by, write_point
+from lm.training.curves import Moment, write_point
 from lm.training.forcing.forcing import Forcing
 from lm.training.optim.averages import WeightAverage
-from lm.training.optim.gradient_clipping import clip_gradients
+from lm.training.optim.gradient_clipping import Clipping
 from lm.training.optim.optimisers import Optim, scaled_rates
 from lm.training.optim.schedules import Plan
 from lm.training.regularisation import penalty
@@ -71,6 +71,7 @@ class LanguageModule(Validated):
         self.forcing = forcing
         self.optim = optim
         self.average = WeightAverage(model, optim.average)
+        self.clipping = Clipping(optim.clip)
         self.plan = Plan(updates_per_epoch, epochs)
         self.tbptt_windows = tbptt_windows
         self.base_length = base_length
@@ -202,8 +203,7 @@ class LanguageModule(Validated):
         with torch.autocast(self.device.type, enabled=False):
             self.manual_backward(loss)
         self.ranks.average_gradients(self.model.parameters())
-        if self.optim.clip > 0:
-            clip_gradients(self.model.parameters(), self.optim.clip)
+        self.clipping.clip(self.model.parameters())
         with scaled_rates(optimizer, share):
             self.rate = float(optimizer.param_groups[0]["lr"])
             optimizer.step()
@@ -233,8 +233,8 @@ class LanguageModule(Validated):
             scalars["train/tokens_per_second"] = (read - self._point[1]) / (self.seconds - self._point[0])
             scalars["train/seconds"] = self.seconds
             self._point = (self.seconds, read)
-            write_point(self.loggers, self.windows, scalars)
-            write_by(self.loggers, "train/loss", nats, self.tokens, updates_before)
+            scalars |= self.clipping.figures()
+            write_point(self.loggers, Moment(self.windows, self.tokens, updates_before, self.seconds), scalars)
         self.windows, self.tokens = self.windows + 1, self.tokens + tokens
 
     def refuse_non_finite(self) -> float:

@@ -26,6 +26,7 @@ from lm.training.callbacks.progress import Bar, Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
 from lm.training.callbacks.signal_handover import SignalHandover
 from lm.training.callbacks.start_of_training import StartOfTraining
+from lm.training.curve_file import CurveFile
 from lm.training.data_parallel import for_trainer, leave_signals_to_us
 from lm.training.module import LanguageModule
 from lm.training.run_context import RunContext
@@ -63,7 +64,7 @@ def make_trainer(
     first = [StartOfTraining(begin), SignalHandover(context.stop, not saves, ranks)]
     available = {
         "callbacks": [*first, *parts["callbacks"], *profile, *map(Bar, watched)],
-        "logger": parts.get("logger", DummyLogger()),
+        "logger": [*parts["logger"], CurveFile(context.run_dir)] if ranks.first else DummyLogger(),
         "default_root_dir": context.run_dir,
         "enable_progress_bar": bool(watched),
         "enable_checkpointing": saves,

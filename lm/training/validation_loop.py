@@ -14,7 +14,7 @@ from lm.system.errors import UserError
 from lm.system.precision import exact
 from lm.system.ranks import ALONE, Ranks
 from lm.training.counters import Counted
-from lm.training.curves import write_by, write_point
+from lm.training.curves import ONCE, Moment, write_point
 from lm.training.optim.averages import WeightAverage
 
 
@@ -68,8 +68,6 @@ class Validated(Counted):
         self._report("valid")
         if self._score.perplexity < self.best:
             self.best_score, self.best_epoch = self._score.as_dict(), self.current_epoch + 1
-        write_point(self.loggers, self.windows, {"valid/seconds": self.seconds})  # of training before it
-        write_by(self.loggers, "valid/perplexity", self._score.perplexity, self.tokens, self.updates)
         schedule: Any = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau):
             schedule.step(self._score.nats_per_token)
@@ -86,5 +84,8 @@ class Validated(Counted):
                 "training has probably diverged; lower optim.lr or optim.clip"
             )
         metrics = {f"{split}/loss": score.nats_per_token, f"{split}/perplexity": score.perplexity}
-        write_point(self.loggers, self.windows, metrics)
+        points = {"valid/seconds": self.seconds, **metrics}  # the seconds are those of training before it
+        if split == "test":
+            points = {f"{ONCE}/test_loss": score.nats_per_token, "test/perplexity": score.perplexity}
+        write_point(self.loggers, Moment(self.windows, self.tokens, self.updates, self.seconds), points)
         self.log_dict(metrics, logger=False)  # for callbacks that watch a figure

@@ -31,7 +31,8 @@ from lm.system.ranks import ALONE, Ranks
 from lm.system.signals import StopRequest
 from lm.training.callbacks.progress import Progress
 from lm.training.callbacks.save_checkpoints import Checkpoint
-from lm.training.curves import write_by, write_point
+from lm.training.curve_file import TAGS, CurveFile
+from lm.training.curves import Moment, write_point
 from lm.training.forcing.forcing import Forcing
 from lm.training.module import LanguageModule
 from lm.training.optim.optimisers import Adam
@@ -144,16 +145,16 @@ class LightningRival:
         trainer = pl.Trainer(
             accelerator="gpu" if self.device == "cuda" else "cpu",
             devices=1, precision=self.precision, max_epochs=1, limit_val_batches=0,  # type: ignore[arg-type]
-            logger=logger, callbacks=[Progress(), checkpoint, clock], enable_progress_bar=False,
-            enable_model_summary=False, log_every_n_steps=LOG_EVERY, num_sanity_val_steps=0,
+            logger=[logger, CurveFile(str(self.folder))], callbacks=[Progress(), checkpoint, clock],
+            enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=LOG_EVERY, num_sanity_val_steps=0,
         )  # fmt: skip
         with contextlib.redirect_stderr(io.StringIO()):  # hides the output of `Progress`
             trainer.fit(self.module, datamodule=data)
         module, every = self.module, checkpoint.every_n_windows
         saving = seconds(lambda: checkpoint._save(trainer, "timed.ckpt")) / every
-        scalars = dict.fromkeys(("loss", "perplexity", "lr", "truth_share", "tokens_per_second", "seconds"), 1.0)
-        point = seconds(lambda: write_point(trainer.loggers, module.windows, scalars))
-        point += seconds(lambda: write_by(trainer.loggers, "loss", 1.0, module.tokens, module.updates))
+        scalars = dict.fromkeys((*TAGS[:6], "train/truth_share", "train/seconds"), 1.0)
+        at = Moment(module.windows, module.tokens, module.updates, module.seconds)
+        point = seconds(lambda: write_point(trainer.loggers, at, scalars))
         return clock.seconds / self.count + saving + point / LOG_EVERY
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lm.studies.comparison.reading import Run
+from lm.training.curves import BY_TOKENS, BY_UPDATES
 
 Axis = Literal["tokens", "updates", "seconds"]
 AXES: tuple[Axis, ...] = ("tokens", "updates", "seconds")
@@ -47,13 +48,13 @@ class Reached:
 
 def training(run: Run) -> LearningCurve | None:
     """The curve of training loss in nats per token, with at most `POINTS` points; None if the run logged none."""
-    return _curve(run, "train/loss", "train/seconds", "by_tokens/train_loss", "by_updates/train_loss", POINTS)
+    return _curve(run, "train/loss", "train/seconds", f"{BY_TOKENS}/train_loss", f"{BY_UPDATES}/train_loss", POINTS)
 
 
 def validation(run: Run) -> LearningCurve | None:
     """The curve of validation perplexity, with all points; None if the run logged none."""
-    tags = ("valid/perplexity", "valid/seconds", "by_tokens/valid_perplexity", "by_updates/valid_perplexity")
-    return _curve(run, *tags, None)
+    counted = (f"{BY_TOKENS}/valid_perplexity", f"{BY_UPDATES}/valid_perplexity")
+    return _curve(run, "valid/perplexity", "valid/seconds", *counted, None)
 
 
 def _curve(run: Run, values: str, seconds: str, tokens: str, updates: str, points: int | None) -> LearningCurve | None:

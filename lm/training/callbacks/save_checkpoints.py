@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytorch_lightning as pl
 
 from lm.runs.checkpoint import BEST, FOLDER, LAST, Description
-from lm.runs.run_folder import EVENTS
+from lm.runs.run_folder import curve_files
 from lm.system.bounds import AtLeast, bounded
 from lm.system.files import whole
 from lm.system.signals import StopRequest
@@ -49,7 +49,7 @@ class Checkpoint(pl.callbacks.Checkpoint):
     def on_save_checkpoint(self, trainer: Any, module: Any, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:
             logger.save()
-        events = {path.name: path.stat().st_size for path in self.folder.parent.glob(EVENTS)}
+        events = {name: path.stat().st_size for name, path in curve_files(self.folder.parent).items()}
         self.description.put_into(checkpoint, events)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:

@@ -18,6 +18,7 @@ from lm.data.vocabulary import Vocab
 from lm.runs.resumed_config import flat
 from lm.sampling import Sampler, texts
 from lm.system.bounds import Count, bounded
+from lm.training.curves import BY_TOKENS, BY_UPDATES, ONCE
 
 
 def tensorboards(trainer: pl.Trainer) -> Iterator[TensorBoardLogger]:
@@ -86,7 +87,7 @@ class HyperParameters(pl.Callback):
     its own folder; then nothing is written.
     """
 
-    FIGURES = ("best/valid_perplexity", "test/perplexity")
+    FIGURES = (f"{ONCE}/best_valid_perplexity", "test/perplexity")
     PARTS = ("data", "model", "forcing", "optim", "tbptt", "regularisation", "seed")
 
     LAYOUT: ClassVar[dict[str, dict[str, list[Any]]]] = {
@@ -96,8 +97,8 @@ class HyperParameters(pl.Callback):
         },
         "the same work, counted three ways": {
             "nats by windows": ["Multiline", ["train/loss"]],
-            "nats by tokens": ["Multiline", ["by_tokens/train_loss"]],
-            "nats by updates": ["Multiline", ["by_updates/train_loss"]],
+            "nats by tokens": ["Multiline", [f"{BY_TOKENS}/train_loss"]],
+            "nats by updates": ["Multiline", [f"{BY_UPDATES}/train_loss"]],
         },
     }
 

@@ -1,0 +1,46 @@
+"""A picture of one run's curves, `curves.png` in its folder, from its `curves.csv`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from lm.runs.run_folder import TABLE
+from lm.studies.plots import PALETTE, figure, image, styled
+from lm.system.files import whole
+
+PICTURE = "curves.png"
+Column = list[tuple[float, float]]
+
+
+def read_curves(folder: Path, x: str, y: str) -> Column:
+    """The points (x, y) of a run's curve: two columns of its table, where both have a value; [] without a table.
+
+    Raises KeyError for a column that the table does not have.
+    """
+    path = folder / TABLE
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(float(row[x]), float(row[y])) for row in csv.DictReader(file) if row[y]]
+
+
+@styled
+def draw_run(folder: Path) -> Path | None:
+    """Draw perplexity, training speed and learning rate over the windows; None if the run has no points."""
+    train, valid = (read_curves(folder, "windows", f"{split}/perplexity") for split in ("train", "valid"))
+    rate = read_curves(folder, "windows", "train/lr")
+    if not train:
+        return None
+    drawn, (left, right) = figure(columns=2, height=3.6)
+    left.plot(*zip(*train, strict=True), color=PALETTE[0], label="training", linewidth=1.2)
+    if valid:
+        left.plot(*zip(*valid, strict=True), color=PALETTE[1], marker="o", label="validation")
+    left.set(title="perplexity", xlabel="windows", yscale="log")
+    left.legend()
+    right.plot(*zip(*rate, strict=True), color=PALETTE[2])
+    right.set(title="learning rate", xlabel="windows", ylim=(0, None))
+    target = folder / PICTURE
+    with whole(target, "free some space") as aside:
+        aside.write_bytes(image(drawn))
+    return target
