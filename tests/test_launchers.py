@@ -218,7 +218,7 @@ def test_a_full_disk_under_one_job_stops_no_other(launcher: list[str], start: St
 
 @pytest.mark.slow
 def test_two_sweeps_in_one_folder_do_every_job_once(start: Start, tmp_path: Path) -> None:
-    processes = [start(*LONG, "seed=1,2,3") for _ in range(2)]
+    processes = [start(*LONG, "accelerator.threads=1", "seed=1,2,3") for _ in range(2)]
     ends = [process.communicate(timeout=240) for process in processes]
     assert any("another run is using" in err for _, err in ends)
     assert statuses(tmp_path / "sweep") == DONE

@@ -40,7 +40,10 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     if {"--help", "-h"} & set(sys.argv[1:]):
         from lm.cli.help import help_text
 
-        print(help_text(name))
+        try:
+            print(help_text(name, [word for word in sys.argv[1:] if not word.startswith("-")]))
+        except UserError as error:
+            sys.exit(f"error: {error}")
         return
     usable_streams()
     log_warnings()

@@ -1,10 +1,15 @@
-"""Makes the text of `--help` from conf/. The first line of an option's file describes the option."""
+"""Makes the text of `--help`, `--help GROUP` and `--help GROUP/OPTION` from conf/.
+
+The first line of an option's file describes the option.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +18,17 @@ from lm.config.compose import default_options
 from lm.config.conf_folder import CONF
 from lm.config.schemas import SCHEMAS
 from lm.config.setting_types import is_group, meaning
+from lm.config.unknown_key import did_you_mean
 from lm.system.bounds import annotations_of
+from lm.system.errors import UserError
 from lm.system.terminal import aligned
 
 EXAMPLES = {
     "train": """\
-  python train.py                                          the classic exercise on the Penn Treebank
   python train.py +experiment=quickstart                   a minute of training on text inside Python
-  python train.py +experiment=no_tf                        without teacher forcing, one update for each token
   python train.py data=text data.train=book.txt            your own text; a single file is split
-  python train.py model.num_layers=2 model.dropout=0.5     a larger model
-  python train.py optim=sgd optim/schedule=epoch_decay     another optimiser, another schedule
-  python train.py tbptt.windows=4                          gradients over four windows, one update for all
+  python train.py model.num_layers=2 optim=sgd             a larger model, another optimiser
   python train.py -m forcing=teacher,free_running seed=1,2 a sweep: every combination, a table at the end
-  python train.py +sweep=teacher_forcing hydra.sweep.dir=S a prepared sweep; the same command again resumes it
   python train.py checkpoint=runs/2026-01-31/12-00-00      resume that run where it stopped""",
     "sample": """\
   python scripts/sample.py checkpoint=RUN prompt="the company" sampler=nucleus
@@ -70,24 +72,65 @@ Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's
 }
 
 
-def help_text(root: str) -> str:
-    """The help text of the command whose root file is conf/`root`.yaml."""
-    file = CONF / f"{root}.yaml"
-    parts = [_about(file), "Groups (choose with group=option) and their settings (set with group.setting=value):"]
-    parts += [_group(name, option) for name, option in default_options(root).items()]
-    if root == "train":
-        parts += [_group(name, None) for name in ("experiment", "sweep")]
+def help_text(root: str, topics: Sequence[str] = ()) -> str:
+    """The help text of the command whose root file is conf/`root`.yaml, or of its groups and options named in `topics`.
+
+    Raises UserError for a topic that the command does not have.
+    """
+    if topics:
+        return "\n\n".join(_topic(root, topic.replace("=", "/").strip("+/")) for topic in topics)
+    file, typed = CONF / f"{root}.yaml", "python train.py" if root == "train" else f"python scripts/{root}.py"
+    parts = [_about(file), f"Examples:\n{EXAMPLES[root].replace(typed, program(root))}"]
+    if groups := _groups_of(root):
+        lines = [line for name, chosen in groups.items() for line in _options(name, chosen)]
+        head = "Groups (group=option, * the default); more with --help GROUP and --help GROUP/OPTION:"
+        parts.append("\n".join([head, *lines]))
     settings = "\n".join(f"  {line}" for line in [*_own_settings(SCHEMAS[root]), *_settings(file)])
-    typed = "python train.py" if root == "train" else f"python scripts/{root}.py"
-    examples = EXAMPLES[root].replace(typed, program(root))
-    parts += [f"Settings outside groups:\n{settings}", f"Examples:\n{examples}"]
+    parts.append(f"Settings outside groups:\n{settings}")
     parts.append("--cfg job prints the configuration without running it; --hydra-help describes Hydra's own options.")
     return "\n\n".join(parts)
 
 
+def _groups_of(root: str) -> dict[str, str | None]:
+    """The groups of a command, each with its default option, and those inside them."""
+    found: dict[str, str | None] = {}
+    for name, option in default_options(root).items():
+        found[name] = option
+        inner = sorted(path.name for path in (CONF / name).iterdir() if path.is_dir())
+        found |= {f"{name}/{folder}": _inner_default(CONF / name / f"{option}.yaml", folder) for folder in inner}
+    return found | (dict.fromkeys(("experiment", "sweep")) if root == "train" else {})
+
+
+def _inner_default(file: Path, folder: str) -> str | None:
+    """The option of an inner group that an option's file chooses."""
+    chosen = re.search(rf"^  - {folder}: (\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return chosen[1] if chosen and chosen[1] != "null" else None
+
+
+def _options(name: str, chosen: str | None) -> list[str]:
+    """The names of a group's options, in lines of at most 79 characters."""
+    names = [file.stem + "*" * (file.stem == chosen) for file in sorted((CONF / name).glob("*.yaml"))]
+    head = f"  {'+' if name in ('experiment', 'sweep') else ''}{name}="
+    return textwrap.wrap(" ".join(names), 79, initial_indent=f"{head:<20} ", subsequent_indent=" " * 21)
+
+
+def _topic(root: str, topic: str) -> str:
+    """The help text of a group, with what each option does, or of an option, with all its settings."""
+    groups = _groups_of(root)
+    if topic in groups:
+        return _group(topic, groups[topic])
+    group, _, option = topic.rpartition("/")
+    file = CONF / group / f"{option}.yaml"
+    if group not in groups or not file.is_file():
+        known = sorted(path.stem for path in (CONF / group).glob("*.yaml")) if group in groups else [*groups]
+        raise UserError(f"--help {topic}: there is no such group or option. {did_you_mean(option or topic, known)}")
+    settings = [f"  {line}" for line in _settings(file)] or ["  no settings"]
+    return "\n".join([f"{group}={option}", *textwrap.wrap(_about(file), 79), *settings])
+
+
 def _group(name: str, chosen: str | None) -> str:
     """Describe a group: each option with the first sentence of its comment, and the settings of the chosen option."""
-    lines = [f"{name}" if chosen else f"+{name}=..."]
+    lines = [f"+{name}=..." if name in ("experiment", "sweep") else name]
     files = sorted((CONF / name).glob("*.yaml"))
     options = [(f"{'*' if file.stem == chosen else ' '} {file.stem}", _first_sentence(_about(file))) for file in files]
     lines += [f"  {line}" for line in aligned(options, "ll")]
