@@ -152,14 +152,8 @@ def go_on(tmp_path: Path, *settings: str) -> Run:
     return resume(tmp_path / "parts", *LONG, *settings, "checkpoint=last", "trust=[fails.Fails]")
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (TWO, ALONE),
-        pytest.param(ALONE, TWO, marks=pytest.mark.slow),
-        pytest.param(TWO, FOUR, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("before", "after"), [(TWO, ALONE), (ALONE, TWO), (TWO, FOUR)])
 def test_a_run_goes_on_with_another_number_of_ranks(
     before: list[str], after: list[str], train: Callable[..., Run], broken: Callable[..., UserError], tmp_path: Path
 ) -> None:

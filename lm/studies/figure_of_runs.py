@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lm.studies.comparison.groups import Group
 from lm.studies.comparison.statistics import over_seeds
-from lm.studies.plots import figure, line, styled
+from lm.studies.plots import figure, line, log_scale, styled
 from lm.studies.run_curves import Column, read_curves
 from lm.system.errors import UserError
 from lm.training.curve_file import COUNTS, TAGS
@@ -67,9 +67,7 @@ def draw(groups: list[Group], x: str, y: str, size: tuple[float, float], confide
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     if y.endswith("perplexity"):
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:.0f}")
-        axes.yaxis.set_minor_formatter("{x:.0f}")
+        log_scale(axes)
     if count > 1 or len(groups) > 1:
         axes.legend()
     return drawn

@@ -9,6 +9,7 @@ from typing import Any, cast
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """The colours of Okabe & Ito (2008) without yellow, which is too pale for lines on white."""
@@ -51,6 +52,13 @@ def line(index: int) -> dict[str, Any]:
     """Colour, dashes and marker of the index-th line, so that lines differ in more than colour."""
     looks = {"color": PALETTE, "linestyle": DASHES, "marker": MARKERS}
     return {name: choices[index % len(choices)] for name, choices in looks.items()}
+
+
+def log_scale(axes: Axes) -> None:
+    """Give the vertical axis a logarithmic scale with plain numbers, 200 and not 2 x 10^2."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter())
 
 
 def legend(drawn: Figure, axes: Axes, columns: int = 2) -> None:

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from lm.runs.run_folder import TABLE
-from lm.studies.plots import PALETTE, figure, image, styled
+from lm.studies.plots import PALETTE, figure, image, log_scale, styled
 from lm.system.files import whole
 
 PICTURE = "curves.png"
@@ -27,7 +27,7 @@ def read_curves(folder: Path, x: str, y: str) -> Column:
 
 @styled
 def draw_run(folder: Path) -> Path | None:
-    """Draw perplexity, training speed and learning rate over the windows; None if the run has no points."""
+    """Draw perplexity and learning rate over the windows; returns the file, None if the run has no points."""
     train, valid = (read_curves(folder, "windows", f"{split}/perplexity") for split in ("train", "valid"))
     rate = read_curves(folder, "windows", "train/lr")
     if not train:
@@ -36,7 +36,8 @@ def draw_run(folder: Path) -> Path | None:
     left.plot(*zip(*train, strict=True), color=PALETTE[0], label="training", linewidth=1.2)
     if valid:
         left.plot(*zip(*valid, strict=True), color=PALETTE[1], marker="o", label="validation")
-    left.set(title="perplexity", xlabel="windows", yscale="log")
+    left.set(title="perplexity", xlabel="windows")
+    log_scale(left)
     left.legend()
     right.plot(*zip(*rate, strict=True), color=PALETTE[2])
     right.set(title="learning rate", xlabel="windows", ylim=(0, None))
