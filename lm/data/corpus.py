@@ -121,11 +121,6 @@ class Corpus:
         """How many tokens of each split are `<unk>`."""
         return {name: split.unknown for name, split in self.encoded.splits.items()}
 
-    @property
-    def tokens_per_window(self) -> float:
-        """The number of targets in a training window, over all streams; the mean if windows have random lengths."""
-        return len(self.train.streams) * self.train.mean_length
-
     def source_perplexity(self, split: str) -> float | None:
         """The perplexity of a split under the process that generated it. No model does better. None if unknown."""
         if not self.source.knows_nats:
