@@ -11,7 +11,7 @@ import torch
 from conftest import TINY, Done, Run, resume
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lm.studies.run_curves import read_curves
+from lm.studies.run_curves import points_of
 from lm.training.optim.gradient_clipping import Clipping
 
 SHORT = [*TINY, "data=synthetic", "free_running=null", "callbacks.projector=null", "trainer.limit_train_batches=6"]
@@ -25,7 +25,7 @@ def rows(run: Run) -> list[dict[str, str]]:
 
 def test_the_table_has_the_points_of_the_event_files(train: Callable[..., Run]) -> None:
     run = train(*SHORT, "trainer.max_epochs=2")
-    loss, valid = (read_curves(run.dir, "windows", tag) for tag in ("train/loss", "valid/perplexity"))
+    loss, valid = (points_of(run.dir, "windows", tag) for tag in ("train/loss", "valid/perplexity"))
     assert dict(loss) == pytest.approx(run.curve("train/loss"), rel=1e-6)
     assert dict(valid) == pytest.approx(run.curve("valid/perplexity"), rel=1e-6)
     assert [row["tokens"] for row in rows(run)][:2] == ["0", "24"]
@@ -57,7 +57,7 @@ def test_a_resumed_run_has_every_point_once(train: Callable[..., Run]) -> None:
         file.write("7,168,7,0.5,9.9,9.9,0.1,1,1,1,,\n")  # as if it had been killed after another window
     run = resume(run.dir, *SHORT, "trainer.max_epochs=2", "checkpoint=last")
     for tag in ("train/loss", "valid/perplexity", "train/gradient_norm"):
-        assert read_curves(run.dir, "windows", tag) == read_curves(whole.dir, "windows", tag)
+        assert points_of(run.dir, "windows", tag) == points_of(whole.dir, "windows", tag)
     for line in ("train", "valid"):
         events = EventAccumulator(str(run.dir / f"perplexity_{line}")).Reload().Scalars("perplexity")
         assert [event.step for event in events] == sorted({event.step for event in events})
@@ -115,7 +115,7 @@ def test_a_figure_has_a_line_for_each_setting_and_a_band_over_seeds(runs: list[P
     (axes,) = drawn.axes
     assert len(axes.get_lines()) == 2
     first = axes.get_lines()[0]
-    curves = [read_curves(run, "windows", "valid/perplexity") for run in runs[:2]]
+    curves = [points_of(run, "windows", "valid/perplexity") for run in runs[:2]]
     assert first.get_xdata().tolist() == [6, 12]
     assert first.get_ydata().tolist() == pytest.approx([(a[1] + b[1]) / 2 for a, b in zip(*curves, strict=True)])
     assert "(2 seeds)" in axes.get_legend().get_texts()[0].get_text()

@@ -75,14 +75,15 @@ def command(name: str, task: Callable[[DictConfig], Any]) -> None:
     try:
         sys.argv[1:] = for_hydra(sys.argv[1:], name)
         with terminable(before=stop_workers), one_folder(name), told_only_here():
-            finished: int | None = -1
-            while finished is not None:
+            finished = -1
+            while True:
                 try:
                     hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)(job)()
                     break
                 except Exception as error:
-                    if (finished := finished_before_relaunch(error, finished)) is None:
+                    if (now := finished_before_relaunch(error, finished)) is None:
                         raise
+                    finished = now
     except Interrupted as stop:
         if not codes or codes[-1] != stop.code:  # otherwise the job has reported it
             LOG.error("error: %s", stop)

@@ -36,16 +36,13 @@ class ContinuedSearch(Callback):
         sweeper, folder = config.hydra.sweeper, Path(config.hydra.sweep.dir)
         if "optuna" not in sweeper._target_ or sweeper.storage is None:
             return
-        mine = os.environ.get(HELD) == str(folder)  # from an earlier start of this process
-        os.environ[HELD] = str(folder)
         try:
             self._held.enter_context(claimed(folder))
         except UserError:
-            if not mine:
-                os.environ.pop(HELD)
-        if os.environ.get(HELD) != str(folder):
-            say(f"another search runs in {folder}: this one adds {sweeper.n_trials} trials to it")
-            return
+            if os.environ.get(HELD) != str(folder):  # else an earlier start of this process holds it
+                say(f"another search runs in {folder}: this one adds {sweeper.n_trials} trials to it")
+                return
+        os.environ[HELD] = str(folder)
         begun, finished = resume(str(sweeper.storage), sweeper.study_name)
         with read_write(config), open_dict(config):
             sweeper.n_trials = max(0, sweeper.n_trials - finished)
@@ -74,5 +71,4 @@ def resume(storage: str, study_name: str | None) -> tuple[int, int]:
         for trial in study.get_trials(states=(state.RUNNING,)):
             study.tell(trial.number, state=state.FAIL)
             study.enqueue_trial(trial.params)
-    begun = len(study.trials)
-    return begun, len(study.get_trials(states=(state.COMPLETE,)))
+    return len(study.trials), len(study.get_trials(states=(state.COMPLETE,)))

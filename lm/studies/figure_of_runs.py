@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from lm.studies.comparison.groups import Group
 from lm.studies.comparison.statistics import over_seeds
 from lm.studies.plots import figure, line, log_scale, styled
-from lm.studies.run_curves import Column, read_curves
+from lm.studies.run_curves import points_of
 from lm.system.errors import UserError
 from lm.training.curve_file import COUNTS, TAGS
 
@@ -44,18 +43,19 @@ def draw(groups: list[Group], x: str, y: str, size: tuple[float, float], confide
         if value not in known:
             raise UserError(f"{name}={value}: choose one of {', '.join(known)}")
     drawn, (axes,) = figure(width=size[0], height=size[1])
-    count = 0
+    count, drawn_values = 0, list[float]()
     for group in groups:
-        curves = [curve for run in group.runs if (curve := read_curves(run.folder, x, y))]
+        curves = [curve for run in group.runs if (curve := points_of(run.folder, x, y))]
         if not curves:
             continue
         look = line(count)
         if max(map(len, curves)) > FEW:
             look["marker"] = None
         seeds = "" if len(curves) == 1 else f" ({len(curves)} seeds)"
-        points = joined(curves)
+        points = [*zip(*curves, strict=False)]  # the k-th of all curves, for each k that all of them have
         means = [over_seeds([value for _, value in place], confidence) for place in points]
         at = [float(np.mean([where for where, _ in place])) for place in points]
+        drawn_values += [mean.mean for mean in means]
         axes.plot(at, [mean.mean for mean in means], label=f"{group.name}{seeds}", **look)
         low = [math.nan if mean.low is None else mean.low for mean in means]
         high = [math.nan if mean.high is None else mean.high for mean in means]
@@ -64,15 +64,10 @@ def draw(groups: list[Group], x: str, y: str, size: tuple[float, float], confide
     if not count:
         raise UserError(f"runs: none of them has the curve {y} in its curves.csv; an earlier version wrote none")
     axes.set(xlabel=NAMES[x], ylabel=NAMES[y])
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.locator_params(axis="x", nbins=5)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     if y.endswith("perplexity"):
-        log_scale(axes)
+        log_scale(axes, drawn_values)
     if count > 1 or len(groups) > 1:
         axes.legend()
     return drawn
-
-
-def joined(curves: list[Column]) -> list[Column]:
-    """The k-th points of all curves, for each k that all of them have."""
-    return [list(points) for points in zip(*curves, strict=False)]

@@ -9,7 +9,7 @@ from typing import Any, cast
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """The colours of Okabe & Ito (2008) without yellow, which is too pale for lines on white."""
@@ -54,11 +54,22 @@ def line(index: int) -> dict[str, Any]:
     return {name: choices[index % len(choices)] for name, choices in looks.items()}
 
 
-def log_scale(axes: Axes) -> None:
-    """Give the vertical axis a logarithmic scale with plain numbers, 200 and not 2 x 10^2."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(LogFormatter())
-    axes.yaxis.set_minor_formatter(LogFormatter())
+def log_scale(panel: Axes, values: list[float]) -> None:
+    """Give the vertical axis of a panel that shows `values` a logarithmic scale with plain numbers."""
+    panel.set_yscale("log")
+    narrow = max(values) < 20 * min(values)  # with powers of ten alone the axis might have no number
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
+    panel.yaxis.set_major_formatter(FuncFormatter(short))
+    panel.yaxis.set_minor_locator(NullLocator())
+
+
+def short(value: float, _: object = None) -> str:
+    """Write a large number in short form: 1200000 as 1.2M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            size = 1e3 if letter == "k" else size
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def legend(drawn: Figure, axes: Axes, columns: int = 2) -> None:

@@ -13,7 +13,7 @@ PICTURE = "curves.png"
 Column = list[tuple[float, float]]
 
 
-def read_curves(folder: Path, x: str, y: str) -> Column:
+def points_of(folder: Path, x: str, y: str) -> Column:
     """The points (x, y) of a run's curve: two columns of its table, where both have a value; [] without a table.
 
     Raises KeyError for a column that the table does not have.
@@ -28,8 +28,8 @@ def read_curves(folder: Path, x: str, y: str) -> Column:
 @styled
 def draw_run(folder: Path) -> Path | None:
     """Draw perplexity and learning rate over the windows; returns the file, None if the run has no points."""
-    train, valid = (read_curves(folder, "windows", f"{split}/perplexity") for split in ("train", "valid"))
-    rate = read_curves(folder, "windows", "train/lr")
+    train, valid = (points_of(folder, "windows", f"{split}/perplexity") for split in ("train", "valid"))
+    rate = points_of(folder, "windows", "train/lr")
     if not train:
         return None
     drawn, (left, right) = figure(columns=2, height=3.6)
@@ -37,7 +37,7 @@ def draw_run(folder: Path) -> Path | None:
     if valid:
         left.plot(*zip(*valid, strict=True), color=PALETTE[1], marker="o", label="validation")
     left.set(title="perplexity", xlabel="windows")
-    log_scale(left)
+    log_scale(left, [value for _, value in [*train, *valid]])
     left.legend()
     right.plot(*zip(*rate, strict=True), color=PALETTE[2])
     right.set(title="learning rate", xlabel="windows", ylim=(0, None))

@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
@@ -22,7 +21,7 @@ from lm.system.devices import use_threads
 from lm.system.errors import UserError
 from lm.system.launched import Launched, launched
 from lm.system.log import LOG, log_warnings
-from lm.system.meeting import BEGUN, STUCK, TO_MEET, TO_TELL, MeetingRanks
+from lm.system.meeting import BEGUN, TO_MEET, TO_TELL, MeetingRanks
 from lm.system.placed import PlacedRanks
 from lm.system.ranks import ALONE, Ranks
 from lm.system.signals import PREEMPTING, Interrupted
@@ -117,7 +116,6 @@ class _Starting(MeetingRanks):
             arguments = rank, self.size, store.port, torch.get_num_threads(), self.follower
             self.processes[rank] = context.Process(target=_follow_started, args=arguments)
             self.processes[rank].start()
-        Thread(target=self._watch, args=(dict(self.processes),), daemon=True).start()
         return store
 
     def killed(self) -> str | None:
@@ -138,21 +136,6 @@ class _Starting(MeetingRanks):
 
     def sees_others(self, store: Store) -> bool:
         return True  # `check` notices their end
-
-    def _watch(self, processes: dict[int, BaseProcess]) -> None:
-        """End this process if a companion has failed and the main thread still waits for it long after."""
-        alive = {process.sentinel: rank for rank, process in processes.items()}
-        while alive:
-            for sentinel in wait([*alive]):
-                rank = alive.pop(sentinel)  # type: ignore[arg-type]
-                while (code := processes[rank].exitcode) is None:  # it has closed its files, but has not ended
-                    time.sleep(0.05)
-                if code == 0:
-                    continue
-                time.sleep(STUCK)
-                if self.processes:  # not closed
-                    LOG.error("error: %s", self.why_lost())
-                    os._exit(1)
 
 
 class _Started(MeetingRanks):

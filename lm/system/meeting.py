@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Thread
 
 import torch
 import torch.distributed as dist
@@ -60,6 +62,7 @@ class MeetingRanks(Ranks):
             if dist.is_initialized():
                 dist.destroy_process_group()
             self.close()
+            self.met = False
             LOG.setLevel(level)
 
     def tell_failure(self, error: BaseException) -> None:
@@ -84,6 +87,7 @@ class MeetingRanks(Ranks):
             torch.cuda.set_device(self.card)
         backend = "cpu:gloo,cuda:nccl" if self.on_cards else "gloo"
         dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.size, timeout=PATIENCE)
+        Thread(target=self._watch, daemon=True).start()
 
     def await_others(self, store: Store) -> None:
         """Wait until all ranks are there. Raises LostRank if one has failed, UserError after `TO_MEET`."""
@@ -99,8 +103,23 @@ class MeetingRanks(Ranks):
         return not self.first and store.check([BEGUN])
 
     def check(self) -> None:
-        if self.killed() or (self.store is not None and self.store.check([FAILED])):
+        if self._has_lost():
             raise LostRank(self.why_lost())
+
+    def _has_lost(self) -> bool:
+        """Whether another rank was killed, or has said that it failed."""
+        return self.killed() is not None or (self.store is not None and self.store.check([FAILED]))
+
+    def _watch(self) -> None:
+        """End this process if another rank has ended and the main thread still waits for it long after."""
+        with suppress(RuntimeError):  # the store has ended with rank 0
+            while self.met:
+                if self._has_lost():
+                    time.sleep(STUCK)
+                    if self.met:
+                        LOG.error("error: %s", self.why_lost())
+                        os._exit(1)
+                time.sleep(1)
 
     def why_lost(self) -> str:
         until = time.monotonic() + TO_TELL

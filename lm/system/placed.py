@@ -7,15 +7,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from threading import Thread
 
 from torch.distributed import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from lm.system.errors import UserError
 from lm.system.launched import Launched, launched
-from lm.system.log import LOG
-from lm.system.meeting import FAILED, STUCK, TO_MEET, TO_TELL, MeetingRanks
+from lm.system.meeting import TO_MEET, TO_TELL, MeetingRanks
 
 
 class PlacedRanks(MeetingRanks):
@@ -36,11 +34,6 @@ class PlacedRanks(MeetingRanks):
             ) from None
         return store
 
-    def connect(self) -> None:
-        if not self.met:
-            super().connect()
-            Thread(target=self._watch, daemon=True).start()
-
     def close(self) -> None:
         """Say that this rank has read why; the first one waits for that, because the store may end with its process."""
         until = time.monotonic() + TO_TELL
@@ -50,18 +43,6 @@ class PlacedRanks(MeetingRanks):
                 left = [f"left {rank}" for rank in range(self.size)]
                 while self.first and not self.store.check(left) and time.monotonic() < until:
                     time.sleep(0.1)
-        self.met = False
-
-    def _watch(self) -> None:
-        """End this process if another rank has failed and the main thread still waits for it long after."""
-        while self.met and self.store is not None:
-            time.sleep(1)
-            with suppress(RuntimeError):
-                if self.store.check([FAILED]):
-                    time.sleep(STUCK)
-                    if self.met:
-                        LOG.error("error: %s", self.why_lost())
-                        os._exit(1)
 
 
 @cache

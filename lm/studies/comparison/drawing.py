@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter
 
 from lm.studies.comparison.curves import Axis, LearningCurve
 from lm.studies.comparison.figures import Figures
@@ -16,7 +16,7 @@ from lm.studies.comparison.sections.shared import texts
 from lm.studies.comparison.statistics import Interval
 from lm.studies.comparison.vectors import KINDS, Spread
 from lm.studies.page import Picture
-from lm.studies.plots import PALETTE, figure, image, legend, line, styled
+from lm.studies.plots import PALETTE, figure, image, legend, line, log_scale, short, styled
 
 AXES: dict[Axis, str] = {"tokens": "tokens read", "updates": "optimiser steps", "seconds": "seconds of training"}
 GREY = "#888888"
@@ -44,7 +44,7 @@ def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
             label_of = "_" if again else run.group
             panel.plot(places, curve.values, **look, alpha=0.85, linewidth=1.4, label=label_of)
         panel.set_xlabel(label)
-        panel.xaxis.set_major_formatter(FuncFormatter(_short))
+        panel.xaxis.set_major_formatter(FuncFormatter(short))
         panel.locator_params(axis="x", nbins=5)
         if not panel.lines:
             panel.text(0.5, 0.5, "not logged", ha="center", va="center", color=GREY, transform=panel.transAxes)
@@ -52,7 +52,7 @@ def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
         panel.sharey(panels[0])
         panel.tick_params(labelleft=False, which="both")
     if which == "validation":
-        _log_scale(panels[0], [value for _, curve in drawable for value in curve.values])
+        log_scale(panels[0], [value for _, curve in drawable for value in curve.values])
     what = "training loss, nats a token" if which == "training" else "validation perplexity (log scale)"
     panels[0].set_ylabel(what)
     legend(drawn, panels[0], columns=_columns(names))
@@ -88,8 +88,8 @@ def tuned(report: Figures) -> Picture | None:
         return None
     for panel, axis in zip(panels, axes, strict=True):
         panel.set_xlabel(AXES[axis])
-        panel.xaxis.set_major_formatter(FuncFormatter(_short))
-        _log_scale(panel, shown)
+        panel.xaxis.set_major_formatter(FuncFormatter(short))
+        log_scale(panel, shown)
     panels[1].sharey(panels[0])
     panels[0].set_ylabel("validation perplexity (log scale)")
     legend(drawn, panels[0], columns=5)
@@ -202,27 +202,10 @@ def _range(panel: Axes, span: Spread | None, y: float, colour: str, label: str) 
     panel.plot([span.low, span.high], [y, y], color=colour, linewidth=5, alpha=0.6, label="_" if again else label)
 
 
-def _log_scale(panel: Axes, values: list[float]) -> None:
-    panel.set_yscale("log")
-    narrow = max(values) < 20 * min(values)  # with powers of ten alone the axis might have no number
-    panel.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7) if narrow else (1, 3)))
-    panel.yaxis.set_major_formatter(FuncFormatter(_short))
-    panel.yaxis.set_minor_locator(NullLocator())
-
-
 def _file(name: str, report: Figures, text: str | None) -> str:
     """The picture's file name; if the report has several training texts, the name contains the text's number."""
     several = texts(report)
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
-
-
-def _short(value: float, _: object = None) -> str:
-    """Write a large number in short form: 1200000 as 1.2M."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            size = 1e3 if letter == "k" else size
-            return f"{value / size:g}{letter}"
-    return f"{value:g}"
 
 
 def _columns(names: list[str]) -> int:

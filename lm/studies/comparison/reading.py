@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,11 @@ class Run:
     folder: Path
     result: dict[str, Any]
     name: str
-    curves: dict[str, Curve] = field(default_factory=dict)
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Read when first used: a figure of curves.csv needs no events."""
+        return read_curves(self.folder)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
         if reason := _flaw(result):
             left_out.append(LeftOut(str(folder), reason))
         else:
-            runs.append(Run(folder, result, "", read_curves(folder)))
+            runs.append(Run(folder, result, ""))
     if not runs:
         raise UserError("no finished run to compare: " + "; ".join(f"{job.folder}: {job.reason}" for job in left_out))
     return [replace(run, name=name) for run, name in zip(runs, _names(runs), strict=True)], left_out
