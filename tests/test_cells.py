@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lm.models.cells import GRU, LSTM, QRNN, RNN, SLSTM, Cell, MinGRU, MinLSTM, Mogrifier, RecurrentLayer
 from lm.models.interfaces import State, detach
+from lm.models.kernels.cudnn import cudnn_window
 from lm.models.kernels.int8 import int8_weights
 from lm.models.recurrent_language_model import RecurrentLanguageModel
 
@@ -359,3 +360,20 @@ def test_a_word_sampled_in_8_bits_is_near_the_exact_one(name: str) -> None:
             read[bits] = [torch.stack(parts) for parts in zip(*found, strict=True)]
     for exact, rounded in zip(read[32], read[8], strict=True):  # the hidden vectors, which are the cell's; the logits
         assert 0 < (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("cell", [LSTM(), GRU(), RNN(), RNN(nonlinearity="relu")], ids=["lstm", "gru", "rnn", "relu"])
+def test_units_that_fill_up_for_a_gpu_change_nothing(cell: Cell) -> None:
+    """Sizes that are no multiples of eight: values and gradients of the filled-up window, here on the processor."""
+    kernels = {LSTM: torch.lstm, GRU: torch.gru}
+    relu = isinstance(cell, RNN) and cell.nonlinearity == "relu"
+    kernel = kernels.get(type(cell), torch.rnn_relu if relu else torch.rnn_tanh)
+    torch.manual_seed(0)
+    layer, x = cell.layer(5, 11).double(), torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    memory = tuple(torch.rand_like(part) for part in layer.first(3))
+    found = []
+    for out, after in (layer.window(x, memory), cudnn_window(kernel, x, memory, layer.weights(), True)):
+        loss = out.square().sum() + sum(part.sum() for part in after)
+        found.append((out, *after, *torch.autograd.grad(loss, [x, *layer.parameters()])))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)

@@ -28,7 +28,6 @@ from lm.models.heads.sampled_softmax import Sampled
 from lm.models.heads.softmax import SoftmaxHead
 from lm.models.interfaces import Head, LanguageModel, State
 from lm.models.kernels import linear
-from lm.models.kernels.full_precision import full_precision
 from lm.models.recurrent_language_model import RecurrentLanguageModel
 from lm.models.transformer_language_model import TransformerLanguageModel
 from lm.runs.checkpoint import find, read
@@ -320,13 +319,6 @@ def test_500_windows_of_the_penn_treebank_in_bf16_end_within_1_percent_of_fp32(
     with capsys.disabled():
         print(f"\nvalidation perplexity: fp32 {one:.3f}, bf16 {'' if native else 'by rounding '}{other:.3f}")
     assert other == pytest.approx(one, rel=0.01)
-
-
-def test_off_a_gpu_nothing_is_taken_out_of_mixed_precision() -> None:
-    x = torch.zeros(2, dtype=torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16), full_precision(x, on="cuda") as (same,):
-        assert same is x
-        assert torch.is_autocast_enabled("cpu")
 
 
 class StepByStep(Forcing):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lm.config.schemas import Regularisation
 from lm.data.streams import Window, true_where
@@ -19,14 +18,14 @@ from lm.models.interfaces import LanguageModel, State, detach
 from lm.models.kernels.full_precision import uncached
 from lm.runs.checkpoint import restore_counters, restore_training, save_training
 from lm.runs.random_state import differing_random_state
-from lm.system.errors import UserError
 from lm.system.ranks import ALONE, Ranks
 from lm.training.curves import Moment, write_point
 from lm.training.forcing.forcing import Forcing
 from lm.training.optim.averages import WeightAverage
 from lm.training.optim.gradient_clipping import Clipping
 from lm.training.optim.optimisers import Optim, scaled_rates
-from lm.training.optim.schedules import Plan
+from lm.training.optim.schedules import Plan, set_rates
+from lm.training.recorded_windows import RecordedWindows
 from lm.training.regularisation import penalty
 from lm.training.validation_loop import Validated
 
@@ -78,9 +77,9 @@ class LanguageModule(Validated):
         self.state_reset = state_reset
         self.regularisation = regularisation or Regularisation()
         self.state: State = []
-        self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
         self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
         self.rate = optim.lr  # of the latest update
+        self._recorded: RecordedWindows | None = None  # made when training starts on a GPU
         self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
         self._resumed: dict[str, Any] | None = None  # from a checkpoint, until training resumes
@@ -111,28 +110,23 @@ class LanguageModule(Validated):
         if self._resumed is not None:
             restore_training(self, self._resumed, exact=self.trainer.precision == "32-true")
             self._resumed = None
-            self._set_rate()
+            set_rates(self.lr_schedulers())
         else:
             differing_random_state(self.ranks)
         loader: Any = self.trainer.train_dataloader
         loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
         self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
         self.note_start()
+        if self.device.type == "cuda" and self.tbptt_windows == 1 and self.model.replayable:
+            self._recorded = RecordedWindows(self.model, self._true_words)
 
     def on_train_epoch_end(self) -> None:
         loader: Any = self.trainer.train_dataloader
         loader.rewind()
         self.epochs, self.epoch_updates = loader.epoch, 0
 
-    def _set_rate(self) -> None:
-        """Compute the next update's learning rate again, because the run's limits may differ from the checkpoint's."""
-        schedule: Any = self.lr_schedulers()
-        if isinstance(schedule, LambdaLR):
-            groups = schedule.optimizer.param_groups
-            for group, base, factor in zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
-                group["lr"] = base * factor(schedule.last_epoch)
-
     def on_train_end(self) -> None:
+        self._recorded = None
         self.average.swap()
 
     # Training
@@ -150,21 +144,35 @@ class LanguageModule(Validated):
         self._record(self.ranks.mean(loss), window, before)
 
     def _window_update(self, window: Window) -> Tensor:
-        if self.forcing.truth_share(self.windows) == 1:
-            raw, self.state = self.model.read_window(window.inputs, self.state, window.reset)  # B, T, H
-            hidden = self.model.output_dropout(raw)
-            loss = self.model.head.nll(hidden, window.targets).mean()
+        true, length = self.forcing.truth_share(self.windows) == 1, window.targets.shape[1]
+        if true and self._recorded is not None and not window.reset[:, 1:].any():
+            loss, self.state = self._recorded.run(window, self.model.renewed(self.state, window.reset[:, 0]))
+            self._step(self._share(length))
+            return loss
+        if true:
+            loss, minimised, self.state = self._true_words(window, self.state)
         else:
             losses, hiddens, raws = zip(*self._free_running(window), strict=True)
-            loss, hidden, raw = torch.stack(losses).mean(), torch.stack(hiddens, dim=1), torch.stack(raws, dim=1)
-        self._pending.append((loss + penalty(self.regularisation, hidden, raw), window.targets.shape[1]))
+            loss = torch.stack(losses).mean()
+            minimised = loss + penalty(self.regularisation, torch.stack(hiddens, dim=1), torch.stack(raws, dim=1))
+        self._pending.append((minimised, length))
         if len(self._pending) == self.tbptt_windows or self.trainer.is_last_batch:
             waiting, lengths = zip(*self._pending, strict=True)
-            share = sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
-            self._update(torch.stack(waiting).mean(), share)
+            self._update(torch.stack(waiting).mean(), self._share(*lengths))
             self._pending.clear()
             self.state = detach(self.state)  # now, so that the graph can be freed
         return loss.detach()
+
+    def _true_words(self, window: Window, state: State) -> tuple[Tensor, Tensor, State]:
+        """Read true words: the loss in nats per token, the loss to minimise, and the state after the window."""
+        raw, state = self.model.read_window(window.inputs, state, window.reset)  # B, T, H
+        hidden = self.model.output_dropout(raw)
+        loss = self.model.head.nll(hidden, window.targets).mean()
+        return loss, loss + penalty(self.regularisation, hidden, raw), state
+
+    def _share(self, *lengths: int) -> float:
+        """The share of the learning rate in an update by windows of these lengths."""
+        return sum(lengths) / len(lengths) / self.base_length if self.base_length else 1.0
 
     def _token_updates(self, window: Window) -> Tensor:
         losses = []
@@ -193,15 +201,16 @@ class LanguageModule(Validated):
                 yield F.cross_entropy(logits, window.targets[:, t]), hidden, raw
 
     def _update(self, loss: Tensor, share: float = 1.0) -> None:
-        """One weight update: zero gradients, backward, clip, optimiser step, then a step of the learning-rate schedule.
-
-        For this update, the learning rate is multiplied by `share`.
-        """
-        optimizer: Any = self.optimizers()
-        optimizer.zero_grad()
+        """One weight update: zero gradients, backward, then `_step`."""
+        self.model.zero_grad()
         # Without autocast, which would also cast gradients of the operations that stay in fp32.
         with torch.autocast(self.device.type, enabled=False):
             self.manual_backward(loss)
+        self._step(share)
+
+    def _step(self, share: float) -> None:
+        """Clip the gradients, change the weights by the learning rate times `share`, and go on in its schedule."""
+        optimizer: Any = self.optimizers()
         self.ranks.average_gradients(self.model.parameters())
         self.clipping.clip(self.model.parameters())
         with scaled_rates(optimizer, share):
@@ -236,15 +245,3 @@ class LanguageModule(Validated):
             scalars |= self.clipping.figures()
             write_point(self.loggers, Moment(self.windows, self.tokens, updates_before, self.seconds), scalars)
         self.windows, self.tokens = self.windows + 1, self.tokens + tokens
-
-    def refuse_non_finite(self) -> float:
-        """The latest loss in nats per token. Raises UserError if it is not finite, because training has diverged."""
-        nats = math.nan if self.last_loss is None else float(self.last_loss)
-        if self.last_loss is not None and not math.isfinite(nats):
-            if self.windows == 0 and self.forcing.update == "window":
-                raise UserError(f"the loss is {nats} before the first update: the initial weights are too large")
-            raise UserError(
-                f"the training loss became {nats} at window {self.windows} (epoch {self.current_epoch + 1}); "
-                "lower optim.lr or optim.clip. The last checkpoint was saved before that"
-            )
-        return nats

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,13 +12,10 @@ from torch import Tensor, nn
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout, WeightDropout
 from lm.models.initial.drawn import by_size_, open_forget_gate_
-from lm.models.kernels.full_precision import full_precision
+from lm.models.kernels.cudnn import Kernel, cudnn_window
 from lm.models.kernels.linear import linear
 from lm.models.kernels.repeated import Repeated
 from lm.system.bounds import DROPOUT
-
-Kernel = Callable[..., tuple[Tensor, ...]]
-"""A function such as `torch.lstm`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,7 @@ class GatedLayer(RecurrentLayer):
     and start as PyTorch's do: uniform within +- 1 / sqrt(hidden size).
     """
 
+    replayable = True
     gates: ClassVar[int]
     """How many vectors of H units the products have."""
 
@@ -89,23 +86,14 @@ class GatedLayer(RecurrentLayer):
 
     def _fused(self, kernel: Kernel, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Read a window by one of torch's kernels, which on a GPU are cuDNN's."""
+        if x.is_cuda:
+            return cudnn_window(kernel, x, memory, self.weights(), self.training)
         layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-        # Autocast would run cuDNN's kernels in fp16 whatever its dtype is, and small gradients would vanish.
-        with full_precision(x, *(part.unsqueeze(0) for part in memory), on="cuda") as (x, *parts):
-            state = tuple(parts) if len(parts) > 1 else parts[0]
-            out, *after = kernel(
-                x, state, self.block(), True, layers, dropout, self.training, bidirectional, batch_first
-            )
+        parts = [part.unsqueeze(0) for part in memory]
+        state = tuple(parts) if len(parts) > 1 else parts[0]
+        out, *after = kernel(x, state, self.weights(), True, layers, dropout, self.training, bidirectional, batch_first)
         return out, tuple(part.squeeze(0) for part in after)
 
     def weights(self) -> list[Tensor]:
         """The input matrix, the recurrent matrix and their biases, after the weight dropout of the current window."""
         return [self.weight_ih, self.weight_dropout(self.weight_hh), self.bias_ih, self.bias_hh]
-
-    def block(self) -> list[Tensor]:
-        """The weights as cuDNN needs them on a GPU: in one block of memory, in this order. Elsewhere, `weights()`."""
-        weights = self.weights()
-        if not self.weight_ih.is_cuda:
-            return weights
-        pieces = torch.cat([weight.flatten() for weight in weights]).split([weight.numel() for weight in weights])
-        return [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]

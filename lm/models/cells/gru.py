@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lm.models.cells.cell import Memory, RecurrentLayer
-from lm.models.cells.gated import Gated, GatedLayer, Kernel
+from lm.models.cells.gated import Gated, GatedLayer
+from lm.models.kernels.cudnn import Kernel
 
 
 @dataclass(frozen=True)

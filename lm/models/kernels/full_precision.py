@@ -10,13 +10,10 @@ from torch import Tensor
 
 
 @contextmanager
-def full_precision(*tensors: Tensor, on: str | None = None) -> Iterator[tuple[Tensor, ...]]:
-    """Under autocast: yields the tensors in fp32 and turns autocast off inside; otherwise yields them unchanged.
-
-    `on`: do this only if the tensors are on this type of device.
-    """
+def full_precision(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Under autocast: yields the tensors in fp32 and turns autocast off inside; otherwise yields them unchanged."""
     device = tensors[0].device.type
-    if torch.is_autocast_enabled(device) and on in (None, device):
+    if torch.is_autocast_enabled(device):
         with torch.autocast(device, enabled=False):
             yield tuple(tensor.float() for tensor in tensors)
     else:

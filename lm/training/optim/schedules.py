@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
@@ -55,6 +55,14 @@ class Schedule(Bounded, ABC, group="optim.schedule"):
 
     @abstractmethod
     def attach(self, optimizer: torch.optim.Optimizer, plan: Plan) -> LRScheduler: ...
+
+
+def set_rates(schedule: Any) -> None:
+    """Compute the next update's learning rate again, because a run's limits may differ from its checkpoint's."""
+    if isinstance(schedule, LambdaLR):
+        groups = schedule.optimizer.param_groups
+        for group, base, factor in zip(groups, schedule.base_lrs, schedule.lr_lambdas, strict=True):
+            group["lr"] = base * factor(schedule.last_epoch)
 
 
 class PerUpdate(Schedule):
