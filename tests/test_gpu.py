@@ -200,7 +200,7 @@ def test_a_recorded_window_is_the_same_window(
     """With dropout too, whose numbers are those of the run without recording; a shape that comes again is replayed."""
     if card.type == "cpu":
         pytest.skip("windows are recorded on a GPU")
-    changes = {"tied": ["model.tied=true", "model.embedding_size=16"], "bf16": ["accelerator.precision=bf16-mixed"]}
+    changes = {"tied": ["model.tied=true", "model.embedding_size=24"], "bf16": ["accelerator.precision=bf16-mixed"]}
     settings = ["data=text", f"data.train={text_file}", *SMALL, "accelerator=gpu", "accelerator.precision=32-true"]
     settings += ["model.dropout=0.3"] if way != "masks" else []
     settings += changes.get(way, MODES.get(way, []))

@@ -69,10 +69,8 @@ def training_precision(device: str, precision: str | int | None, update: str) ->
     if update == "token":
         return "32-true", "precision: 32-true (weights change at each token and would be cast again each time)"
     best = best_precision(device)
-    products = (
-        "bf16 products, cuDNN's LSTM, GRU and RNN in TF32" if device == "cuda" else "bf16 products"
-    )  # GatedLayer.fused
-    why = f"{products}, fp32 weights; exact fp32: accelerator.precision=32-true" if best != "32-true" else WHY[device]
+    bf16 = "bf16 products, fp32 weights; exact fp32: accelerator.precision=32-true"
+    why = bf16 if best != "32-true" else WHY[device]
     return best, f"precision: {best} ({why})"
 
 
