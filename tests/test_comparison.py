@@ -492,12 +492,12 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
         [],
     )
     assert "lowest g0 (" in short._best(report)[0]
-    assert "than 8 of the 8 other settings." in short._best(report)[0]
+    assert "than 8 of the 8 other settings; than the next, g1 (" in short._best(report)[0]
     some = short._best(replace(report, differences=rows[5:]))[0]
     assert "than 3 of the 8 other settings, of which 3 were compared" in some
     chance = [replace(row, shown=False) for row in rows]
     (said,) = short._best(replace(report, differences=chance))
-    assert "is not shown to differ from any of the 8 other settings." in said
+    assert "is not shown to differ from any of the 8 other settings; than the next, g1 (" in said
     assert "lowest" not in said
     (said,) = short._best(replace(report, incomparable="their vocabularies differ"))
     assert said == sentences.incomparable("their vocabularies differ")
