@@ -517,18 +517,18 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
         )
     ]  # fmt: skip
     report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [], [])
-    (said,) = short._own_words(report)
+    (said,) = short.own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
-    (said,) = short._own_words(replace(report, groups=figures[:2]))
+    (said,) = short.own_words(replace(report, groups=figures[:2]))
     assert "B (18.00) is not shown to differ from A" in said
     single = [
         replace(group, test_free_running=Perplexity(x, None, None, 1, [5]))
         for group, x in zip(figures, (3, 2, 1), strict=True)
     ]
-    (said,) = short._own_words(replace(report, groups=single))
+    (said,) = short.own_words(replace(report, groups=single))
     assert "C (1.000) is not shown to differ" in said
-    assert short._own_words(replace(report, incomparable="their vocabularies differ")) == []
+    assert short.own_words(replace(report, incomparable="their vocabularies differ")) == []
 
 
 def test_unknown_tokens_are_counted_and_shared_out() -> None:

@@ -72,8 +72,8 @@ def group_figures(group: Group, rows: Sequence[RunFigures], confidence: float) -
         test_free_running=_perplexity(_free_running(test), confidence),
         tokens_per_second=sum(speeds) / len(speeds) if speeds else None,
         convergence=[_reached(level) for level in zip(*(row.convergence for row in own), strict=True)],
-        tokens=_shared(row.training.get("tokens") for row in own),
-        updates=_shared(row.training.get("updates") for row in own),
+        tokens=shared(row.training.get("tokens") for row in own),
+        updates=shared(row.training.get("updates") for row in own),
     )
 
 
@@ -107,6 +107,6 @@ def _reached(rows: Sequence[Reached]) -> GroupReached:
     )  # fmt: skip
 
 
-def _shared(counts: Iterable[int | None]) -> int | None:
+def shared(counts: Iterable[int | None]) -> int | None:
     different = set(counts)
     return different.pop() if len(different) == 1 else None

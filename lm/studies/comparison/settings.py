@@ -9,6 +9,10 @@ from lm.config.study_schemas import Comparison
 
 @dataclass
 class Settings(Comparison):
-    """The settings of a comparison (see `lm.config.schemas.Comparison`); `device` is the device's name in torch."""
+    """The settings of a comparison (see `lm.config.schemas.Comparison`); `device` is the device's name in torch.
+
+    With `brief`, only what the brief page shows is measured.
+    """
 
     device: str = "cpu"
+    brief: bool = False
