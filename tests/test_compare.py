@@ -301,6 +301,7 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
         (["runs=[{folder}/a1]", "out={folder}/a1/result.json"], "out: "),
         (["runs=[{folder}/a1]", "table={folder}/a1"], "table: .* is a folder; name a file"),
         (["runs=[{folder}/a1]", "curves={folder}/a1/result.json/x.csv"], "curves: cannot write"),
+        (["runs=[{folder}/a1]", "table=runs.xlsx"], "table: runs.xlsx must end in .csv"),
         (["runs=[{folder}/a1]", "table=x.csv", "curves=x.csv"], "both name x.csv"),
     ],
 )

@@ -23,6 +23,9 @@ def compare(cfg: DictConfig) -> None:
     runs, out, accelerator = given.pop("runs"), given.pop("out"), given.pop("accelerator")
     moved_to(given["data_from"])  # a mistake is reported before anything is measured
     tables = {name: writable(place, name) for name in ("table", "curves") if (place := given.pop(name))}
+    for name, file in tables.items():
+        if file.suffix != ".csv":
+            raise UserError(f"{name}: {file} must end in .csv")
     if len({file.resolve() for file in tables.values()}) < len(tables):
         raise UserError(f"table and curves: both name {tables['table']}; choose two files")
     settings = Settings(**given, device=str(device(accelerator["accelerator"])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
@@ -117,13 +117,16 @@ def _table(report: Figures, groups: Sequence[GroupFigures]) -> Table:
         else:
             header.append("unknown")
             columns.append(counts)
+    if report.ranking:
+        bits = {row.run: row.bits_per_byte for row in report.ranking if row.ranked}
+        header.append("bits per byte")
+        columns.append([" / ".join(number(bits.get(run)) for run in group.runs) for group in groups])
     header.append("tokens/s")
     columns.append([number(group.tokens_per_second, 3) for group in groups])
     level = f"{100 * report.settings.confidence:g}%"
-    caption = (
-        f"Perplexity of the best epoch, lower is better; in brackets {level} intervals over seeds. Free running: it "
-        "reads its own words."
-    )
+    caption = f"Perplexity of the best epoch, lower is better; in brackets {level} intervals over seeds."
+    if any(group.test_free_running for group in groups):
+        caption += " Free running: it reads its own words."
     if unknown:
         caption += f" Tokens read as <unk>: {'; '.join(unknown)}."
     return Table(header, [list(row) for row in zip(*columns, strict=True)], caption)
@@ -131,10 +134,9 @@ def _table(report: Figures, groups: Sequence[GroupFigures]) -> Table:
 
 def _plot(report: Figures, groups: Sequence[GroupFigures]) -> Picture | None:
     """Validation curves of the groups on the first one's text; differences where there are no curves."""
-    names = [group.name for group in groups]
-    part = replace(report, groups=list(groups), runs=[run for run in report.runs if run.group in names])
-    text = next(run.text for run in part.runs if run.group == names[0])
-    return drawing.curves(part, "validation", text, width=8.5) or drawing.differences(report)
+    runs = [run for group in groups for run in report.runs if run.group == group.name]
+    part = replace(report, groups=list(groups), runs=runs)
+    return drawing.curves(part, "validation", runs[0].text, width=8.5) or drawing.differences(report)
 
 
 def _elsewhere(report: Figures, order: Sequence[GroupFigures], rows: int, drawn: bool) -> str:
@@ -149,13 +151,8 @@ def _elsewhere(report: Figures, order: Sequence[GroupFigures], rows: int, drawn:
         said.append(f"The plot has the runs on the text of {order[0].name}.")
     said.append("All settings are in report.json and in the long report: the same command with brief=false.")
     made = [run.provenance for run in report.runs]
-    known = [_shared_text(part.get(key) for part in made) for key in ("recurrent-lm", "commit", "torch", "device")]
-    if all(known):
-        version, commit, torch, device = known
-        said.append(f"Made with recurrent-lm {version} ({commit[:9]}), torch {torch}, {device}.")
+    known = {key: shared(part.get(key) for part in made) for key in ("recurrent-lm", "commit", "torch", "device")}
+    if known["commit"]:
+        known["commit"] = known["commit"][:9] + known["commit"][40:]  # "-dirty" stays
+    said.append(f"Made with {', '.join(f'{key} {value}' for key, value in known.items() if value)}.")
     return " ".join(said)
-
-
-def _shared_text(values: Iterable[str | None]) -> str:
-    """The value if all are the same, else an empty text."""
-    return next(iter(found)) or "" if len(found := set(values)) == 1 else ""
