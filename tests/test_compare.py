@@ -121,6 +121,8 @@ def test_settings_with_several_learning_rates_are_compared_each_at_its_best(fold
     assert "Each at its best learning rate: lowest validation perplexity" in page
     assert "0.002 of 0.0001, 0.002" in page
     assert (out / "tuned.png").stat().st_size > 10_000
+    compare(configure("compare", f"runs=[{','.join(names)}]", f"out={tmp_path / 'brief'}", *QUICK, "brief=true"))
+    assert "- Each at its best learning rate: lowest validation" in (tmp_path / "brief/report.md").read_text()
     assert report(folder, tmp_path / "none", "a1", "a2", "free")["tuned"] == []
 
 
@@ -202,6 +204,11 @@ def test_different_tokenisers_are_ranked_by_bits_per_byte_and_not_compared_by_to
     assert "whatever their tokens are" in text
     assert "Not ranked: other: " in text
     assert "Figures of runs of different tokenisers cannot be compared" in text
+    report(tmp_path, tmp_path / "brief", "bytes", "other", "a1", brief="true")
+    assert words_of(tmp_path / "brief") <= 450
+    text = (tmp_path / "brief/report.md").read_text()
+    assert "Lowest bits per byte of the test text: a1" in text
+    assert text.index("| a1 | 1 |") < text.index("| bytes | 1 |") < text.index("| other | 1 |")
     only_words = report(tmp_path, tmp_path / "words", "a1", "other")
     assert only_words["ranking"] == []
     text = (tmp_path / "words/report.md").read_text()
@@ -301,6 +308,7 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
         (["runs=[{folder}/a1]", "out={folder}/a1/result.json"], "out: "),
         (["runs=[{folder}/a1]", "table={folder}/a1"], "table: .* is a folder; name a file"),
         (["runs=[{folder}/a1]", "curves={folder}/a1/result.json/x.csv"], "curves: cannot write"),
+        (["runs=[{folder}/a1]", "brief=true", "prompts=[a]"], "prompts: the brief page has no"),
         (["runs=[{folder}/a1]", "table=runs.xlsx"], "table: runs.xlsx must end in .csv"),
         (["runs=[{folder}/a1]", "table=x.csv", "curves=x.csv"], "both name x.csv"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lm.config.study_schemas import Comparison
+from lm.system.errors import UserError
 
 
 @dataclass
@@ -16,3 +17,9 @@ class Settings(Comparison):
 
     device: str = "cpu"
     brief: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("words", "prompts"):
+            if self.brief and getattr(self, name) is not None:
+                raise UserError(f"{name}: the brief page has no distances and no samples; choose brief=false")
