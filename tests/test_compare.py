@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
@@ -20,9 +21,11 @@ from lm.commands.compare import compare
 from lm.commands.train import train
 from lm.runs.result import read_result
 from lm.studies.comparison import drawing
+from lm.studies.comparison.brief_page import brief_page
 from lm.studies.comparison.figures import figures
 from lm.studies.comparison.reading import read_runs
 from lm.studies.comparison.settings import Settings
+from lm.studies.page import markdown
 from lm.system.errors import UserError
 from lm.system.files import write_json
 
@@ -90,7 +93,7 @@ def test_the_page_needs_nothing_beside_it_and_the_markdown_its_pictures(folder: 
     page = (tmp_path / "report.html").read_text()
     addresses = re.findall(r"""(?:src|href|srcset|action)\s*=\s*["']([^"']{0,40})|url\(([^)]{0,40})""", page)
     assert addresses
-    assert all(address.startswith("data:") for address, other in addresses for address in [address or other])
+    assert all(address.startswith(("data:", "#")) for address, other in addresses for address in [address or other])
     assert not re.search(r"<script|<link|@import|https?://", page)
     assert "<unk>" not in page  # text that models wrote is escaped
     text = (tmp_path / "report.md").read_text()
@@ -118,6 +121,8 @@ def test_settings_with_several_learning_rates_are_compared_each_at_its_best(fold
     assert "Each at its best learning rate: lowest validation perplexity" in page
     assert "0.002 of 0.0001, 0.002" in page
     assert (out / "tuned.png").stat().st_size > 10_000
+    compare(configure("compare", f"runs=[{','.join(names)}]", f"out={tmp_path / 'brief'}", *QUICK, "brief=true"))
+    assert "- Each at its best learning rate: lowest validation" in (tmp_path / "brief/report.md").read_text()
     assert report(folder, tmp_path / "none", "a1", "a2", "free")["tuned"] == []
 
 
@@ -199,6 +204,11 @@ def test_different_tokenisers_are_ranked_by_bits_per_byte_and_not_compared_by_to
     assert "whatever their tokens are" in text
     assert "Not ranked: other: " in text
     assert "Figures of runs of different tokenisers cannot be compared" in text
+    report(tmp_path, tmp_path / "brief", "bytes", "other", "a1", brief="true")
+    assert words_of(tmp_path / "brief") <= 450
+    text = (tmp_path / "brief/report.md").read_text()
+    assert "Lowest bits per byte of the test text: a1" in text
+    assert text.index("| a1 | 1 |") < text.index("| bytes | 1 |") < text.index("| other | 1 |")
     only_words = report(tmp_path, tmp_path / "words", "a1", "other")
     assert only_words["ranking"] == []
     text = (tmp_path / "words/report.md").read_text()
@@ -296,6 +306,11 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
         (["runs=[{folder}/a1]", "confidence=1.5"], "confidence must be above 0 and below 1"),
         (["runs=[{folder}/a1]", "words=[army]"], "two or more are needed"),
         (["runs=[{folder}/a1]", "out={folder}/a1/result.json"], "out: "),
+        (["runs=[{folder}/a1]", "table={folder}/a1"], "table: .* is a folder; name a file"),
+        (["runs=[{folder}/a1]", "curves={folder}/a1/result.json/x.csv"], "curves: cannot write"),
+        (["runs=[{folder}/a1]", "brief=true", "prompts=[a]"], "prompts: the brief page has no"),
+        (["runs=[{folder}/a1]", "table=runs.xlsx"], "table: runs.xlsx must end in .csv"),
+        (["runs=[{folder}/a1]", "table=x.csv", "curves=x.csv"], "both name x.csv"),
     ],
 )
 def test_mistakes_get_a_sentence(settings: list[str], expected: str, folder: Path, tmp_path: Path) -> None:
@@ -353,3 +368,109 @@ def test_a_report_that_cannot_be_made_does_not_fail_the_sweep(tmp_path: Path, ca
     assert "report: none: no finished run to compare" in capsys.readouterr().out
     SweepTable(report=False).on_multirun_end(config)
     assert "report:" not in capsys.readouterr().out
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as content:
+        return list(csv.DictReader(content))
+
+
+def words_of(out: Path) -> int:
+    return len((out / "report.md").read_text().split())
+
+
+def test_the_report_begins_with_its_answer_and_its_contents_lead_to_every_section(folder: Path, tmp_path: Path) -> None:
+    report(folder, tmp_path, "a1", "a2", "free")
+    text, page = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
+    title, heading, answer, *_ = (line for line in text.splitlines() if line)
+    assert title.startswith("# Runs compared")
+    assert heading == "## In short"
+    assert re.search(r"^- Test perplexity .* by [\d.]+%, [\d.]+ nats a token \(interval over the text ", answer)
+    sections = [line[3:] for line in text.splitlines() if line.startswith("## ")][1:]
+    assert re.findall(r"^- \[(.*)\]\(#", text, re.MULTILINE) == sections
+    # As GitHub makes anchors: small letters, no punctuation, hyphens for spaces.
+    anchors = ["".join(c for c in line.lower() if c.isalnum() or c in "-_ ").replace(" ", "-") for line in sections]
+    assert re.findall(r"\]\(#(.*)\)$", text, re.MULTILINE) == anchors
+    assert re.findall(r'<a href="#(.*?)">', page) == anchors
+    assert set(anchors) < set(re.findall(r'<h2 id="(.*?)">', page))
+
+
+def test_the_brief_page_fits_a_sheet_and_measures_no_more_than_it_shows(folder: Path, tmp_path: Path) -> None:
+    whole = report(folder, tmp_path / "whole", "a1", "a2", "free", "failed")
+    found = report(folder, tmp_path / "brief", "a1", "a2", "free", "failed", brief="true")
+    assert found["differences"] == whole["differences"]
+    assert found["groups"] == whole["groups"]
+    assert all(row["quality"] is row["samples"] is row["embeddings"] is None for row in found["runs"])
+    assert 100 < words_of(tmp_path / "brief") <= 450 < words_of(tmp_path / "whole")
+    text, page = ((tmp_path / f"brief/report.{kind}").read_text() for kind in ("md", "html"))
+    assert len(re.findall(r"^- ", text, re.MULTILINE)) == 3
+    assert text.count("![") == page.count("<img") == 1
+    assert '<body class="sheet">' in page
+    assert "Left out, because they failed or did not end: 1" in text
+    assert "settings; " not in text  # all are there
+    for group in found["groups"]:
+        assert f"{group['test']['mean']:.2f}" in text
+
+
+@pytest.mark.parametrize(("name", "fewest"), [("dropout={}", 8), ("a name of many words, such as dropout={}", 4)])
+def test_of_many_settings_the_brief_page_shows_the_best_and_counts_the_rest(
+    name: str, fewest: int, folder: Path, tmp_path: Path
+) -> None:
+    runs, left_out = read_runs([str(folder / one) for one in ("a1", "a2")])
+    found = figures(runs, left_out, tmp_path, Settings(resamples=200, brief=True))
+    (group,) = found.groups
+    worst_first = [
+        replace(group, name=name.format(k), test=replace(group.test, mean=50.0 - k), tokens_per_second=1000 + k)
+        for k in range(15)
+    ]
+    rows = [replace(run, group=one.name) for one in worst_first for run in found.runs]
+    title, blocks = brief_page(replace(found, groups=worst_first, runs=rows))
+    text = markdown(title, blocks)
+    assert len(text.split()) <= 450
+    shown = [line.split(" | ")[0] for line in text.splitlines() if re.match(r"\| .*=\d+ \|", line)]
+    assert shown == [f"| {one.name}" for one in worst_first[::-1][: len(shown)]]
+    assert fewest <= len(shown) <= 12
+    assert f"The table has the best {len(shown)} of 15 settings; {15 - len(shown)} are left out." in text
+    assert "The plot has the best 7." in text
+
+
+def test_tables_hold_the_figures_of_every_run_and_the_reason_of_those_left_out(folder: Path, tmp_path: Path) -> None:
+    table, curves = tmp_path / "of/runs.csv", tmp_path / "curves.csv"
+    found = report(folder, tmp_path, "a1", "a2", "free", "failed", "cut", brief="true", table=table, curves=curves)
+    rows = rows_of(table)
+    assert [row["run"] for row in rows] == ["a1", "a2", "free", "failed", "cut"]
+    assert [row["setting"] for row in rows[:3]] == [row["group"] for row in found["runs"]]
+    for row in rows[:3]:
+        result = Run(folder / row["run"]).result
+        assert row["status"] == "completed"
+        assert not row["reason"]
+        for key in ("valid.perplexity", "valid.nats", "test.free_running.perplexity", "training.seconds"):
+            assert float(row[key]) == value_at(result, key)
+        for key in ("seed", "test.unknown", "test.tokens", "best.epoch", "parameters", "vocabulary", "train.unknown"):
+            assert int(row[key]) == value_at(result, key)
+        for key in ("provenance.torch", "provenance.device", "provenance.data.test", "forcing.feedback"):
+            assert row[key] == value_at(result["config"] if key.startswith("forcing") else result, key)
+    assert {"forcing.update", "forcing.feedback"} < set(rows[0])
+    assert not {"model.hidden_size", "optim.lr", "config.seed"} & set(rows[0])  # alike in all that are known
+    assert [row["status"] for row in rows[3:]] == ["failed", "failed"]
+    assert "no luck" in rows[3]["reason"]
+    assert "cut short" in rows[4]["reason"]
+    points = rows_of(curves)
+    assert list(points[0]) == ["run", "setting", "windows", "tokens", "updates", "seconds", "tag", "value"]
+    for name in ("a1", "free"):
+        own = rows_of(folder / name / "curves.csv")
+        long = {(p["windows"], p["tag"]): p for p in points if p["run"] == name}
+        tags = {(row["windows"], tag) for row in own for tag in row if "/" in tag and row[tag]}
+        assert long.keys() == tags
+        for row in own:
+            for tag in ("train/loss", "valid/perplexity"):
+                if row[tag]:
+                    assert {**row, "value": row[tag]}.items() >= (
+                        {key: long[row["windows"], tag][key] for key in ("tokens", "updates", "seconds", "value")}
+                    ).items()
+
+
+def value_at(tree: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        tree = tree[part]
+    return tree

@@ -492,12 +492,12 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
         [],
     )
     assert "lowest g0 (" in short._best(report)[0]
-    assert "than 8 of the 8 other settings." in short._best(report)[0]
+    assert "than 8 of the 8 other settings; than the next, g1 (" in short._best(report)[0]
     some = short._best(replace(report, differences=rows[5:]))[0]
     assert "than 3 of the 8 other settings, of which 3 were compared" in some
     chance = [replace(row, shown=False) for row in rows]
     (said,) = short._best(replace(report, differences=chance))
-    assert "is not shown to differ from any of the 8 other settings." in said
+    assert "is not shown to differ from any of the 8 other settings; than the next, g1 (" in said
     assert "lowest" not in said
     (said,) = short._best(replace(report, incomparable="their vocabularies differ"))
     assert said == sentences.incomparable("their vocabularies differ")
@@ -517,18 +517,18 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
         )
     ]  # fmt: skip
     report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [], [])
-    (said,) = short._own_words(report)
+    (said,) = short.own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
-    (said,) = short._own_words(replace(report, groups=figures[:2]))
+    (said,) = short.own_words(replace(report, groups=figures[:2]))
     assert "B (18.00) is not shown to differ from A" in said
     single = [
         replace(group, test_free_running=Perplexity(x, None, None, 1, [5]))
         for group, x in zip(figures, (3, 2, 1), strict=True)
     ]
-    (said,) = short._own_words(replace(report, groups=single))
+    (said,) = short.own_words(replace(report, groups=single))
     assert "C (1.000) is not shown to differ" in said
-    assert short._own_words(replace(report, incomparable="their vocabularies differ")) == []
+    assert short.own_words(replace(report, incomparable="their vocabularies differ")) == []
 
 
 def test_unknown_tokens_are_counted_and_shared_out() -> None:

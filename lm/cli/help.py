@@ -47,7 +47,8 @@ Perplexities of sentences: `all` is KenLM's "including OOVs"; `known` is SRILM's
 `known_without_end` is SRILM's ppl1, without the sentences' ends too; `all_without_end` has the unknown words.""",
     "compare": """\
   python scripts/compare.py runs=[runs/teacher,runs/free] out=comparison
-  python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]""",
+  python scripts/compare.py runs=[multirun/2026-01-31/12-00-00] perplexities=[200,150]
+  python scripts/compare.py runs=[runs/sweep] brief=true table=runs.csv curves=curves.csv""",
     "plot": """\
   python scripts/plot.py runs=[runs/teacher,runs/free] out=perplexity.pdf
   python scripts/plot.py runs=[runs/sweep] x=tokens y=train/loss out=loss.svg width=3.3 height=2.4""",

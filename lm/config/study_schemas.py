@@ -16,6 +16,9 @@ from lm.system.errors import UserError
 class ReportOfRuns(Bounded):
     runs: Annotated[Places, "folders of runs; a sweep's folder means all its jobs"] = MISSING
     out: Annotated[Place, "the folder for report.html, report.md, report.json and the plots"] = "comparison"
+    brief: Annotated[bool, "one printed page of at most 450 words; only what it needs is measured"] = False
+    table: Annotated[Place | None, "a .csv file: a row for each run, left-out ones too, with all its figures"] = None
+    curves: Annotated[Place | None, "a .csv file: the curves of all runs, a row for each point"] = None
 
 
 @dataclass

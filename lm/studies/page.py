@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,18 @@ from lm.studies.plots import data_uri
 class Heading:
     text: str
     level: int = 2
+
+    @property
+    def anchor(self) -> str:
+        """What a link to the heading ends in: as GitHub makes it, so that links work in both forms of a page."""
+        return re.sub(r"[^\w\- ]", "", self.text.lower()).replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Links to the sections of a page."""
+
+    sections: Sequence[Heading]
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class Picture:
         return round(int.from_bytes(self.content[16:20], "big") * 0.69)
 
 
-Block = Heading | Text | Statements | Table | Picture
+Block = Heading | Contents | Text | Statements | Table | Picture
 
 PAGE = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -66,21 +79,24 @@ PAGE = Environment(
 PAGE.filters["data_uri"] = data_uri
 
 
-def write(folder: Path, title: str, blocks: Sequence[Block]) -> Path:
-    """Write report.html, which needs no other file, and report.md with its pictures; returns the page's path."""
+def write(folder: Path, title: str, blocks: Sequence[Block], one_sheet: bool = False) -> Path:
+    """Write report.html, which needs no other file, and report.md with its pictures; returns the page's path.
+
+    `one_sheet`: the page is a short one, and printed so that it fits a sheet of A4.
+    """
     for block in blocks:
         if isinstance(block, Picture):
             (folder / block.name).write_bytes(block.content)
     (folder / "report.md").write_text(markdown(title, blocks), encoding="utf-8")
     page = folder / "report.html"
-    page.write_text(html(title, blocks), encoding="utf-8")
+    page.write_text(html(title, blocks, one_sheet), encoding="utf-8")
     return page
 
 
-def html(title: str, blocks: Sequence[Block]) -> str:
+def html(title: str, blocks: Sequence[Block], one_sheet: bool = False) -> str:
     """The HTML page of the blocks. The page contains its pictures and loads no other file."""
     named = [(type(block).__name__, block) for block in blocks]
-    return PAGE.get_template("page.html.jinja").render(title=title, blocks=named)
+    return PAGE.get_template("page.html.jinja").render(title=title, blocks=named, one_sheet=one_sheet)
 
 
 def markdown(title: str, blocks: Sequence[Block]) -> str:
@@ -92,6 +108,9 @@ def _markdown(block: Block) -> str:
     match block:
         case Heading(text, level):
             return f"{'#' * level} {_plain(text)}"
+        case Contents(sections):
+            links = (f"- [{_plain(section.text)}](#{section.anchor})" for section in sections)
+            return "\n".join(["Contents:", "", *links])  # the line keeps two lists apart
         case Text(text):
             return _plain(text)
         case Statements(sentences):

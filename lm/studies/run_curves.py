@@ -13,16 +13,21 @@ PICTURE = "curves.png"
 Column = list[tuple[float, float]]
 
 
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """The rows of a run's table, each by the names of its columns; [] without a table."""
+    path = folder / TABLE
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def points_of(folder: Path, x: str, y: str) -> Column:
     """The points (x, y) of a run's curve: two columns of its table, where both have a value; [] without a table.
 
     Raises KeyError for a column that the table does not have.
     """
-    path = folder / TABLE
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [(float(row[x]), float(row[y])) for row in csv.DictReader(file) if row[y]]
+    return [(float(row[x]), float(row[y])) for row in rows_of(folder) if row[y]]
 
 
 @styled

@@ -13,19 +13,17 @@ from lm.studies.comparison.sections.short import short
 from lm.studies.comparison.sections.words import distances, embeddings
 from lm.studies.comparison.sections.writing import writing
 from lm.studies.comparison.sentences import number
-from lm.studies.page import Block, Heading, Statements, Table, Text
+from lm.studies.page import Block, Contents, Heading, Statements, Table, Text
+
+ONE_SEED = "Every setting has one seed here: how much another seed would change a figure is not known."
 
 
 def document(report: Figures) -> tuple[str, list[Block]]:
     """The title and the blocks of the comparison's page."""
-    groups = report.groups
-    names = [group.name for group in groups]
-    title = "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 130 else f"{len(names)} settings")
-    blocks: list[Block | None] = [Text(_about(report))]
+    found: list[Block | None] = [Text(_about(report))]
     if report.left_out:
-        blocks.append(Statements([f"Left out: {job.folder}: {job.reason}" for job in report.left_out]))
+        found.append(Statements([f"Left out: {job.folder}: {job.reason}" for job in report.left_out]))
     for section in (
-        short,
         learning_rates,
         prediction,
         ranking,
@@ -36,8 +34,15 @@ def document(report: Figures) -> tuple[str, list[Block]]:
         _limits,
         _sources,
     ):
-        blocks += section(report)
-    return title, [block for block in blocks if block is not None]
+        found += section(report)
+    blocks = [block for block in found if block is not None]
+    contents = Contents([block for block in blocks if isinstance(block, Heading) and block.level == 2])
+    return title(report), [*short(report), contents, *blocks]
+
+
+def title(report: Figures) -> str:
+    names = [group.name for group in report.groups]
+    return "Runs compared: " + (" / ".join(names) if len(", ".join(names)) < 130 else f"{len(names)} settings")
 
 
 def _about(report: Figures) -> str:
@@ -53,7 +58,7 @@ def _about(report: Figures) -> str:
 def _limits(report: Figures) -> list[Block | None]:
     said = [f"{row.figure}, {' and '.join(row.runs)}: {row.reason}." for row in report.refused]
     if all(len(group.runs) == 1 for group in report.groups):
-        said.append("Every setting has one seed here: how much another seed would change a figure is not known.")
+        said.append(ONE_SEED)
     said.append("For the effect of detaching the state on memory, time and reach see scripts/tbptt.py.")
     return [Heading("What is not compared, and why"), Statements(said)]
 

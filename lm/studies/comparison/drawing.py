@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -25,14 +26,15 @@ Which = Literal["training", "validation"]
 
 
 @styled
-def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
+def curves(report: Figures, which: Which, text: str | None, width: float = 12) -> Picture | None:
     """Draw `training` loss or `validation` perplexity over tokens, updates and seconds, for the runs on one text. Each
-    group of runs has a colour."""
+    group of runs has a colour. In fewer inches of `width` letters are larger on the page."""
     drawable = [(run, curve) for run in report.runs if (curve := _curve(run, which)) and run.text == text]
     if not drawable:
         return None
-    drawn, panels = figure(columns=3, width=12, height=4.4)
     names = [group.name for group in report.groups]
+    columns = _columns(names, width)
+    drawn, panels = figure(columns=3, width=width, height=4.2 + 0.2 * math.ceil(len(names) / columns))
     for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
         for run, curve in drawable:
             number, places = names.index(run.group), curve.over(axis)
@@ -55,7 +57,7 @@ def curves(report: Figures, which: Which, text: str | None) -> Picture | None:
         log_scale(panels[0], [value for _, curve in drawable for value in curve.values])
     what = "training loss, nats a token" if which == "training" else "validation perplexity (log scale)"
     panels[0].set_ylabel(what)
-    legend(drawn, panels[0], columns=_columns(names))
+    legend(drawn, panels[0], columns=columns)
     return Picture(
         _file(which, report, text), image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds"
     )
@@ -208,5 +210,5 @@ def _file(name: str, report: Figures, text: str | None) -> str:
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 
 
-def _columns(names: list[str]) -> int:
-    return max(1, min(len(names), 110 // (max(map(len, names), default=1) + 8)))
+def _columns(names: list[str], width: float = 12) -> int:
+    return max(1, min(len(names), int(9.2 * width) // (max(map(len, names), default=1) + 8)))

@@ -65,7 +65,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
     known = {run.name: Known(run) for run in runs}
     prompts = look(known.values(), refused, settings)
     for number, one in enumerate(known.values(), 1):
-        say(f"[{number}/{len(known)}] {one.run.name}: test text, samples, embeddings ...")
+        say(f"[{number}/{len(known)}] {one.run.name}: test text{', samples, embeddings' * (not settings.brief)} ...")
         measure(one, prompts, out, refused, settings)
     best = [one.run.result["valid"].get("perplexity") or math.inf for one in known.values()]
     wanted = curves.levels(best, settings.perplexities)
@@ -74,7 +74,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         wanted = []
         Refusal(refused, *known).note("convergence to the same perplexities", incomparable)
     rows = [run_figures(known[run.name], group, wanted, refused) for group in groups for run in group.runs]
-    texts = {one.text.key: one.text for one in known.values() if one.text}
+    texts = {} if settings.brief else {one.text.key: one.text for one in known.values() if one.text}
     real_text = [
         RealText(
             [name for name, one in known.items() if one.text and one.text.key == key],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lm.studies.comparison.curves import Axis, Reached
 from lm.studies.comparison.groups import Group
 from lm.studies.comparison.run_figures import Forcing, RunFigures
 from lm.studies.comparison.statistics import over_seeds
+
+Value = TypeVar("Value", int, str)
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def group_figures(group: Group, rows: Sequence[RunFigures], confidence: float) -
         test_free_running=_perplexity(_free_running(test), confidence),
         tokens_per_second=sum(speeds) / len(speeds) if speeds else None,
         convergence=[_reached(level) for level in zip(*(row.convergence for row in own), strict=True)],
-        tokens=_shared(row.training.get("tokens") for row in own),
-        updates=_shared(row.training.get("updates") for row in own),
+        tokens=shared(row.training.get("tokens") for row in own),
+        updates=shared(row.training.get("updates") for row in own),
     )
 
 
@@ -107,6 +109,7 @@ def _reached(rows: Sequence[Reached]) -> GroupReached:
     )  # fmt: skip
 
 
-def _shared(counts: Iterable[int | None]) -> int | None:
-    different = set(counts)
+def shared(values: Iterable[Value | None]) -> Value | None:
+    """The value that all of them are; None if they differ."""
+    different = set(values)
     return different.pop() if len(different) == 1 else None

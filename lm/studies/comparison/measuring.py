@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lm.data.vocabulary import Vocab
-from lm.runs.trained import load
+from lm.runs.trained import Trained, load
 from lm.studies.comparison.checkpoint_measures import (
     Continuation,
     continuations,
@@ -89,6 +89,8 @@ def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> 
         if trained is not None:
             one.vocab = trained.vocab
             one.text = with_reason("all that needs its text", partial(library.text, trained))
+    if settings.brief:
+        return []
     if settings.prompts is not None:
         return list(settings.prompts)
     texts = [one.text for one in known if one.text]
@@ -104,17 +106,12 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
         return
     refusal, text = Refusal(refused, one.run.name), one.text
     trained = load(one.run.folder, settings.trust)
-    one.embedding = word_vectors(trained)
-    one.initial = refusal("the embedding at initialisation", lambda: initial_embedding(one.run.folder))
-    if one.initial is None:
-        refusal.note("the embedding at initialisation", "the run did not keep it (callbacks.initial_embedding)")
     trained.model.to(settings.device)
     one.checkpoint = trained.path
-    one.samples = refusal("samples", lambda: continuations(trained, prompts, settings))
-    one.quality = refusal("sample quality", lambda: sample_quality(trained, text, settings))
+    if not settings.brief:
+        _measure_words(one, trained, prompts, refusal, settings)
     if text is None:
         return
-    one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
     tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
     if not tokens:
         refusal.note("the difference on the test text", "the run has no test score")
@@ -127,3 +124,16 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
         one.nats = None
     if one.nats is not None:
         one.nats_file = kept
+
+
+def _measure_words(one: Known, trained: Trained, prompts: list[str], refusal: Refusal, settings: Settings) -> None:
+    """What the model writes, and its embedding: the brief page shows neither."""
+    text = one.text
+    one.embedding = word_vectors(trained)
+    one.initial = refusal("the embedding at initialisation", lambda: initial_embedding(one.run.folder))
+    if one.initial is None:
+        refusal.note("the embedding at initialisation", "the run did not keep it (callbacks.initial_embedding)")
+    one.samples = refusal("samples", lambda: continuations(trained, prompts, settings))
+    one.quality = refusal("sample quality", lambda: sample_quality(trained, text, settings))
+    if text is not None:
+        one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))

@@ -76,6 +76,8 @@ class RunFigures:
     training: dict[str, Any]
     tokens_per_second: float | None
     vocabulary: int | None  # words
+    parameters: int | None  # weights
+    provenance: dict[str, Any]  # as result.json holds it
     text: str | None  # equal for runs on the same text
     curves: Curves
     convergence: list[Reached]
@@ -133,6 +135,8 @@ def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Ref
         training=result.get("training") or {},
         tokens_per_second=result.get("tokens_per_second"),
         vocabulary=len(one.vocab) if one.vocab else result.get("vocabulary"),
+        parameters=result.get("parameters"),
+        provenance=result.get("provenance") or {},
         text=one.text.key if one.text else None,
         curves=Curves(curves.training(run), valid),
         convergence=curves.convergence(valid, wanted),

@@ -72,7 +72,7 @@ def difference(row: Difference) -> str:
         return f"{a} and {b}: no difference shown. They need the same nats for the test text."
     better, worse = (a, b) if row.nats > 0 else (b, a)
     figures = (
-        f"{number(size, 3)} nats a token fewer (perplexity lower by {number(100 * (1 - math.exp(-size)), 3)}%)"
+        f"{number(size, 3)} nats a token fewer (perplexity lower by {percent(size)})"
         f" over {row.tokens:,} tokens of the test text"
     )
     if text.low is None:
@@ -95,6 +95,23 @@ def difference(row: Difference) -> str:
         f"{a} and {b}: no difference shown. {better} needs {figures}, but the interval over {' and over '.join(which)} "
         f"contains 0 ({intervals})."
     )
+
+
+def percent(nats: float) -> str:
+    """By how many percent the lower of two perplexities is lower; `nats` a token are between them."""
+    return f"{number(100 * (1 - math.exp(-abs(nats))), 3)}%"
+
+
+def in_nats(row: Difference) -> str:
+    """The size of a difference, with its intervals turned so that the better group is above 0."""
+    sign = -1 if row.nats < 0 else 1
+    spans = []
+    for what, part in (("the text", row.over_text), ("seeds", row.over_seeds)):
+        if part.low is not None and part.high is not None:
+            low, high = sorted((sign * part.low, sign * part.high))
+            spans.append(f"over {what} {interval(low, high, 3)}")
+    intervals = f" (interval {', '.join(spans)})" if spans else ""
+    return f"{number(abs(row.nats), 3)} nats a token{intervals}"
 
 
 def _covers(part: Interval) -> bool:

@@ -71,7 +71,9 @@ def best_of_each(report: Figures) -> list[str]:
     figure = by_name(report)[first.group].valid
     lowest = f"{first.name} ({number(figure.mean if figure else None)})"
     which = f" ({', '.join(worse)})" if worse else ""
+    behind = others[0].behind if others else None
+    next_one = f"; the next, {others[0].name}, needs {_behind(behind)} nats a token more there" if behind else ""
     return [
         f"Each at its best learning rate: lowest validation perplexity {lowest}; on the test text lower by more than "
-        f"the scatter of seeds than {len(worse)} of the {len(others)} others{which}."
+        f"the scatter of seeds than {len(worse)} of the {len(others)} others{which}{next_one}."
     ]

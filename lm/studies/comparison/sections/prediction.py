@@ -38,9 +38,9 @@ def prediction(report: Figures) -> list[Block | None]:
         [
             g.name,
             str(len(g.runs)),
-            *_scored(g.valid),
-            *_scored(g.test),
-            *_scored(g.test_free_running),
+            *scored(g.valid),
+            *scored(g.test),
+            *scored(g.test_free_running),
             _count(g.updates),
             _count(g.tokens),
             number(g.tokens_per_second, 3),
@@ -94,7 +94,7 @@ def _learning(report: Figures) -> list[str]:
         )
     if report.incomparable:
         said.append(sentences.incomparable(report.incomparable))
-    said += [line for line in (_both_changed(groups),) if line]
+    said += [line for line in (both_changed(groups),) if line]
     for group in groups:
         run = next(run for run in report.runs if run.group == group.name)
         curve, best = run.curves.validation, run.valid_perplexity
@@ -104,7 +104,7 @@ def _learning(report: Figures) -> list[str]:
     return said
 
 
-def _both_changed(groups: Sequence[GroupFigures]) -> str | None:
+def both_changed(groups: Sequence[GroupFigures]) -> str | None:
     """A warning about comparisons that change both the words fed back and the number of updates; None if none do."""
     found = []
     for i, a in enumerate(groups):
@@ -155,7 +155,7 @@ def _interval(part: Interval) -> str:
     return "-" if part.low is None else sentences.interval(part.low, part.high, 3)
 
 
-def _scored(figure: Perplexity | None) -> list[str]:
+def scored(figure: Perplexity | None) -> list[str]:
     """A perplexity, and how many of its tokens are unknown."""
     if not figure:
         return ["-", "-"]

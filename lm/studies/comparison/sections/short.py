@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from lm.studies.comparison.differences import Difference
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.quality import SAMPLERS
 from lm.studies.comparison.sections.learning_rates import best_of_each
-from lm.studies.comparison.sentences import apart, incomparable, is_below, number, side
+from lm.studies.comparison.sentences import apart, in_nats, incomparable, is_below, number, percent, side
 from lm.studies.comparison.vectors import KINDS
 from lm.studies.page import Block, Heading, Statements
 
 
-def short(report: Figures) -> list[Block | None]:
-    said = [line for part in (best_of_each, _best, _own_words, _circles, _chance, _settings) for line in part(report)]
+def short(report: Figures) -> list[Block]:
+    said = [line for part in (verdict, own_words, _circles, _chance, _settings) for line in part(report)]
     return [Heading("In short"), Statements(said)] if said else []
+
+
+def verdict(report: Figures) -> list[str]:
+    """Which setting is better, by how much, and whether that is more than chance; none where it has no rival."""
+    return [*best_of_each(report), *_best(report)]
 
 
 def _best(report: Figures) -> list[str]:
@@ -32,22 +38,36 @@ def _best(report: Figures) -> list[str]:
         return [f"{start} lowest {value}; it could not be compared with the other settings."]
     compared = "" if len(rows) == len(groups) - 1 else f", of which {len(rows)} were compared"
     others = f"any of the {len(groups) - 1} other settings{compared}" if len(groups) > 2 else _other(groups, best)
+    next_best = _next_best(groups, best, rows)
     if not shown:
-        return [f"{start} {value} is not shown to differ from {others}."]
+        return [f"{start} {value} is not shown to differ from {others}{next_best}."]
     runs_only = sum(row.over_seeds.low is None for row in shown)
     if len(groups) == 2:
-        limit = " (single runs)" if runs_only else ""
-        return [f"{start} lowest {value}, better by more than chance than {others}{limit}."]
+        limit = "; single runs: this holds for these trained models" if runs_only else ""
+        return [f"{start} lowest {value}, better by more than chance than {others}{next_best}{limit}."]
     limit = f" ({runs_only} of these comparisons are of single runs)" if runs_only else ""
     beyond = f"better by more than chance than {len(shown)} of the {len(groups) - 1} other settings{compared}{limit}"
-    return [f"{start} lowest {value}, {beyond}."]
+    return [f"{start} lowest {value}, {beyond}{next_best}."]
+
+
+def _next_best(groups: dict[str, float], best: str, rows: Sequence[Difference]) -> str:
+    """By how much the best setting is better than the next one, as the end of a sentence; empty if not compared."""
+    second = min((name for name in groups if name != best), key=groups.__getitem__)
+    row = next((row for row in rows if second in row.groups), None)
+    if row is None or (row.nats < 0) == (row.groups[0] == best):
+        return ""
+    size = f"lower by {percent(row.nats)}, {in_nats(row)}"
+    if len(groups) == 2:
+        return f" ({number(groups[second])}): {size}"
+    unsure = "" if row.shown else ", no difference shown"
+    return f"; than the next, {second} ({number(groups[second])}), {size}{unsure}"
 
 
 def _other(groups: Iterable[str], one: str) -> str:
     return next(name for name in groups if name != one)
 
 
-def _own_words(report: Figures) -> list[str]:
+def own_words(report: Figures) -> list[str]:
     groups = [
         (group.name, group.test, own) for group in report.groups if group.test and (own := group.test_free_running)
     ]
@@ -65,7 +85,7 @@ def _own_words(report: Figures) -> list[str]:
         those = f"any of the {len(groups) - 1} other settings" if len(groups) > 2 else other
         said = f"{value} is not shown to differ from {those}"
     if truly_best != best:
-        said += f". {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
+        said += f"; {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
     return [f"Test perplexity when fed their own words: {said}."]
 
 
