@@ -19,7 +19,7 @@ from conftest import TINY, Run, configure
 from lm.commands.compare import compare
 from lm.commands.train import train
 from lm.runs.result import read_result
-from lm.studies.comparison import drawing
+from lm.studies.comparison import drawing_words
 from lm.studies.comparison.figures import figures
 from lm.studies.comparison.reading import read_runs
 from lm.studies.comparison.settings import Settings
@@ -244,11 +244,11 @@ def test_a_picture_of_runs_with_pairs_of_their_own_names_no_pair_for_all(folder:
     runs, left_out = read_runs([str(folder / name) for name in ("a1", "free")])
     found = figures(runs, left_out, tmp_path, Settings(resamples=200, sequences=3, sample_words=12, frequent=20))
     first, second = found.runs
-    assert " - ".join(first.embeddings.pairs[0].words) in drawing.distances(found, 0).alt
+    assert " - ".join(first.embeddings.pairs[0].words) in drawing_words.distances(found, 0).alt
     pair, *others = second.embeddings.pairs
     embeddings = replace(second.embeddings, pairs=[replace(pair, words=("x", "y")), *others])
     found = replace(found, runs=[first, replace(second, embeddings=embeddings)])
-    assert "each run's own words" in drawing.distances(found, 0).alt
+    assert "each run's own words" in drawing_words.distances(found, 0).alt
 
 
 def test_each_prompt_is_continued_by_draws_of_its_own(folder: Path, tmp_path: Path) -> None:

@@ -30,13 +30,23 @@ from lm.studies.comparison.differences import (
     of_distances,
     pick,
 )
-from lm.studies.comparison.figures import Figures, RealText
+from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.group_figures import Perplexity, group_figures
 from lm.studies.comparison.groups import Group, grouped
 from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
-from lm.studies.comparison.quality import Loop, Quality, SampleQuality, against_real, distinct, loop, pieces, quality
+from lm.studies.comparison.quality import (
+    AtTemperature,
+    Loop,
+    Quality,
+    SampleQuality,
+    against_real,
+    distinct,
+    loop,
+    pieces,
+    quality,
+)
 from lm.studies.comparison.ranking import ranking
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.comparison.run_figures import RunFigures, run_figures
@@ -47,6 +57,9 @@ from lm.studies.comparison.statistics import Interval, between_means, between_se
 from lm.studies.comparison.texts import Text
 from lm.studies.comparison.tuned import tuned
 from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
+
+NOTHING = Figures(Settings(), [], [], None, *[[]] * 12)
+"""The figures of a report without runs."""
 
 
 def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
@@ -225,10 +238,9 @@ def test_figures_as_report_json_holds_them() -> None:
     assert json_form([LeftOut(str(Path("a")), "why"), Path("b"), (1, None)]) == [
         {"folder": "a", "reason": "why"}, "b", [1, None],
     ]  # fmt: skip
-    assert json_form(RealText(["a"], None)) == {"runs": ["a"]}
-    beside = json_form(RealText(["a"], quality(np.array([[1, 2, 3]]), 0, None)))
+    beside = json_form(AtTemperature(0.5, quality(np.array([[1, 2, 3]]), 0, None)))
     assert isinstance(beside, dict)
-    assert list(beside)[:3] == ["runs", "sequences", "words"]
+    assert list(beside)[:3] == ["temperature", "sequences", "words"]
 
 
 def test_convergence_is_the_first_validation_at_or_below() -> None:
@@ -260,8 +272,8 @@ def test_a_hair_is_no_difference() -> None:
         Quality(20, 2000, 1.0, 1.0, 1.0, 0.0, mean, list(mean + 0.3 * np.linspace(-1, 1, 20)), 0, None, None)
         for mean in (4.76, 4.78)
     )
-    (row, other) = against_real({"a": SampleQuality(written, replace(written, ngram_nats_of_texts=[1.0] * 20))},
-                                {"a": real}, 0.95)  # fmt: skip
+    random = replace(written, ngram_nats_of_texts=[1.0] * 20)
+    (row, other) = against_real({"a": SampleQuality(written, random, real=real)}, 0.95)
     assert (row.run, row.sampler, other.sampler) == ("a", "greedy", "random")
     known = stats.ttest_ind(written.ngram_nats_of_texts, real.ngram_nats_of_texts, equal_var=False)
     assert row.over_texts[1:3] == pytest.approx(tuple(known.confidence_interval(0.975)))  # two comparisons
@@ -474,23 +486,8 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
     rows = differences(groups, text.known, [], Settings())
     assert [row.groups for row in rows] == [("g0", f"g{k}") for k in range(1, 9)]
     runs = [run_figures(text.known[run.name], group, [], []) for group in groups for run in group.runs]
-    report = Figures(
-        Settings(),
-        [],
-        [],
-        None,
-        runs,
-        [],
-        [group_figures(group, runs, 0.95) for group in groups],
-        [],
-        [],
-        rows,
-        [],
-        [],
-        [],
-        [],
-        [],
-    )
+    of_groups = [group_figures(group, runs, 0.95) for group in groups]
+    report = replace(NOTHING, runs=runs, groups=of_groups, differences=rows)
     assert "lowest g0 (" in short._best(report)[0]
     assert "than 8 of the 8 other settings." in short._best(report)[0]
     some = short._best(replace(report, differences=rows[5:]))[0]
@@ -516,7 +513,7 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
             strict=True,
         )
     ]  # fmt: skip
-    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [], [])
+    report = replace(NOTHING, groups=figures)
     (said,) = short._own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
@@ -615,8 +612,7 @@ def test_the_text_of_most_runs_is_that_of_the_runs_that_compare() -> None:
 def test_runs_of_one_tokeniser_are_not_ranked() -> None:
     same = [read_by("Bytes", 1.0, data={"lowercase": False}), read_by("Bytes", 2.0), read_by("Bytes", 3.0, size=7)]
     assert ranking(same) == ranking([*same, Known(finished("old"))]) == []
-    empty = Figures(Settings(), [], [], None, [], [], [], [], [], [], [], [], [], [], [])
-    assert ranking_section.ranking(empty) == []
+    assert ranking_section.ranking(NOTHING) == []
     assert len(ranking([*same, read_by("Bytes", 1.0, data={"lowercase": True})])) == 4
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from lm.studies.comparison.checkpoint_measures import (
 )
 from lm.studies.comparison.quality import SampleQuality
 from lm.studies.comparison.reading import Run
+from lm.studies.comparison.related import Relatedness, Words, measure_related
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Library, Text
 from lm.studies.comparison.vectors import Embeddings
@@ -50,6 +51,7 @@ class Known:
     samples: list[Continuation] | None = None
     quality: SampleQuality | None = None
     embeddings: Embeddings | None = None
+    relatedness: Relatedness | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> 
     return refusal("prompts", lambda: text.prompts([one.vocab for one in known if one.vocab])) or []
 
 
-def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], settings: Settings) -> None:
+def measure(
+    one: Known, prompts: list[str], related: Sequence[Words], out: Path, refused: list[Refused], settings: Settings
+) -> None:
     if one.vocab is None:
         return
     refusal, text = Refusal(refused, one.run.name), one.text
@@ -115,6 +119,7 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
     if text is None:
         return
     one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
+    one.relatedness = measure_related(related, one.vocab, text.counts, one.embedding, one.initial)
     tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
     if not tokens:
         refusal.note("the difference on the test text", "the run has no test score")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from lm.studies.comparison.differences import Difference, DistanceDifference
 from lm.studies.comparison.group_figures import GroupFigures, Perplexity
 from lm.studies.comparison.quality import Quality
+from lm.studies.comparison.related import CloserThanUnrelated
 from lm.studies.comparison.statistics import Interval
 from lm.studies.comparison.vectors import Spread
 
@@ -192,15 +193,47 @@ def loops(name: str, greedy: Quality, random: Quality) -> str:
 
 def judged(name: str, written: float, real: float, difference: Interval) -> str:
     """Compare the n-gram model's nats per word of generated text with those of real text, by the `difference`."""
-    text = f"{name}: {number(written, 3)} nats a word under the n-gram model, real test text {number(real, 3)}"
+    return _judged(
+        f"{name}: {number(written, 3)} nats a word under the n-gram model, real test text {number(real, 3)}",
+        difference,
+        "Its phrases are less like the training text's than those of real text are.",
+        "Its phrases are more common in the training text than those of real text; repetition has this effect too, so "
+        "it proves no quality.",
+    )
+
+
+def surprising(name: str, written: float, real: float, difference: Interval) -> str:
+    """Compare the surprisal of a model's text under the model itself with that of real text, by the `difference`."""
+    return _judged(
+        f"{name}: {number(written, 3)} nats a word under the model itself, real test text {number(real, 3)}",
+        difference,
+        "The model finds its own text more surprising than real text.",
+        "The model finds its own text less surprising than real text.",
+    )
+
+
+def _judged(text: str, difference: Interval, above: str, below: str) -> str:
     if difference.low is None:
         return f"{text}. No difference shown: too few texts for an interval."
     span = f"the interval of the difference over texts, {interval(difference.low, difference.high, 3)},"
     if not difference.excludes(0):
         return f"{text}. No difference shown: {span} contains 0."
-    if difference.mean > 0:
-        return f"{text}; {span} excludes 0. Its phrases are less like the training text's than those of real text are."
-    return (
-        f"{text}; {span} excludes 0. Its phrases are more common in the training text than those of real text; "
-        "repetition has this effect too, so it proves no quality."
-    )
+    return f"{text}; {span} excludes 0. {above if difference.mean > 0 else below}"
+
+
+def relatedness(row: CloserThanUnrelated) -> str:
+    """Say how much closer together related words are than unrelated ones, before and after training."""
+    start = f"{row.group}, {row.kind} distance, mean of {row.pairs} unrelated pairs minus that of {row.pairs} related: "
+    if row.initial and row.change:
+        start += f"{_spanned(row.initial)} before training and {_spanned(row.trained)} after it. The change is "
+    if not row.verdict.excludes(0):
+        said = "no difference is shown"
+    elif row.verdict.mean > 0:
+        said = "related words are closer together, by more than chance over pairs"
+    else:
+        said = "related words are further apart, by more than chance over pairs"
+    return f"{start}{_spanned(row.verdict)}: {said}."
+
+
+def _spanned(part: Interval) -> str:
+    return f"{number(part.mean, 3)} {interval(part.low, part.high, 3)}"

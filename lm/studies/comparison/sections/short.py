@@ -13,7 +13,11 @@ from lm.studies.page import Block, Heading, Statements
 
 
 def short(report: Figures) -> list[Block | None]:
-    said = [line for part in (best_of_each, _best, _own_words, _circles, _chance, _settings) for line in part(report)]
+    said = [
+        line
+        for part in (best_of_each, _best, _own_words, _circles, _related, _chance, _settings)
+        for line in part(report)
+    ]
     return [Heading("In short"), Statements(said)] if said else []
 
 
@@ -78,6 +82,17 @@ def _circles(report: Figures) -> list[str]:
         for sampler in SAMPLERS
     )
     return [f"Greedy sampling ends in a loop in {greedy} texts, random sampling in {random}."]
+
+
+def _related(report: Figures) -> list[str]:
+    rows = [row.verdict for row in report.related if row.kind == "cosine"]
+    if not rows:
+        return []
+    closer = sum(part.excludes(0) and part.mean > 0 for part in rows)
+    return [
+        "Training brought related words closer together (cosine) than the same words paired otherwise, by more than "
+        f"chance over pairs: in {closer} of {len(rows)} settings."
+    ]
 
 
 def _chance(report: Figures) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean, variance
 
-from lm.studies.comparison import drawing, sentences
+from lm.studies.comparison import drawing_words, sentences
 from lm.studies.comparison.differences import DistanceDifference
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.run_figures import RunFigures
@@ -51,7 +51,7 @@ def distances(report: Figures) -> list[Block | None]:
             "initialisation, with those of other pairs, and with those of other seeds."
         ),
         Statements([*_said(runs), *_compared(report.distances)]),
-        *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
+        *(drawing_words.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
         Table(
             header,
             rows,
