@@ -32,6 +32,7 @@ from lm.studies.comparison.differences import (
 )
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.group_figures import Perplexity, group_figures
+from lm.studies.comparison.group_samples import group_samples
 from lm.studies.comparison.groups import Group, grouped
 from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
@@ -49,6 +50,7 @@ from lm.studies.comparison.quality import (
 )
 from lm.studies.comparison.ranking import ranking
 from lm.studies.comparison.reading import LeftOut, Run
+from lm.studies.comparison.related import RELATED, closer, measure_related, unrelated_words
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.sections import ranking as ranking_section
 from lm.studies.comparison.sections import short, words
@@ -194,6 +196,68 @@ def test_distinct_counts_kinds_over_all_texts() -> None:
 def test_real_text_comes_in_pieces_of_the_length_asked_for() -> None:
     assert pieces(np.arange(10), 3, 4).tolist() == [[0, 1, 2, 3], [6, 7, 8, 9]]
     assert pieces(np.arange(3), 3, 4).shape == (0, 4)
+
+
+def text_of(words: int, loops: int, distinct_2: float, surprisal: float | None) -> Quality:
+    """The quality of ten texts."""
+    return Quality(10, words, 0.5, distinct_2, 0.5, 0.1, None, None, loops, None, None, surprisal)
+
+
+def test_the_texts_of_a_setting_are_counted_and_averaged_over_its_seeds() -> None:
+    group = Group("g", [finished("a"), finished("b")])
+    own = [
+        SampleQuality(
+            text_of(100, 9, 0.1, 1.0), text_of(100, 0, 0.8, 5.0), [AtTemperature(0.5, text_of(100, 3, 0.4, 2.0))]
+        ),
+        SampleQuality(
+            text_of(100, 10, 0.3, 2.0), text_of(100, 1, 0.6, 7.0), [AtTemperature(0.5, text_of(100, 0, 0.4, None))]
+        ),
+    ]
+    runs = [run_figures(Known(run, quality=one), group, [], []) for run, one in zip(group.runs, own, strict=True)]
+    rows = group_samples([group_figures(group, runs, 0.95)], runs, 0.95)
+    assert [(row.by, row.temperature, row.loops, row.sequences) for row in rows] == [
+        ("greedy", None, 19, 20), ("temperature 0.5", 0.5, 3, 20), ("temperature 1", 1.0, 1, 20),
+    ]  # fmt: skip
+    greedy, half, one = rows
+    assert greedy.distinct_2 == over_seeds([0.1, 0.3])
+    assert one.surprisal == over_seeds([5.0, 7.0])
+    assert half.surprisal is None  # of one of the two alone it would not be the setting's
+
+
+def test_unrelated_pairs_have_the_words_of_the_related_ones() -> None:
+    assert len(RELATED) == 20
+    assert len({word for pair in RELATED for word in pair}) == 40
+    for count in range(2, 21):
+        pairs = unrelated_words(RELATED[:count])
+        assert not set(pairs) & set(RELATED)
+        assert [a for a, _ in pairs] == [a for a, _ in RELATED[:count]]
+        assert {b for _, b in pairs} == {b for _, b in RELATED[:count]}
+
+
+def test_related_words_that_training_brought_together_are_found_and_missing_ones_counted() -> None:
+    pairs = [(f"a{i}", f"b{i}") for i in range(6)]
+    vocab = Vocab(["<eos>", "<unk>", *(word for pair in pairs for word in pair)])
+    initial, counts = torch.eye(len(vocab)), np.arange(len(vocab))
+    trained = initial.clone()
+    for a, b in pairs:  # 60 degrees between the words of a pair, all else at right angles
+        trained[vocab.id(b)] = 0.5 * initial[vocab.id(a)] + math.sqrt(0.75) * initial[vocab.id(b)]
+    found = measure_related([*pairs, ("a0", "nowhere")], vocab, counts, trained, initial)
+    assert (found.given, found.left_out) == (7, [("a0", "nowhere")])
+    assert found.counts["b5"] == len(vocab) - 1
+    assert found.related.trained["cosine"] == pytest.approx([0.5] * 6)
+    assert found.unrelated.words[0] == ("a0", "b3")
+    euclidean, cosine = closer({"g": [found, found]}, 0.95)
+    assert (cosine.pairs, cosine.runs, cosine.related, cosine.unrelated) == (6, 2, pytest.approx(0.5), pytest.approx(1))
+    assert euclidean.change.mean == pytest.approx(math.sqrt(2) - 1)
+    assert cosine.initial.mean == pytest.approx(0)
+    assert cosine.verdict == cosine.change
+    assert "closer together, by more than chance" in sentences.relatedness(cosine)
+    (_, other) = closer({"g": [measure_related(pairs, vocab, counts, initial, None)]}, 0.95)
+    assert other.change is None
+    assert "no difference is shown" in sentences.relatedness(other)
+    few = measure_related(pairs[:4], vocab, counts, trained, initial)
+    assert few.related is None
+    assert closer({"g": [few]}, 0.95) == []
 
 
 def test_isotropy_of_a_round_cloud_and_of_a_line() -> None:
