@@ -44,7 +44,7 @@ def sampling(report: Figures, text: str | None) -> Picture | None:
             look, places = line(number), [0.0, *runs[0].by_temperature]
             rows = [[measure(one) for one in (run.greedy, *run.by_temperature.values())] for run in runs]
             values = np.array(rows, dtype=float)
-            panel.plot(places, values.mean(axis=0), **look, label=group)
+            panel.plot(places, values.mean(axis=0), **look, label=group if len(groups) > 1 else "generated text")
             panel.fill_between(places, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.15, lw=0)
             real = np.array([measure(run.real) for run in runs if run.real], dtype=float)
             if len(real):
