@@ -42,7 +42,7 @@ def related(report: Figures) -> list[Block | None]:
         Text(
             "Chance is what the unrelated pairs have, and what the embedding had before training. The unrelated pairs "
             "consist of the same words as the related ones, so both are of equally frequent words. Judged is the "
-            "change by training: where the words of twenty pairs begin is chance too."
+            "change by training: where the words of a few pairs begin is chance too."
         ),
         Statements([*few, *(sentences.relatedness(row) for row in cosine[:TOLD])]),
         drawing_words.related(report),
