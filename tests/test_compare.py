@@ -13,18 +13,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY, Run, configure
 
 from lm.commands.compare import compare
 from lm.commands.train import train
+from lm.evaluation import Static, evaluate
 from lm.runs.result import read_result
-from lm.studies.comparison import drawing
+from lm.runs.trained import load
+from lm.sampling import Sampler, generate
+from lm.sampling.generate import first_words
+from lm.studies.comparison import drawing_words
 from lm.studies.comparison.brief_page import brief_page
+from lm.studies.comparison.checkpoint_measures import sample_quality
 from lm.studies.comparison.figures import figures
+from lm.studies.comparison.quality import pieces
 from lm.studies.comparison.reading import read_runs
 from lm.studies.comparison.settings import Settings
+from lm.studies.comparison.texts import Text
 from lm.studies.page import markdown
 from lm.system.errors import UserError
 from lm.system.files import write_json
@@ -78,6 +86,10 @@ def test_a_report_of_runs_groups_seeds_and_names_its_files(folder: Path, tmp_pat
     (difference,) = found["differences"]
     means = [row["nats_per_token"] for row in found["runs"]]
     assert difference["nats"] == pytest.approx(means[2] - (means[0] + means[1]) / 2)
+    texts = {row["by"]: row for row in found["samples"] if row["group"] == a["name"]}
+    assert list(texts) == ["greedy", *(f"temperature {t}" for t in (0.5, 0.7, 1, 1.3)), "real test text"]
+    assert all(row["sequences"] == 6 and row["surprisal"]["mean"] > 0 for row in texts.values())
+    assert (tmp_path / "sampling.png").is_file()
     pair = found["runs"][0]["embeddings"]["pairs"][0]
     initial = torch.load(folder / "a1/initial_embedding.pt", weights_only=True)["embedding"]
     assert initial.shape == (41, 16)
@@ -86,6 +98,8 @@ def test_a_report_of_runs_groups_seeds_and_names_its_files(folder: Path, tmp_pat
     page = (tmp_path / "report.html").read_text()
     assert "two things at once" in page
     assert "6.00 times the updates" in page
+    assert found["related"] == []
+    assert "its vocabulary has both words of 0 of 20 pairs, fewer than 5; no distance is given" in page
 
 
 def test_the_page_needs_nothing_beside_it_and_the_markdown_its_pictures(folder: Path, tmp_path: Path) -> None:
@@ -254,17 +268,39 @@ def test_a_picture_of_runs_with_pairs_of_their_own_names_no_pair_for_all(folder:
     runs, left_out = read_runs([str(folder / name) for name in ("a1", "free")])
     found = figures(runs, left_out, tmp_path, Settings(resamples=200, sequences=3, sample_words=12, frequent=20))
     first, second = found.runs
-    assert " - ".join(first.embeddings.pairs[0].words) in drawing.distances(found, 0).alt
+    assert " - ".join(first.embeddings.pairs[0].words) in drawing_words.distances(found, 0).alt
     pair, *others = second.embeddings.pairs
     embeddings = replace(second.embeddings, pairs=[replace(pair, words=("x", "y")), *others])
     found = replace(found, runs=[first, replace(second, embeddings=embeddings)])
-    assert "each run's own words" in drawing.distances(found, 0).alt
+    assert "each run's own words" in drawing_words.distances(found, 0).alt
 
 
 def test_each_prompt_is_continued_by_draws_of_its_own(folder: Path, tmp_path: Path) -> None:
     found = report(folder, tmp_path, "a1", "a2", prompts="[w1,w1]")
     one, two = (row["random"] for row in found["runs"][0]["samples"])
     assert one != two
+
+
+def test_the_surprisal_of_a_text_is_what_the_evaluation_gives_it(folder: Path) -> None:
+    """Of a text drawn at another temperature too: it is the model's own, at temperature 1."""
+    trained = load(folder / "a1")
+    text = Text(trained.vocab, {split: trained.split_ids(split) for split in ("train", "valid", "test")})
+    found = sample_quality(trained, text, Settings(sequences=2, sample_words=12, temperatures=[0.5]))
+
+    def mean_nats(rows: np.ndarray) -> list[float]:
+        scores = [evaluate(Static(), trained.model, row, trained.vocab.unk)[0] for row in rows]
+        assert {score.tokens for score in scores} == {12}
+        return [score.nats_per_token for score in scores]
+
+    for quality, temperature in ((found.random, 1.0), (found.tempered[0].quality, 0.5)):
+        generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+        first = first_words(trained.model, 2, generators[0])
+        sampler = Sampler(max_new_tokens=12, num_return_sequences=2, temperature=temperature)
+        ids = generate(trained.model, sampler, trained.vocab, generator=generators[1])
+        rows = torch.cat([first[:, None], ids], dim=1).numpy()
+        assert quality.surprisal_of_texts == pytest.approx(mean_nats(rows), rel=1e-5)
+        assert quality.surprisal == pytest.approx(np.mean(quality.surprisal_of_texts))
+    assert found.real.surprisal_of_texts == pytest.approx(mean_nats(pieces(text.ids["test"], 2, 13)), rel=1e-5)
 
 
 def test_text_that_is_gone_is_said_and_the_rest_compared(folder: Path, tmp_path: Path) -> None:
@@ -311,6 +347,9 @@ def test_nats_are_kept_until_the_checkpoint_changes(folder: Path, tmp_path: Path
         (["runs=[{folder}/a1]", "brief=true", "prompts=[a]"], "prompts: the brief page has no"),
         (["runs=[{folder}/a1]", "table=runs.xlsx"], "table: runs.xlsx must end in .csv"),
         (["runs=[{folder}/a1]", "table=x.csv", "curves=x.csv"], "both name x.csv"),
+        (["runs=[{folder}/a1]", "pairs=/nowhere"], "pairs: cannot read /nowhere: No such file"),
+        (["runs=[{folder}/a1]", "pairs={folder}/failed/result.json"], "line 1 is not two different words"),
+        (["runs=[{folder}/a1]", "temperatures=[0.5,0]"], "temperatures.* above 0"),
     ],
 )
 def test_mistakes_get_a_sentence(settings: list[str], expected: str, folder: Path, tmp_path: Path) -> None:
@@ -321,7 +360,14 @@ def test_mistakes_get_a_sentence(settings: list[str], expected: str, folder: Pat
 
 
 def test_unknown_words_and_prompts_are_said(folder: Path, tmp_path: Path) -> None:
-    found = report(folder, tmp_path, "a1", words="[w1,nowhere]", prompts="['w1 elsewhere']")
+    file = tmp_path / "pairs.txt"
+    file.write_text("w1 w2\nw3 w4\n\nw5 w6\nw7 w8\nw9 nowhere\nw10 w11\n")
+    found = report(folder, tmp_path, "a1", words="[w1,nowhere]", prompts="['w1 elsewhere']", pairs=file)
+    pairs = found["runs"][0]["relatedness"]
+    assert (pairs["given"], pairs["left_out"]) == (6, [["w9", "nowhere"]])
+    assert [row["pairs"] for row in found["related"]] == [5, 5]
+    assert (tmp_path / "related.png").is_file()
+    assert "not in the vocabulary: w9 - nowhere." in (tmp_path / "report.md").read_text()
     assert any("'nowhere' is not among its 41 words" in row["reason"] for row in found["refused"])
     assert found["runs"][0]["samples"][0]["lacking"]
     assert "its vocabulary lacks" in (tmp_path / "report.html").read_text()

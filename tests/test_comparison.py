@@ -18,7 +18,7 @@ from scipy import stats
 
 from lm.data.tokenisers import Whitespace
 from lm.data.vocabulary import Vocab
-from lm.studies.comparison import sentences, vectors
+from lm.studies.comparison import sentences, sentences_words, vectors
 from lm.studies.comparison.curves import LearningCurve, convergence, levels
 from lm.studies.comparison.differences import (
     ALL_PAIRS,
@@ -30,15 +30,27 @@ from lm.studies.comparison.differences import (
     of_distances,
     pick,
 )
-from lm.studies.comparison.figures import Figures, RealText
+from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.group_figures import Perplexity, group_figures
+from lm.studies.comparison.group_samples import group_samples
 from lm.studies.comparison.groups import Group, grouped
 from lm.studies.comparison.json_form import json_form
 from lm.studies.comparison.measuring import Known, Refused
 from lm.studies.comparison.ngram import TrigramModel
-from lm.studies.comparison.quality import Loop, Quality, SampleQuality, against_real, distinct, loop, pieces, quality
+from lm.studies.comparison.quality import (
+    AtTemperature,
+    Loop,
+    Quality,
+    SampleQuality,
+    against_real,
+    distinct,
+    loop,
+    pieces,
+    quality,
+)
 from lm.studies.comparison.ranking import ranking
 from lm.studies.comparison.reading import LeftOut, Run
+from lm.studies.comparison.related import RELATED, closer, measure_related, unrelated_words
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.sections import ranking as ranking_section
 from lm.studies.comparison.sections import short, words
@@ -47,6 +59,9 @@ from lm.studies.comparison.statistics import Interval, between_means, between_se
 from lm.studies.comparison.texts import Text
 from lm.studies.comparison.tuned import tuned
 from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
+
+NOTHING = Figures(Settings(), [], [], None, *[[]] * 12)
+"""The figures of a report without runs."""
 
 
 def test_equal_runs_show_no_difference_and_a_shifted_copy_shows_one() -> None:
@@ -183,6 +198,68 @@ def test_real_text_comes_in_pieces_of_the_length_asked_for() -> None:
     assert pieces(np.arange(3), 3, 4).shape == (0, 4)
 
 
+def text_of(words: int, loops: int, distinct_2: float, surprisal: float | None) -> Quality:
+    """The quality of ten texts."""
+    return Quality(10, words, 0.5, distinct_2, 0.5, 0.1, None, None, loops, None, None, surprisal)
+
+
+def test_the_texts_of_a_setting_are_counted_and_averaged_over_its_seeds() -> None:
+    group = Group("g", [finished("a"), finished("b")])
+    own = [
+        SampleQuality(
+            text_of(100, 9, 0.1, 1.0), text_of(100, 0, 0.8, 5.0), [AtTemperature(0.5, text_of(100, 3, 0.4, 2.0))]
+        ),
+        SampleQuality(
+            text_of(100, 10, 0.3, 2.0), text_of(100, 1, 0.6, 7.0), [AtTemperature(0.5, text_of(100, 0, 0.4, None))]
+        ),
+    ]
+    runs = [run_figures(Known(run, quality=one), group, [], []) for run, one in zip(group.runs, own, strict=True)]
+    rows = group_samples([group_figures(group, runs, 0.95)], runs, 0.95)
+    assert [(row.by, row.temperature, row.loops, row.sequences) for row in rows] == [
+        ("greedy", None, 19, 20), ("temperature 0.5", 0.5, 3, 20), ("temperature 1", 1.0, 1, 20),
+    ]  # fmt: skip
+    greedy, half, one = rows
+    assert greedy.distinct_2 == over_seeds([0.1, 0.3])
+    assert one.surprisal == over_seeds([5.0, 7.0])
+    assert half.surprisal is None  # of one of the two alone it would not be the setting's
+
+
+def test_unrelated_pairs_have_the_words_of_the_related_ones() -> None:
+    assert len(RELATED) == 20
+    assert len({word for pair in RELATED for word in pair}) == 40
+    for count in range(2, 21):
+        pairs = unrelated_words(RELATED[:count])
+        assert not set(pairs) & set(RELATED)
+        assert [a for a, _ in pairs] == [a for a, _ in RELATED[:count]]
+        assert {b for _, b in pairs} == {b for _, b in RELATED[:count]}
+
+
+def test_related_words_that_training_brought_together_are_found_and_missing_ones_counted() -> None:
+    pairs = [(f"a{i}", f"b{i}") for i in range(6)]
+    vocab = Vocab(["<eos>", "<unk>", *(word for pair in pairs for word in pair)])
+    initial, counts = torch.eye(len(vocab)), np.arange(len(vocab))
+    trained = initial.clone()
+    for a, b in pairs:  # 60 degrees between the words of a pair, all else at right angles
+        trained[vocab.id(b)] = 0.5 * initial[vocab.id(a)] + math.sqrt(0.75) * initial[vocab.id(b)]
+    found = measure_related([*pairs, ("a0", "nowhere")], vocab, counts, trained, initial)
+    assert (found.given, found.left_out) == (7, [("a0", "nowhere")])
+    assert found.counts["b5"] == len(vocab) - 1
+    assert found.related.trained["cosine"] == pytest.approx([0.5] * 6)
+    assert found.unrelated.words[0] == ("a0", "b3")
+    euclidean, cosine = closer({"g": [found, found]}, 0.95)
+    assert (cosine.pairs, cosine.runs, cosine.related, cosine.unrelated) == (6, 2, pytest.approx(0.5), pytest.approx(1))
+    assert euclidean.change.mean == pytest.approx(math.sqrt(2) - 1)
+    assert cosine.initial.mean == pytest.approx(0)
+    assert cosine.verdict == cosine.change
+    assert "closer together, by more than chance" in sentences_words.relatedness(cosine)
+    (_, other) = closer({"g": [measure_related(pairs, vocab, counts, initial, None)]}, 0.95)
+    assert other.change is None
+    assert "no difference is shown" in sentences_words.relatedness(other)
+    few = measure_related(pairs[:4], vocab, counts, trained, initial)
+    assert few.related is None
+    assert closer({"g": [few]}, 0.95) == []
+
+
 def test_isotropy_of_a_round_cloud_and_of_a_line() -> None:
     cloud = torch.randn(20_000, 16, generator=torch.Generator().manual_seed(0))
     assert vectors.isotropy(cloud) > 0.99
@@ -225,10 +302,9 @@ def test_figures_as_report_json_holds_them() -> None:
     assert json_form([LeftOut(str(Path("a")), "why"), Path("b"), (1, None)]) == [
         {"folder": "a", "reason": "why"}, "b", [1, None],
     ]  # fmt: skip
-    assert json_form(RealText(["a"], None)) == {"runs": ["a"]}
-    beside = json_form(RealText(["a"], quality(np.array([[1, 2, 3]]), 0, None)))
+    beside = json_form(AtTemperature(0.5, quality(np.array([[1, 2, 3]]), 0, None)))
     assert isinstance(beside, dict)
-    assert list(beside)[:3] == ["runs", "sequences", "words"]
+    assert list(beside)[:3] == ["temperature", "sequences", "words"]
 
 
 def test_convergence_is_the_first_validation_at_or_below() -> None:
@@ -247,11 +323,11 @@ finite = st.floats(1e-3, 1e6)
 def test_more_and_less_common_are_said_only_with_an_interval_and_never_mixed_up(
     x: float, y: float, half: float
 ) -> None:
-    said = sentences.judged("A", x, y, Interval(x - y, x - y - half, x - y + half, 20))
+    said = sentences_words.judged("A", x, y, Interval(x - y, x - y - half, x - y + half, 20))
     assert ("more common" in said) == (x - y + half < 0)
     assert ("less like" in said) == (x - y - half > 0)
     assert ("No difference shown" in said) == (abs(x - y) <= half)
-    assert "No difference shown: too few texts" in sentences.judged("A", x, y, Interval(x - y, None, None, 1))
+    assert "No difference shown: too few texts" in sentences_words.judged("A", x, y, Interval(x - y, None, None, 1))
 
 
 def test_a_hair_is_no_difference() -> None:
@@ -260,15 +336,15 @@ def test_a_hair_is_no_difference() -> None:
         Quality(20, 2000, 1.0, 1.0, 1.0, 0.0, mean, list(mean + 0.3 * np.linspace(-1, 1, 20)), 0, None, None)
         for mean in (4.76, 4.78)
     )
-    (row, other) = against_real({"a": SampleQuality(written, replace(written, ngram_nats_of_texts=[1.0] * 20))},
-                                {"a": real}, 0.95)  # fmt: skip
+    random = replace(written, ngram_nats_of_texts=[1.0] * 20)
+    (row, other) = against_real({"a": SampleQuality(written, random, real=real)}, 0.95)
     assert (row.run, row.sampler, other.sampler) == ("a", "greedy", "random")
     known = stats.ttest_ind(written.ngram_nats_of_texts, real.ngram_nats_of_texts, equal_var=False)
     assert row.over_texts[1:3] == pytest.approx(tuple(known.confidence_interval(0.975)))  # two comparisons
-    said = sentences.judged("a, greedy", 4.76, 4.78, row.over_texts)
+    said = sentences_words.judged("a, greedy", 4.76, 4.78, row.over_texts)
     assert "No difference shown" in said
     assert "common" not in said
-    assert "more common" in sentences.judged("a, random", 1.0, 4.78, other.over_texts)
+    assert "more common" in sentences_words.judged("a, random", 1.0, 4.78, other.over_texts)
 
 
 def test_equal_texts_have_an_interval_and_a_single_one_has_none() -> None:
@@ -284,8 +360,8 @@ def test_figures_without_an_interval_are_not_ordered() -> None:
     written = quality(np.array([[1, 2, 3, 4]]), 0, None)
     orders = r"smaller|larger|more|fewer|less|better|worse|best"
     for said in (
-        sentences.loops("A", written, replace(written, distinct_2=0.5)),
-        sentences.change("a - b", "cosine", 0.5, 0.1),
+        sentences_words.loops("A", written, replace(written, distinct_2=0.5)),
+        sentences_words.change("a - b", "cosine", 0.5, 0.1),
         sentences.epochs("A", 100.0, 3, 104.0, 5),
         sentences.epochs("A", 100.0, 5, 100.0, 5),
     ):
@@ -300,7 +376,7 @@ def test_figures_without_an_interval_are_not_ordered() -> None:
 def test_the_classic_mistake_is_not_made() -> None:
     """The classic exercise calls 1.1329 smaller than 1.0003."""
     over_seeds, means = Interval(-0.1326, -0.2, -0.1, 3), (1.1329, 1.0003)
-    said = sentences.distances(
+    said = sentences_words.distances(
         DistanceDifference(("a", "b"), "cosine", ("teacher", "free"), means, None, over_seeds, 0.95)
     )
     assert "the cosine distance is 1.133 with teacher and 1.000 with free" in said
@@ -328,10 +404,10 @@ def test_a_difference_is_told_both_ways_round() -> None:
 
 def test_where_a_distance_lies_is_told_every_way() -> None:
     before = Spread(1.0, 0.8, 1.2)
-    assert "no sign of anything learned" in sentences.places(
+    assert "no sign of anything learned" in sentences_words.places(
         "a - b", "cosine", [("A", 1.13, before), ("B", 1.0, before)]
     )
-    outside = sentences.places("a - b", "cosine", [("A", 0.5, before), ("B", 1.3, before), ("C", 1.0, before)])
+    outside = sentences_words.places("a - b", "cosine", [("A", 0.5, before), ("B", 1.3, before), ("C", 1.0, before)])
     assert "A (0.5000, below), B (1.300, above); within it in the other 1" in outside
 
 
@@ -339,7 +415,7 @@ def test_distances_between_settings_need_seeds() -> None:
     def said(low: float | None, high: float | None) -> str:
         over_seeds = Interval(-0.1326, low, high, 2)
         means = 1.1329, 1.0003
-        return sentences.distances(
+        return sentences_words.distances(
             DistanceDifference(("a", "b"), "cosine", ("A", "B"), means, None, over_seeds, confidence_of_all=0.95)
         )
 
@@ -474,23 +550,8 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
     rows = differences(groups, text.known, [], Settings())
     assert [row.groups for row in rows] == [("g0", f"g{k}") for k in range(1, 9)]
     runs = [run_figures(text.known[run.name], group, [], []) for group in groups for run in group.runs]
-    report = Figures(
-        Settings(),
-        [],
-        [],
-        None,
-        runs,
-        [],
-        [group_figures(group, runs, 0.95) for group in groups],
-        [],
-        [],
-        rows,
-        [],
-        [],
-        [],
-        [],
-        [],
-    )
+    of_groups = [group_figures(group, runs, 0.95) for group in groups]
+    report = replace(NOTHING, runs=runs, groups=of_groups, differences=rows)
     assert "lowest g0 (" in short._best(report)[0]
     assert "than 8 of the 8 other settings; than the next, g1 (" in short._best(report)[0]
     some = short._best(replace(report, differences=rows[5:]))[0]
@@ -516,7 +577,7 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
             strict=True,
         )
     ]  # fmt: skip
-    report = Figures(Settings(), [], [], None, [], [], figures, [], [], [], [], [], [], [], [])
+    report = replace(NOTHING, groups=figures)
     (said,) = short.own_words(report)
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
@@ -615,8 +676,7 @@ def test_the_text_of_most_runs_is_that_of_the_runs_that_compare() -> None:
 def test_runs_of_one_tokeniser_are_not_ranked() -> None:
     same = [read_by("Bytes", 1.0, data={"lowercase": False}), read_by("Bytes", 2.0), read_by("Bytes", 3.0, size=7)]
     assert ranking(same) == ranking([*same, Known(finished("old"))]) == []
-    empty = Figures(Settings(), [], [], None, [], [], [], [], [], [], [], [], [], [], [])
-    assert ranking_section.ranking(empty) == []
+    assert ranking_section.ranking(NOTHING) == []
     assert len(ranking([*same, read_by("Bytes", 1.0, data={"lowercase": True})])) == 4
 
 

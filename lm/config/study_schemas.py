@@ -32,8 +32,12 @@ class Comparison(Bounded):
     ] = None
     confidence: Annotated[float, INSIDE, "of every interval; of all comparisons of two groups together"] = 0.95
     resamples: Annotated[int, AtLeast(100), "of the bootstrap over segments of the test text"] = 4000
-    sequences: Annotated[Count, "texts drawn from each run, by each sampler, for the quality of samples"] = 20
+    pairs: Annotated[Place | None, "a file with two related words a line; null: twenty pairs of English news"] = None
+    sequences: Annotated[Count, "texts drawn from each run, greedily and at each temperature"] = 20
     sample_words: Annotated[int, AtLeast(3), "words in each of these texts"] = 100
+    temperatures: Annotated[
+        list[Annotated[float, Above(0)]], "of the texts drawn at random; 1 is always among them"
+    ] = field(default_factory=lambda: [0.5, 0.7, 1.0, 1.3])
     frequent: Annotated[int, AtLeast(3), "number of most frequent words for the comparison of embeddings"] = 1000
     neighbours: Annotated[Count, "nearest words of each word, compared between two embeddings"] = 10
     seed: Annotated[int, AtLeast(0), "seed of all random draws"] = 0

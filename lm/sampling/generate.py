@@ -46,13 +46,18 @@ def generate(
     return ids.clone()  # outside inference mode, so that autograd accepts the tensor
 
 
+def first_words(model: LanguageModel, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """The words [N] after which `generate` writes `count` texts without a prompt, for the generator as it was then."""
+    return torch.randint(model.vocab_size, (count,), generator=generator)
+
+
 def _begun(
     model: LanguageModel, vocab: Vocab, prompt: Iterable[int] | None, count: int, generator: torch.Generator | None
 ) -> tuple[Tensor, State, Tensor]:
     """The next word to read [N], the state before it and the prompt [N, P], for `count` sequences."""
     device = next(model.parameters()).device
     if prompt is None:
-        word = torch.randint(model.vocab_size, (count,), generator=generator).to(device)
+        word = first_words(model, count, generator).to(device)
         return word, model.initial_state(count), torch.zeros(count, 0, dtype=torch.long)
     words = [int(word) for word in prompt]
     start = torch.tensor([[vocab.eos, *words]], device=device)  # read once for all sequences

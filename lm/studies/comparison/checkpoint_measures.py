@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,13 +14,15 @@ from torch import Tensor
 
 from lm.data.vocabulary import Vocab
 from lm.evaluation import Static, evaluate
+from lm.evaluation.predictors import Neural
 from lm.evaluation.reading import device_of
+from lm.evaluation.sentences import score_rows
 from lm.runs.run_folder import INITIAL
 from lm.runs.trained import Trained
-from lm.sampling.generate import generate
+from lm.sampling.generate import first_words, generate
 from lm.sampling.sampler import Sampler
 from lm.studies.comparison import vectors
-from lm.studies.comparison.quality import Quality, SampleQuality, pieces, quality
+from lm.studies.comparison.quality import AtTemperature, Quality, SampleQuality, pieces, quality
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Text
 from lm.system.errors import UserError
@@ -92,14 +94,32 @@ def continuations(trained: Trained, prompts: Iterable[str], settings: Settings) 
 
 
 def sample_quality(trained: Trained, text: Text | None, settings: Settings) -> SampleQuality:
-    """Quality of `sequences` texts of `sample_words` words by each sampler; each initial word is drawn uniformly."""
-    found = []
-    for sampler in _samplers(settings.sample_words, settings.sequences):
-        generator = torch.Generator().manual_seed(settings.seed)
-        ids = generate(trained.model, sampler, trained.vocab, generator=generator)
-        found.append(quality(ids.numpy(), trained.vocab.unk, text.judge if text else None))
-    greedy, random = found
-    return SampleQuality(greedy, random)
+    """Quality of `sequences` texts of `sample_words` words, greedy and at each temperature, beside real text.
+
+    The first word that a text is written after is drawn uniformly; that of a piece of real text is the word before it.
+    """
+    model, vocab, judge = trained.model, trained.vocab, text.judge if text else None
+
+    def drawn(sampler: Sampler) -> Quality:
+        first, again = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
+        ids = generate(model, sampler, vocab, generator=again)
+        rows = torch.cat([first_words(model, len(ids), first).unsqueeze(1).cpu(), ids], dim=1).numpy()
+        return quality(rows[:, 1:], vocab.unk, judge, surprisal(trained, rows))
+
+    samplers = _samplers(settings.sample_words, settings.sequences)
+    greedy, random = map(drawn, samplers)
+    others = dict.fromkeys(t for t in settings.temperatures if t != 1)
+    tempered = [AtTemperature(t, drawn(replace(samplers[1], temperature=t))) for t in others]
+    real = None
+    if text and len(rows := pieces(text.ids["test"], settings.sequences, settings.sample_words + 1)):
+        real = quality(rows[:, 1:], vocab.unk, judge, surprisal(trained, rows))
+    return SampleQuality(greedy, random, tempered, real)
+
+
+def surprisal(trained: Trained, rows: NDArray[np.integer]) -> list[float]:
+    """Nats per word of each text under the model, at temperature 1: of rows of ids [N, T + 1] the first is given."""
+    nats, _ = score_rows(Neural(trained.model), list(rows), entropy=False)
+    return [float(row.mean()) for row in nats]
 
 
 def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampler, Sampler]:
@@ -109,12 +129,6 @@ def _samplers(max_new_tokens: int, num_return_sequences: int = 1) -> tuple[Sampl
         for drawn in (False, True)
     )
     return greedy, random
-
-
-def real_quality(text: Text, settings: Settings) -> Quality | None:
-    """Quality of real text, cut from the test text in pieces as long as the samples; None if the text is too short."""
-    rows = pieces(text.ids["test"], settings.sequences, settings.sample_words)
-    return quality(rows, text.vocab.unk, text.judge) if len(rows) else None
 
 
 def word_pairs(vocab: Vocab, text: Text, words: Sequence[str] | None) -> dict[tuple[str, str], tuple[int, int]]:

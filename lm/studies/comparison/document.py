@@ -9,6 +9,7 @@ from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.sections.learning_rates import learning_rates
 from lm.studies.comparison.sections.prediction import chance, prediction
 from lm.studies.comparison.sections.ranking import ranking
+from lm.studies.comparison.sections.related import related
 from lm.studies.comparison.sections.short import short
 from lm.studies.comparison.sections.words import distances, embeddings
 from lm.studies.comparison.sections.writing import writing
@@ -29,6 +30,7 @@ def document(report: Figures) -> tuple[str, list[Block]]:
         ranking,
         chance,
         writing,
+        related,
         distances,
         embeddings,
         _limits,

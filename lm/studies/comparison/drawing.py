@@ -1,4 +1,4 @@
-"""The plots of a comparison."""
+"""The plots of a comparison's perplexities."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import math
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from lm.studies.comparison.curves import Axis, LearningCurve
 from lm.studies.comparison.figures import Figures
-from lm.studies.comparison.quality import Sampler
 from lm.studies.comparison.run_figures import RunFigures
 from lm.studies.comparison.sections.shared import texts
 from lm.studies.comparison.statistics import Interval
-from lm.studies.comparison.vectors import KINDS, Spread
 from lm.studies.page import Picture
 from lm.studies.plots import PALETTE, figure, image, legend, line, log_scale, short, styled
 
@@ -33,7 +30,7 @@ def curves(report: Figures, which: Which, text: str | None, width: float = 12) -
     if not drawable:
         return None
     names = [group.name for group in report.groups]
-    columns = _columns(names, width)
+    columns = legend_columns(names, width)
     drawn, panels = figure(columns=3, width=width, height=4.2 + 0.2 * math.ceil(len(names) / columns))
     for panel, (axis, label) in zip(panels, AXES.items(), strict=True):
         for run, curve in drawable:
@@ -59,7 +56,7 @@ def curves(report: Figures, which: Which, text: str | None, width: float = 12) -
     panels[0].set_ylabel(what)
     legend(drawn, panels[0], columns=columns)
     return Picture(
-        _file(which, report, text), image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds"
+        picture_file(which, report, text), image(drawn), f"{what.capitalize()} over tokens, optimiser steps and seconds"
     )
 
 
@@ -131,84 +128,12 @@ def differences(report: Figures) -> Picture | None:
     return Picture("differences.png", image(drawn), "Differences in nats a token on the test text, with intervals")
 
 
-@styled
-def quality(report: Figures, text: str | None) -> Picture | None:
-    """Plot variety against similarity to the training text: a point per run and sampler, and one for real text."""
-    judged = [(run, run.quality) for run in report.runs if run.text == text and run.quality]
-    judged = [(run, written) for run, written in judged if written.greedy.ngram_nats is not None]
-    if not judged:
-        return None
-    drawn, (panel,) = figure(width=8.5, height=5)
-    names = [group.name for group in report.groups]
-    markers: dict[Sampler, str] = {"random": "o", "greedy": "X"}
-    for sampler, marker in markers.items():
-        for run, written in judged:
-            figures, colour = written.by(sampler), PALETTE[names.index(run.group) % len(PALETTE)]
-            label = f"{run.group}, {sampler}"
-            again = label in panel.get_legend_handles_labels()[1]
-            look: dict[str, Any] = {"color": colour, "marker": marker, "s": 70, "alpha": 0.8}
-            if figures.ngram_nats is not None:
-                panel.scatter(figures.distinct_2, figures.ngram_nats, **look, label="_" if again else label)
-    for real in report.real_text:
-        found = real.quality
-        if found and found.ngram_nats is not None and judged[0][0].name in real.runs:
-            panel.scatter(found.distinct_2, found.ngram_nats, marker="*", s=260, color="black", label="real test text")
-    panel.set_xlabel("distinct-2: share of different word pairs")
-    panel.set_ylabel("nats a word under the n-gram model")
-    legend(drawn, panel, columns=_columns(panel.get_legend_handles_labels()[1]))
-    return Picture(
-        _file("quality", report, text), image(drawn), "Variety of generated text against its nats under an n-gram model"
-    )
-
-
-@styled
-def distances(report: Figures, at: int) -> Picture | None:
-    """Draw the distances of word pair number `at` in every run, before and after training, and frequent pairs' range.
-
-    Where runs have different pairs, each label names its run's pair.
-    """
-    measured = [(run, run.embeddings) for run in report.runs if run.embeddings and len(run.embeddings.pairs) > at]
-    if not measured:
-        return None
-    pairs = [" - ".join(embeddings.pairs[at].words) for _, embeddings in measured]
-    alike = len(set(pairs)) == 1
-    labels = [run.label if alike else f"{run.label}\n{pair}" for (run, _), pair in zip(measured, pairs, strict=True)]
-    drawn, panels = figure(columns=2, width=12, height=1.7 + (0.42 if alike else 0.6) * len(measured))
-    for panel, kind in zip(panels, KINDS, strict=True):
-        for y, (_, embeddings) in enumerate(measured):
-            pair, frequent = embeddings.pairs[at].by(kind), embeddings.frequent_pairs.by(kind)
-            _range(panel, frequent.initial, y - 0.13, GREY, "95% of frequent pairs, before training")
-            _range(panel, frequent.trained, y + 0.13, PALETTE[4], "95% of frequent pairs, trained")
-            if pair.initial is not None:
-                label = "this pair, before training" if y == 0 else "_"
-                panel.plot(pair.initial, y - 0.13, "o", color="white", mec="black", ms=6, label=label)
-            label = "this pair, trained" if y == 0 else "_"
-            panel.plot(pair.trained, y + 0.13, "D", color=PALETTE[1], ms=6, label=label)
-        panel.set_yticks(range(len(measured)), labels)
-        panel.tick_params(axis="y", labelsize=9)
-        panel.set_ylim(len(measured) - 0.5, -0.5)
-        panel.set_xlabel(f"{kind} distance")
-    panels[1].tick_params(labelleft=False)
-    words = pairs[0] if alike else "a pair of each run's own words"
-    drawn.suptitle(words, x=0.01, ha="left")
-    legend(drawn, panels[0])
-    return Picture(
-        f"distances-{at + 1}.png", image(drawn), f"Distances of {words} in every run, before and after training"
-    )
-
-
-def _range(panel: Axes, span: Spread | None, y: float, colour: str, label: str) -> None:
-    if span is None:
-        return
-    again = label in panel.get_legend_handles_labels()[1]
-    panel.plot([span.low, span.high], [y, y], color=colour, linewidth=5, alpha=0.6, label="_" if again else label)
-
-
-def _file(name: str, report: Figures, text: str | None) -> str:
+def picture_file(name: str, report: Figures, text: str | None) -> str:
     """The picture's file name; if the report has several training texts, the name contains the text's number."""
     several = texts(report)
     return f"{name}.png" if len(several) == 1 else f"{name}-{several.index(text) + 1}.png"
 
 
-def _columns(names: list[str], width: float = 12) -> int:
+def legend_columns(names: list[str], width: float = 12) -> int:
+    """Into how many columns a legend of these names fits, for a picture of so many inches."""
     return max(1, min(len(names), int(9.2 * width) // (max(map(len, names), default=1) + 8)))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lm.studies.comparison import curves
 from lm.studies.comparison.agreement import RunsAgreement, agreement
-from lm.studies.comparison.checkpoint_measures import real_quality
 from lm.studies.comparison.differences import (
     Difference,
     DistanceDifference,
@@ -17,24 +16,17 @@ from lm.studies.comparison.differences import (
     of_distances,
 )
 from lm.studies.comparison.group_figures import GroupFigures, group_figures
+from lm.studies.comparison.group_samples import GroupSamples, group_samples
 from lm.studies.comparison.groups import grouped
-from lm.studies.comparison.json_form import IN_PLACE
 from lm.studies.comparison.measuring import Known, Refusal, Refused, look, measure
-from lm.studies.comparison.quality import AgainstReal, Quality, against_real
+from lm.studies.comparison.quality import AgainstReal, against_real
 from lm.studies.comparison.ranking import Ranked, ranking
 from lm.studies.comparison.reading import LeftOut, Run
+from lm.studies.comparison.related import CloserThanUnrelated, closer, related_words
 from lm.studies.comparison.run_figures import RunFigures, run_figures
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.tuned import Tuned, tuned
 from lm.system.terminal import say
-
-
-@dataclass(frozen=True)
-class RealText:
-    """The quality of the runs' test text, to compare with their samples; None if the text is too short."""
-
-    runs: list[str]
-    quality: Quality | None = field(metadata=IN_PLACE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,8 @@ class Figures:
     differences: list[Difference]
     distances: list[DistanceDifference]
     agreement: list[RunsAgreement]
-    real_text: list[RealText]  # one for each text
+    related: list[CloserThanUnrelated]
+    samples: list[GroupSamples]
     against_real: list[AgainstReal]
     refused: list[Refused]
 
@@ -61,12 +54,13 @@ class Figures:
 def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Settings) -> Figures:
     """Measure and compare the runs. The losses of all test tokens are cached in the folder `out`."""
     refused: list[Refused] = []
+    related = related_words(settings.pairs)  # a mistake is reported before anything is measured
     groups = grouped(runs)
     known = {run.name: Known(run) for run in runs}
     prompts = look(known.values(), refused, settings)
     for number, one in enumerate(known.values(), 1):
         say(f"[{number}/{len(known)}] {one.run.name}: test text{', samples, embeddings' * (not settings.brief)} ...")
-        measure(one, prompts, out, refused, settings)
+        measure(one, prompts, related, out, refused, settings)
     best = [one.run.result["valid"].get("perplexity") or math.inf for one in known.values()]
     wanted = curves.levels(best, settings.perplexities)
     incomparable = different_text(list(known.values()))
@@ -74,14 +68,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         wanted = []
         Refusal(refused, *known).note("convergence to the same perplexities", incomparable)
     rows = [run_figures(known[run.name], group, wanted, refused) for group in groups for run in group.runs]
-    texts = {} if settings.brief else {one.text.key: one.text for one in known.values() if one.text}
-    real_text = [
-        RealText(
-            [name for name, one in known.items() if one.text and one.text.key == key],
-            real_quality(text, settings),
-        )
-        for key, text in texts.items()
-    ]
+    of_groups = [group_figures(group, rows, settings.confidence) for group in groups]
     return Figures(
         settings=settings,
         perplexities=wanted,
@@ -89,17 +76,22 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         incomparable=incomparable,
         runs=rows,
         left_out=left_out,
-        groups=[group_figures(group, rows, settings.confidence) for group in groups],
+        groups=of_groups,
         ranking=ranking(known.values()),
         tuned=[] if incomparable else tuned(groups, settings.confidence),
         differences=differences(groups, known, refused, settings),
         distances=of_distances(groups, rows, settings.confidence),
         agreement=agreement(groups, known, refused, settings),
-        real_text=real_text,
-        against_real=against_real(
-            {name: one.quality for name, one in known.items() if one.quality},
-            {name: real.quality for real in real_text if real.quality for name in real.runs},
+        related=closer(
+            {
+                group.name: [row.relatedness for row in rows if row.group == group.name and row.relatedness]
+                for group in groups
+            },
             settings.confidence,
+        ),
+        samples=group_samples(of_groups, rows, settings.confidence),
+        against_real=against_real(
+            {name: one.quality for name, one in known.items() if one.quality}, settings.confidence
         ),
         refused=refused,
     )

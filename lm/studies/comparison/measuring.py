@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from lm.studies.comparison.checkpoint_measures import (
 )
 from lm.studies.comparison.quality import SampleQuality
 from lm.studies.comparison.reading import Run
+from lm.studies.comparison.related import Relatedness, Words, measure_related
 from lm.studies.comparison.settings import Settings
 from lm.studies.comparison.texts import Library, Text
 from lm.studies.comparison.vectors import Embeddings
@@ -50,6 +51,7 @@ class Known:
     samples: list[Continuation] | None = None
     quality: SampleQuality | None = None
     embeddings: Embeddings | None = None
+    relatedness: Relatedness | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def look(known: Iterable[Known], refused: list[Refused], settings: Settings) -> 
     return refusal("prompts", lambda: text.prompts([one.vocab for one in known if one.vocab])) or []
 
 
-def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], settings: Settings) -> None:
+def measure(
+    one: Known, prompts: list[str], related: Sequence[Words], out: Path, refused: list[Refused], settings: Settings
+) -> None:
     if one.vocab is None:
         return
     refusal, text = Refusal(refused, one.run.name), one.text
@@ -109,7 +113,7 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
     trained.model.to(settings.device)
     one.checkpoint = trained.path
     if not settings.brief:
-        _measure_words(one, trained, prompts, refusal, settings)
+        _measure_words(one, trained, prompts, related, refusal, settings)
     if text is None:
         return
     tokens, kept = one.run.result["test"].get("tokens"), out / "nats" / (one.run.name.replace("/", "_") + ".npz")
@@ -126,7 +130,9 @@ def measure(one: Known, prompts: list[str], out: Path, refused: list[Refused], s
         one.nats_file = kept
 
 
-def _measure_words(one: Known, trained: Trained, prompts: list[str], refusal: Refusal, settings: Settings) -> None:
+def _measure_words(
+    one: Known, trained: Trained, prompts: list[str], related: Sequence[Words], refusal: Refusal, settings: Settings
+) -> None:
     """What the model writes, and its embedding: the brief page shows neither."""
     text = one.text
     one.embedding = word_vectors(trained)
@@ -137,3 +143,4 @@ def _measure_words(one: Known, trained: Trained, prompts: list[str], refusal: Re
     one.quality = refusal("sample quality", lambda: sample_quality(trained, text, settings))
     if text is not None:
         one.embeddings = refusal("distances", lambda: embeddings(trained, one.initial, text, settings))
+        one.relatedness = measure_related(related, trained.vocab, text.counts, one.embedding, one.initial)

@@ -14,6 +14,7 @@ from lm.studies.comparison.groups import Group
 from lm.studies.comparison.measuring import Known, Refusal, Refused
 from lm.studies.comparison.quality import SampleQuality
 from lm.studies.comparison.reading import Run
+from lm.studies.comparison.related import Relatedness
 from lm.studies.comparison.vectors import Embeddings
 
 
@@ -85,6 +86,7 @@ class RunFigures:
     samples: list[Continuation] | None  # one for each prompt
     quality: SampleQuality | None
     embeddings: Embeddings | None
+    relatedness: Relatedness | None
 
     @property
     def valid_perplexity(self) -> float | None:
@@ -144,6 +146,7 @@ def run_figures(one: Known, group: Group, wanted: list[float], refused: list[Ref
         samples=one.samples,
         quality=one.quality,
         embeddings=one.embeddings,
+        relatedness=one.relatedness,
     )
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lm.studies.comparison.differences import Difference, DistanceDifference
+from lm.studies.comparison.differences import Difference
 from lm.studies.comparison.group_figures import GroupFigures, Perplexity
-from lm.studies.comparison.quality import Quality
 from lm.studies.comparison.statistics import Interval
-from lm.studies.comparison.vectors import Spread
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -118,53 +116,6 @@ def _covers(part: Interval) -> bool:
     return part.low is not None and not part.excludes(0)
 
 
-def side(value: float, before: Spread) -> str:
-    """Say whether a distance is below, within or above the middle 95% of frequent pairs before training."""
-    return "below" if value < before.low else "above" if value > before.high else "within"
-
-
-def places(words: str, kind: str, rows: Sequence[tuple[str, float, Spread]]) -> str:
-    """Say in which runs a word pair's distance is outside the range before training.
-
-    `rows` holds (run, distance, range before training).
-    """
-    sides = [(name, value, side(value, before)) for name, value, before in rows]
-    inside = [name for name, _, where in sides if where == "within"]
-    outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
-    name, _, before = rows[0]
-    span = f"{interval(before.low, before.high)} in {name}"
-    start = f"{words}, {kind} distance, against the range of 95% of frequent pairs before training ({span}): "
-    if not outside:
-        return f"{start}within it in {_all(len(rows))}, which by itself is no sign of anything learned."
-    rest = f"; within it in the other {len(inside)}" if inside else ""
-    return f"{start}outside it in {', '.join(outside)}{rest}."
-
-
-def _all(count: int) -> str:
-    return "the one run" if count == 1 else f"all {count} runs"
-
-
-def change(words: str, kind: str, by_training: float, by_seed: float | None) -> str:
-    """Say how far training changed a distance, and what the spread over seeds before training is."""
-    start = f"{words}: training changed the {kind} distance by {number(by_training, 3)} on average"
-    if by_seed is None:
-        return f"{start}; with one seed there is no spread to compare it with."
-    return f"{start}; before training, its standard deviation over seeds is {number(by_seed, 3)}."
-
-
-def distances(row: DistanceDifference) -> str:
-    """Say how the distance of a word pair differs between two groups of runs."""
-    (a, b), (x, y), seeds = row.groups, row.means, row.over_seeds
-    start = f"{' - '.join(row.words)}: the {row.kind} distance is {number(x)} with {a} and {number(y)} with {b}."
-    if seeds.low is None:
-        return f"{start} No difference is shown: one of them has a single seed."
-    verdict = "a difference larger than that of seeds" if seeds.excludes(0) else "no difference is shown"
-    what = f"the difference, {b} minus {a},"
-    if row.changes:
-        what += f" in the change by training ({number(row.changes[0], 3)} and {number(row.changes[1], 3)})"
-    return f"{start} Interval over seeds of {what}: {interval(seeds.low, seeds.high, 3)}, {verdict}."
-
-
 def tally(what: str, shown: int, judged: int, single: int) -> str:
     """Say how many comparisons show a difference, and how many cannot because one side has a single seed."""
     rest = f"; {single} more have a single seed on one side" if single else ""
@@ -189,35 +140,3 @@ def reached(level: float, groups: Sequence[GroupFigures]) -> str:
         some = f" ({row.reached} of {row.of} runs)" if row.reached < row.of else ""
         parts.append(f"{group.name} after {number(row.tokens, 3)} tokens{seconds}{some}")
     return f"Validation perplexity {number(level, 3)} was reached by " + "; ".join(parts) + "."
-
-
-def loops(name: str, greedy: Quality, random: Quality) -> str:
-    """Say how many greedy and random samples end in loops, and how varied they are."""
-    if greedy.loops:
-        how = (
-            f"{greedy.loops} of {greedy.sequences} texts end in a loop (medians: its length in words "
-            f"{greedy.loop_period:g}, words before it {greedy.loop_begins:g})"
-        )
-    else:
-        how = f"none of its {greedy.sequences} texts ends in a loop"
-    variety = f"greedy {number(greedy.distinct_2, 3)}, random {number(random.distinct_2, 3)}"
-    return (
-        f"{name}, greedy: {how}; random sampling: {random.loops} of {random.sequences}. Share of different word pairs "
-        f"(distinct-2): {variety}."
-    )
-
-
-def judged(name: str, written: float, real: float, difference: Interval) -> str:
-    """Compare the n-gram model's nats per word of generated text with those of real text, by the `difference`."""
-    text = f"{name}: {number(written, 3)} nats a word under the n-gram model, real test text {number(real, 3)}"
-    if difference.low is None:
-        return f"{text}. No difference shown: too few texts for an interval."
-    span = f"the interval of the difference over texts, {interval(difference.low, difference.high, 3)},"
-    if not difference.excludes(0):
-        return f"{text}. No difference shown: {span} contains 0."
-    if difference.mean > 0:
-        return f"{text}; {span} excludes 0. Its phrases are less like the training text's than those of real text are."
-    return (
-        f"{text}; {span} excludes 0. Its phrases are more common in the training text than those of real text; "
-        "repetition has this effect too, so it proves no quality."
-    )

@@ -20,6 +20,6 @@ class Settings(Comparison):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("words", "prompts"):
+        for name in ("words", "prompts", "pairs"):
             if self.brief and getattr(self, name) is not None:
                 raise UserError(f"{name}: the brief page has no distances and no samples; choose brief=false")

@@ -8,13 +8,14 @@ from lm.studies.comparison.differences import Difference
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.quality import SAMPLERS
 from lm.studies.comparison.sections.learning_rates import best_of_each
-from lm.studies.comparison.sentences import apart, in_nats, incomparable, is_below, number, percent, side
+from lm.studies.comparison.sentences import apart, in_nats, incomparable, is_below, number, percent
+from lm.studies.comparison.sentences_words import side
 from lm.studies.comparison.vectors import KINDS
 from lm.studies.page import Block, Heading, Statements
 
 
 def short(report: Figures) -> list[Block]:
-    said = [line for part in (verdict, own_words, _circles, _chance, _settings) for line in part(report)]
+    said = [line for part in (verdict, own_words, _circles, _related, _chance, _settings) for line in part(report)]
     return [Heading("In short"), Statements(said)] if said else []
 
 
@@ -98,6 +99,17 @@ def _circles(report: Figures) -> list[str]:
         for sampler in SAMPLERS
     )
     return [f"Greedy sampling ends in a loop in {greedy} texts, random sampling in {random}."]
+
+
+def _related(report: Figures) -> list[str]:
+    rows = [row.verdict for row in report.related if row.kind == "cosine"]
+    if not rows:
+        return []
+    closer = sum(part.excludes(0) and part.mean > 0 for part in rows)
+    return [
+        "Training brought related words closer together (cosine) than the same words paired otherwise, by more than "
+        f"chance over pairs: in {closer} of {len(rows)} settings."
+    ]
 
 
 def _chance(report: Figures) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import mean, variance
 
-from lm.studies.comparison import drawing, sentences
+from lm.studies.comparison import drawing_words, sentences, sentences_words
 from lm.studies.comparison.differences import DistanceDifference
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.run_figures import RunFigures
@@ -51,7 +51,7 @@ def distances(report: Figures) -> list[Block | None]:
             "initialisation, with those of other pairs, and with those of other seeds."
         ),
         Statements([*_said(runs), *_compared(report.distances)]),
-        *(drawing.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
+        *(drawing_words.distances(report, at) for at in range(min(pairs, PAIRS_DRAWN))),
         Table(
             header,
             rows,
@@ -69,11 +69,11 @@ def _measured(report: Figures) -> list[tuple[RunFigures, Embeddings]]:
 def _compared(rows: Sequence[DistanceDifference]) -> list[str]:
     """Say how word distances differ between groups: all comparisons, or only those with a difference if many."""
     if len(rows) <= TOLD:
-        return [sentences.distances(row) for row in rows]
+        return [sentences_words.distances(row) for row in rows]
     judged = [row for row in rows if row.over_seeds.low is not None]
     shown = [row for row in judged if row.over_seeds.excludes(0)]
     said = [sentences.tally("Distances", len(shown), len(judged), len(rows) - len(judged))]
-    return said + [sentences.distances(row) for row in shown[:TOLD]]
+    return said + [sentences_words.distances(row) for row in shown[:TOLD]]
 
 
 def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
@@ -91,12 +91,12 @@ def _said(runs: Sequence[tuple[RunFigures, Embeddings]]) -> list[str]:
                 continue
             words = " - ".join(pair)
             places = [(run.label, trained, span) for run, trained, _, span in found]
-            said.append(sentences.places(words, kind, places))
+            said.append(sentences_words.places(words, kind, places))
             moved = [abs(trained - initial) for _, trained, initial, _ in found]
             starts: dict[str, list[float]] = {}
             for run, _, initial, _ in found:
                 starts.setdefault(run.group, []).append(initial)
-            said.append(sentences.change(words, kind, mean(moved), _spread(list(starts.values()))))
+            said.append(sentences_words.change(words, kind, mean(moved), _spread(list(starts.values()))))
     return said
 
 

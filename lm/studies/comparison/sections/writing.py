@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from lm.studies.comparison import drawing, sentences
+from lm.studies.comparison import drawing_words, sentences, sentences_words
 from lm.studies.comparison.checkpoint_measures import Continuation
 from lm.studies.comparison.figures import Figures
-from lm.studies.comparison.quality import SAMPLERS, Quality
+from lm.studies.comparison.group_samples import GroupSamples
+from lm.studies.comparison.quality import AgainstReal
 from lm.studies.comparison.sections.shared import firsts, texts
 from lm.studies.comparison.sentences import number
+from lm.studies.comparison.statistics import Interval
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
@@ -20,42 +22,9 @@ OWN_TOKENS = (
 
 def writing(report: Figures) -> list[Block | None]:
     first = [(run, run.quality) for run in firsts([run for run in report.runs if run.quality]) if run.quality]
-    header = [
-        "",
-        "sampler",
-        "distinct-1",
-        "distinct-2",
-        "distinct-3",
-        "<unk>",
-        "n-gram nats",
-        "in a loop",
-        "words of the loop",
-        "before it",
-    ]
-    rows = [
-        [run.label, sampler, *_quality(run.quality.by(sampler))]
-        for run in report.runs
-        if run.quality
-        for sampler in SAMPLERS
-    ]
-    rows += [
-        [
-            "real test text" if len(texts(report)) == 1 else f"real test text of {', '.join(real.runs)}",
-            "-",
-            *_quality(real.quality),
-        ]
-        for real in report.real_text
-        if real.quality
-    ]
-    said = [sentences.loops(run.label, written.greedy, written.random) for run, written in first]
-    against = {(row.run, row.sampler): row.over_texts for row in report.against_real}
-    for run, written in first if len(first) <= TOLD else ():
-        real_nats = next((r.quality.ngram_nats for r in report.real_text if run.name in r.runs and r.quality), None)
-        for sampler in SAMPLERS:
-            nats = written.by(sampler).ngram_nats
-            if nats is not None and real_nats is not None:
-                difference = against[run.name, sampler]
-                said.append(sentences.judged(f"{run.label}, {sampler}", nats, real_nats, difference))
+    said = [sentences_words.loops(run.label, written.greedy, written.random) for run, written in first]
+    for run, _ in first if len(first) <= TOLD else ():
+        said += [_against_real(run.label, row) for row in report.against_real if row.run == run.name]
     samples: list[Block | None] = []
     for at, prompt in enumerate(report.prompts):
         shown = [(run.label, run.samples[at]) for run, _ in first if run.samples]
@@ -69,38 +38,60 @@ def writing(report: Figures) -> list[Block | None]:
         Heading("What do they write, greedily and at random?"),
         Text(
             "One greedy and one random text can show that they differ, but not how. These figures are over the same "
-            "number of texts of each, with as much real text for comparison. The difference in n-gram nats from real "
-            f"text has an interval over texts (Welch's t, {100 * report.settings.confidence:g}% for all runs and "
-            "samplers together). It holds for the trained model that wrote them. The other figures here have no "
-            "interval: they do not show that one is larger."
+            "number of texts of each, with as much real text for comparison. “Random” without a temperature is "
+            "temperature 1, at which words are drawn with the model's own probabilities. A model whose probabilities "
+            "are right would find that text as surprising as real text. The differences in nats from real text have "
+            f"an interval over texts (Welch's t, {100 * report.settings.confidence:g}% for all runs, samplers and "
+            "judges together). It holds for the trained model that wrote them."
         ),
         Statements(said),
         Text(OWN_TOKENS) if report.ranking else None,
+        *(drawing_words.sampling(report, text) for text in texts(report)),
         Table(
-            header,
-            rows,
-            f"{count} texts of {words} words by each sampler, first words drawn uniformly, with the same random seed. "
-            "distinct-n: different n-grams / all n-grams. n-gram nats: per word, under an interpolated trigram model "
-            "of the training text. In a loop: texts that end in the same words three times or more; then the words of "
-            "the loop, and the words before it (medians).",
+            [
+                "",
+                "text",
+                "in a loop",
+                "distinct-1",
+                "distinct-2",
+                "distinct-3",
+                "<unk>",
+                "surprisal",
+                "n-gram nats",
+            ],
+            [[row.group, row.by, *_measures(row)] for row in report.samples],
+            f"{count} texts of {words} words from each run, greedy and at each temperature, first words drawn "
+            "uniformly, with the same random seed; counts are sums over seeds, the rest means. In a loop: texts that "
+            "end in the same words three times or more. distinct-n: different n-grams / all n-grams in the texts of a "
+            "run. Surprisal: nats per word under the run's own model, at temperature 1 whatever the text was drawn at. "
+            "n-gram nats: per word, under an interpolated trigram model of the training text.",
         ),
-        *(drawing.quality(report, text) for text in texts(report)),
         Heading("Samples from the same prompts", 3),
         *samples,
     ]
 
 
-def _quality(figures: Quality) -> list[str]:
-    shares = [number(share, 3) for share in figures.distinct]
-    looped = f"{figures.loops} of {figures.sequences}"
-    unk = f"{100 * figures.unk:.1f}%"
+def _against_real(label: str, row: AgainstReal) -> str:
+    say = sentences_words.judged if row.judge == "n-gram model" else sentences_words.surprising
+    return say(f"{label}, {row.sampler}", row.written, row.real, row.over_texts)
+
+
+def _measures(row: GroupSamples) -> list[str]:
     return [
-        *shares,
-        unk,
-        number(figures.ngram_nats, 3),
-        looped,
-        *("-" if words is None else f"{words:g}" for words in (figures.loop_period, figures.loop_begins)),
+        f"{row.loops} of {row.sequences}",
+        number(row.distinct_1, 3),
+        _mean(row.distinct_2),
+        number(row.distinct_3, 3),
+        f"{100 * row.unk:.1f}%",
+        _mean(row.surprisal),
+        _mean(row.ngram_nats),
     ]
+
+
+def _mean(part: Interval | None) -> str:
+    if part is None or part.low is None:
+        return number(part.mean if part else None, 3)
+    return f"{number(part.mean, 3)} {sentences.interval(part.low, part.high, 3)}"
 
 
 def _lacking(row: Continuation) -> str:
