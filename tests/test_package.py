@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = ["data=synthetic", "data.tokens=4000", *TINY, "trainer.limit_train_batches=3"]
 
 
-def test_a_notebook_trains_twice_and_uses_what_it_trained(tmp_path: Path) -> None:
+def test_a_notebook_trains_twice_and_uses_what_it_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     handlers = list(logging.getLogger().handlers)
     first, second = (lm.train([*SMALL, f"seed={seed}", f"hydra.run.dir={tmp_path / str(seed)}"]) for seed in (1, 2))
     assert (first.folder, second.folder) == (tmp_path / "1", tmp_path / "2")
@@ -33,7 +33,10 @@ def test_a_notebook_trains_twice_and_uses_what_it_trained(tmp_path: Path) -> Non
     assert trained.config["seed"] == 1
     score, _ = evaluate(Static(), trained.model, trained.vocab.sentence("w1 w2\n"), trained.vocab.unk)
     assert score.tokens == 3
-    on = lm.train([f"checkpoint={first.folder}", "trainer.max_epochs=2"])
+    assert "test perplexity" in capsys.readouterr().out
+    on = lm.train([f"checkpoint={first.folder}", "trainer.max_epochs=2"], quiet=True)
+    assert capsys.readouterr() == ("", "")
+    assert "test perplexity" in (on.folder / "train.log").read_text()
     assert on.folder == first.folder
     assert on.result["resumed_at"] == [3]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ class Trained:
     result: dict[str, Any]
 
 
-def train(overrides: Sequence[str] = ()) -> Trained:
+def train(overrides: Sequence[str] = (), quiet: bool = False) -> Trained:
     """Train a model, as `train.py` does, for example with `lm.train(["+experiment=quickstart", "seed=1"])`.
 
-    The setting `hydra.run.dir=DIR` chooses the run's folder; without it, a new folder below runs/ is made. Raises
-    UserError with a message of one sentence.
+    The setting `hydra.run.dir=DIR` chooses the run's folder; without it, a new folder below runs/ is made. With `quiet`
+    nothing is printed: messages and results are in train.log in that folder. Raises UserError with a message of one
+    sentence.
     """
     register()
     try:
@@ -47,7 +49,11 @@ def train(overrides: Sequence[str] = ()) -> Trained:
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, "train")) from None
     folder.mkdir(parents=True, exist_ok=True)
-    with _logged(folder / "train.log"):
+    with ExitStack() as around:
+        around.enter_context(_logged(folder / "train.log"))
+        if quiet:
+            around.enter_context(redirect_stdout(io.StringIO()))
+            around.enter_context(redirect_stderr(io.StringIO()))
         command.train(cfg, folder, [setting for setting in settings if not setting.startswith("hydra.")])
     return Trained(folder, read_result(folder))
 
