@@ -22,12 +22,12 @@ class Training:
 
     def __init__(self, windows: int) -> None:
         self.trainer: Any = SimpleNamespace(
-            num_training_batches=windows, max_epochs=1, current_epoch=0, callbacks=[], max_time=None,
+            num_training_batches=windows, max_epochs=1, current_epoch=0, callbacks=[], max_time=None, datamodule=None,
             fit_loop=SimpleNamespace(batch_idx=0),
         )  # fmt: skip
         self.module: Any = SimpleNamespace(
             windows=0, tokens=0, updates=0, seconds=0.0, last_loss=torch.tensor(1.0), windows_per_second=1.0,
-            plan=SimpleNamespace(total=windows),
+            plan=SimpleNamespace(total=windows, per_epoch=windows), leave_out_time=lambda: None,
         )  # fmt: skip
         self.progress = Progress()
         self.progress.on_train_start(self.trainer, self.module)
@@ -35,6 +35,7 @@ class Training:
     def train(self, windows: int, seconds_each: float) -> None:
         for _ in range(windows):
             self.module.windows, self.module.tokens = self.module.windows + 1, self.module.tokens + 10
+            self.module.updates += 1
             self.module.seconds += seconds_each
             self.progress.on_train_batch_end(self.trainer, self.module)
 
@@ -67,7 +68,7 @@ def test_windows_longer_than_a_minute_have_a_speed_too() -> None:
 
 def test_a_resumed_run_has_the_speed_of_this_start() -> None:
     training = Training(100)
-    training.module.windows, training.module.seconds = 50, 5_000.0
+    training.module.windows, training.module.updates, training.module.seconds = 50, 50, 5_000.0
     training.progress.on_train_start(training.trainer, training.module)
     training.train(10, 1)
     assert training.shown()[0] == "0:00:40"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lm.cli.program import program
+from lm.commands.what_next import resume_command, what_next
 from lm.config.hydra_job import job_number, output_folder, sweeping
 from lm.config.rules_across_groups import check_rules
 from lm.config.schemas import Accelerator, FreeRunningTest
@@ -149,14 +148,6 @@ def recorded(result: Result, folder: RunFolder, started: float) -> Iterator[Call
             folder.drop_new_curves()
 
 
-def resume_command(run_dir: Path, trusted: list[str]) -> str:
-    """The command line that resumes a stopped run. `trusted` are the run's classes and functions from outside conf/."""
-    if sweeping():
-        return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
-    said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
-    return f"{program('train')} {shlex.join(said)}"
-
-
 def begin_training(start: Start, folder: RunFolder, begin: Callable[[], None]) -> None:
     """Restore the run's folder to its state at the checkpoint, and call `begin`, which writes a new result.json."""
     if start.here or folder.earlier:
@@ -230,3 +221,8 @@ def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
         logger.finalize("success")
     result.status, result.error, result.seconds = "completed", None, time.perf_counter() - started
     show(summary(result, folder.path), folder.path)
+    if not sweeping():
+        show(
+            "\n".join(["  next", *(f"    {line}" for line in what_next(folder.path, foreign(result.config)))]),
+            folder.path,
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -73,22 +72,18 @@ def score(result: dict[str, Any]) -> float:
 def summary(result: Result, run_dir: Path) -> str:
     """The table of results that is printed at the end of a run, as text."""
     valid, test, best = result.valid, result.test, result.best
-    free = [
-        f"{split} {_figure(score['free_running'])}"
-        for split, score in (("valid", valid), ("test", test))
-        if "free_running" in score
-    ]
     rate = result.tokens_per_second
     speed = f"training at {rate:,.0f} tokens/s" if rate else "no training"
     seconds = timedelta(seconds=round(result.seconds or 0))
     rows = [
-        ("valid perplexity", _figure(valid) + (f"   best epoch: {best['epoch']}" if best["epoch"] else "")),
+        ("valid perplexity", _figure(valid)),
+        *((("  best epoch", str(best["epoch"])),) if best["epoch"] else ()),
+        *((("  free running", _figure(valid["free_running"])),) if "free_running" in valid else ()),
         ("test perplexity", _figure(test)),
-        ("free running", "; ".join(free) or "not measured"),
+        *((("  free running", _figure(test["free_running"])),) if "free_running" in test else ()),
         ("time", f"{seconds} in total; {speed}"),
         ("folder", str(run_dir)),
-        ("best checkpoint", best["checkpoint"] or "none was kept"),
-        ("TensorBoard", f"tensorboard --logdir {shlex.quote(str(run_dir))}"),
+        *(() if best["checkpoint"] else (("checkpoint", "none was kept"),)),
     ]
     lines = [f"  {line}" for line in aligned(rows, "ll")]
     for sample in result.samples[:1]:

@@ -139,8 +139,8 @@ def say_start(start: Start, asked: Asked, folder: RunFolder) -> None:
     if asked.dry:
         say("dry run: tiny sizes, two windows of each split, on the processor")
     if start.file is None:
-        if asked.checkpoint == "last":
-            say(f"{folder.path} holds no checkpoint yet: starting a new run")
+        new = ", which holds no checkpoint yet: starting a new run" if asked.checkpoint == "last" else ""
+        say(f"run folder: {folder.path}{new}")
         return
     resume.refuse_spent_time(start.config["trainer"].get("max_time"), start.saved, start.file)
     say(f"resuming from {start.file} at window {start.saved['training']['windows']:,}")

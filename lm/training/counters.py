@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytorch_lightning as pl
 from torch import Tensor
@@ -22,11 +23,16 @@ class Counted(pl.LightningModule):
         self.epoch_updates = 0  # since the start of the epoch
         self.seconds = 0.0  # of training, without validation and the time between starts
         self.last_loss: Tensor | None = None  # nats per token of the latest window, before its update
+        self._since = 0.0  # the time up to which `seconds` has counted
         self._start = (0.0, 0, 0)  # seconds, windows and tokens when this start of the run began to train
 
     def note_start(self) -> None:
         """Note that training begins now, or resumes; speeds are measured from this moment."""
         self._start = (self.seconds, self.windows, self.tokens)
+
+    def leave_out_time(self) -> None:
+        """Do not count the time since the last window as training."""
+        self._since = time.perf_counter()
 
     @property
     def windows_per_second(self) -> float | None:

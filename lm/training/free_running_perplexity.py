@@ -17,6 +17,15 @@ from lm.training.curves import ONCE
 from lm.training.module import LanguageModule
 
 
+def windows_read(corpus: Corpus, settings: FreeRunningTest, trainer: Any) -> dict[str, tuple[int, int]]:
+    """How many windows of each split are read, and how many it has."""
+    found = {}
+    for split, limit in {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}.items():
+        windows = len(FreeRunning(window=corpus.window, streams=settings.streams).windows(corpus.ids[split]))
+        found[split] = min(limited(windows, limit), settings.limit or windows), windows
+    return found
+
+
 def free_running(
     module: LanguageModule,
     corpus: Corpus,
@@ -30,10 +39,8 @@ def free_running(
     on a stop request.
     """
     found = {}
-    for split, limit in {"valid": trainer.limit_val_batches, "test": trainer.limit_test_batches}.items():
+    for split, (count, windows) in windows_read(corpus, settings, trainer).items():
         ids, evaluator = corpus.ids[split], FreeRunning(window=corpus.window, streams=settings.streams)
-        windows = len(evaluator.windows(ids))
-        count = min(limited(windows, limit), settings.limit or windows)
         if count == 0:
             continue
         part = "" if count == windows else f" of {windows:,}"

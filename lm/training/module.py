@@ -80,7 +80,6 @@ class LanguageModule(Validated):
         self._pending: list[tuple[Tensor, int]] = []  # losses that still have a graph, and their windows' lengths
         self.rate = optim.lr  # of the latest update
         self._recorded: RecordedWindows | None = None  # made when training starts on a GPU
-        self._since = 0.0  # the time up to which `seconds` has counted
         self._point = (0.0, 0)  # seconds and tokens at the last curve point
         self._resumed: dict[str, Any] | None = None  # from a checkpoint, until training resumes
 
@@ -115,7 +114,8 @@ class LanguageModule(Validated):
             differing_random_state(self.ranks)
         loader: Any = self.trainer.train_dataloader
         loader.epoch = self.epochs  # Lightning restores a loader's own state within an epoch only
-        self._since, self._point = time.perf_counter(), (self.seconds, self.tokens)
+        self.leave_out_time()
+        self._point = (self.seconds, self.tokens)
         self.note_start()
         if self.device.type == "cuda" and self.tbptt_windows == 1 and self.model.replayable:
             self._recorded = RecordedWindows(self.model, self._true_words)
@@ -133,7 +133,7 @@ class LanguageModule(Validated):
 
     def on_train_epoch_start(self) -> None:
         self._pending.clear()
-        self._since = time.perf_counter()  # the time between two epochs is not training time
+        self.leave_out_time()  # between two epochs
 
     def training_step(self, window: Window, batch_idx: int) -> None:
         if self.state_reset > 0 and not window.reset[:, 0].all():

@@ -12,9 +12,11 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer, TQDMProgressBar
 from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
 
+from lm.config.schemas import FreeRunningTest
 from lm.data.unknown_tokens import counted
 from lm.evaluation import perplexity
 from lm.system.terminal import say
+from lm.training.forecast import forecast
 
 RECENT = 60.0
 """Seconds of training from which the present speed is computed."""
@@ -29,14 +31,15 @@ class _Mark(NamedTuple):
 
 
 class Progress(pl.Callback):
-    """Prints how much training is left, the expected time, and the progress.
+    """Prints how much training is left, the expected time of the whole run, and the progress.
 
     On a terminal, `Bar` shows the progress; otherwise a line is printed every `line_seconds` seconds. Speed and time
-    left follow from the last minute of training.
+    left follow from the last minute of training. `config` is the run's: it says whether free running is measured.
     """
 
-    def __init__(self, line_seconds: float = 30.0) -> None:
+    def __init__(self, line_seconds: float = 30.0, config: dict[str, Any] | None = None) -> None:
         self.line_seconds = line_seconds
+        self.free_running = (config or {}).get("free_running")
         self._said = 0.0
         self._first = 0  # windows trained before this start
         self._marks: deque[_Mark] = deque()  # one a second; the first is a minute old, or the start of training
@@ -49,7 +52,8 @@ class Progress(pl.Callback):
         limit = _time_limit(trainer)
         say(
             f"training to the end of epoch {epochs} ({windows:,} windows each): "
-            f"{ahead:,} windows and {updates:,} optimiser steps left"
+            f"{ahead:,} windows left"
+            + ("" if updates == ahead else f", {updates:,} optimiser steps")
             + ("" if limit is None else f", fewer if trainer.max_time ends training first, in {clock(limit)}")
         )
         self._said = time.monotonic()
@@ -61,8 +65,8 @@ class Progress(pl.Callback):
         done = module.windows - self._first
         if self._forecast_due and done >= 5 and done >= (module.windows_per_second or 0):
             self._forecast_due = False
-            left = self._seconds_left(trainer, module, module.windows_per_second)
-            say(f"expected time: {clock(left)} (from the first {done} windows; without validation)")
+            say(f"expected time: {self._expected(trainer, module)} (from the first {done} windows)")
+            module.leave_out_time()
         self._note(module)
         if not sys.stderr.isatty() and time.monotonic() - self._said >= self.line_seconds:
             self._said = time.monotonic()
@@ -94,8 +98,24 @@ class Progress(pl.Callback):
         }
 
     def _ahead(self, trainer: Any, module: Any) -> int:
-        ahead: int = int(trainer.num_training_batches) * trainer.max_epochs - int(module.windows)
-        return max(0, ahead)
+        """Windows left. Updates are what the plan counts; limits may have changed, so windows in all say nothing."""
+        updates: int = module.plan.total - module.updates
+        return max(0, round(updates * int(trainer.num_training_batches) / module.plan.per_epoch))
+
+    def _expected(self, trainer: Any, module: Any) -> str:
+        """The time that the rest of the run takes, and its parts; without the texts at hand, training alone."""
+        training = self._seconds_left(trainer, module, module.windows_per_second)
+        corpus = getattr(trainer.datamodule, "corpus", None)
+        if corpus is None:
+            return f"{clock(training)}, without validation"
+        free = FreeRunningTest(**self.free_running) if self.free_running else None
+        expected = forecast(module.model, corpus, trainer, free)
+        every = trainer.check_val_every_n_epoch
+        validation = expected.validation * (trainer.max_epochs // every - trainer.current_epoch // every)
+        limit = _time_limit(trainer)
+        fitting = training + validation if limit is None else min(training + validation, limit)
+        scoring = fitting - min(fitting, training) + expected.at_the_end
+        return f"{clock(fitting + expected.at_the_end)}, of which {clock(scoring)} for validation and test"
 
     def _note(self, module: Any) -> None:
         """Note the present moment, at most once a second, and drop the moments that are no longer needed."""

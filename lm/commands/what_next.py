@@ -1,0 +1,31 @@
+"""Says which commands can follow a run, as they are typed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from lm.cli.program import beside_python, program, shown_path
+from lm.config.hydra_job import sweeping
+
+
+def resume_command(run_dir: Path, trusted: list[str]) -> str:
+    """The command line that resumes a stopped run. `trusted` are the run's classes and functions from outside conf/."""
+    if sweeping():
+        return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
+    said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
+    return f"{program('train')} {shlex.join(said)}"
+
+
+def what_next(run_dir: Path, trusted: list[str]) -> list[str]:
+    """Commands to try on a finished run. `trusted` are the run's classes and functions from outside conf/."""
+    place = shown_path(run_dir)
+    trust = [f"trust=[{','.join(trusted)}]"] if trusted else []
+    commands = {
+        "sample": [f"checkpoint={place}"],
+        "evaluate": [f"checkpoint={place}", "text=a sentence of your own"],
+        "compare": [f"runs=[{place}]", f"out={place}/report"],
+    }
+    lines = [f"{program(name)} {shlex.join([*said, *trust])}" for name, said in commands.items()]
+    lines.append(f"{beside_python('tensorboard')} --logdir {shlex.quote(place)}")
+    return [f"    {line}" for line in lines]
