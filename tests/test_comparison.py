@@ -251,7 +251,10 @@ def test_related_words_that_training_brought_together_are_found_and_missing_ones
     assert euclidean.change.mean == pytest.approx(math.sqrt(2) - 1)
     assert cosine.initial.mean == pytest.approx(0)
     assert cosine.verdict == cosine.change
-    assert "closer together, by more than chance" in sentences_words.relatedness(cosine)
+    assert (
+        "training brought related words closer together than unrelated ones, by more than chance"
+        in sentences_words.relatedness(cosine)
+    )
     (_, other) = closer({"g": [measure_related(pairs, vocab, counts, initial, None)]}, 0.95)
     assert other.change is None
     assert "no difference is shown" in sentences_words.relatedness(other)
@@ -553,12 +556,12 @@ def test_of_many_settings_each_is_compared_with_the_one_that_is_called_best() ->
     of_groups = [group_figures(group, runs, 0.95) for group in groups]
     report = replace(NOTHING, runs=runs, groups=of_groups, differences=rows)
     assert "lowest g0 (" in short._best(report)[0]
-    assert "than 8 of the 8 other settings; than the next, g1 (" in short._best(report)[0]
+    assert "than 8 of the 8 other settings; the next is g1 (" in short._best(report)[0]
     some = short._best(replace(report, differences=rows[5:]))[0]
     assert "than 3 of the 8 other settings, of which 3 were compared" in some
     chance = [replace(row, shown=False) for row in rows]
     (said,) = short._best(replace(report, differences=chance))
-    assert "is not shown to differ from any of the 8 other settings; than the next, g1 (" in said
+    assert "is not shown to differ from any of the 8 other settings; the next is g1 (" in said
     assert "lowest" not in said
     (said,) = short._best(replace(report, incomparable="their vocabularies differ"))
     assert said == sentences.incomparable("their vocabularies differ")

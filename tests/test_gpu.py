@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from lm.evaluation import Cache, Dynamic, Evaluator, FreeRunning, Static, evalua
 from lm.models.interfaces import LanguageModel
 from lm.sampling import Sampler, generate
 from lm.system.precision import allow_tf32
+from lm.training.recorded_windows import RecordedWindows
 
 pytestmark = pytest.mark.gpu
 VOCAB = Vocab([EOS, UNK, *map(str, range(198))])
@@ -193,19 +195,28 @@ class Apart(pl.Callback):
         module._recorded = None
 
 
-@pytest.mark.parametrize("way", ["teacher", "masks", "tied", "bf16"])
+@pytest.mark.parametrize("way", ["teacher", "masks", "tied", "bf16", "documents"])
 def test_a_recorded_window_is_the_same_window(
-    way: str, card: torch.device, train: Callable[..., Run], text_file: Path
+    way: str, card: torch.device, train: Callable[..., Run], text_file: Path, tmp_path: Path
 ) -> None:
     """With dropout too, whose numbers are those of the run without recording; a shape that comes again is replayed."""
     if card.type == "cpu":
         pytest.skip("windows are recorded on a GPU")
-    changes = {"tied": ["model.tied=true", "model.embedding_size=24"], "bf16": ["accelerator.precision=bf16-mixed"]}
+    changes = {
+        "tied": ["model.tied=true", "model.embedding_size=24"],
+        "bf16": ["accelerator.precision=bf16-mixed"],
+        "documents": ["data.documents=true", "tbptt.random_length=true", f"data.train={tmp_path}/*.txt"],
+    }
+    lines = text_file.read_text().splitlines(keepends=True)
+    for first in range(0, len(lines), 10):
+        (tmp_path / f"{first}.txt").write_text("".join(lines[first : first + 10]))
     settings = ["data=text", f"data.train={text_file}", *SMALL, "accelerator=gpu", "accelerator.precision=32-true"]
     settings += ["model.dropout=0.3"] if way != "masks" else []
     settings += changes.get(way, MODES.get(way, []))
     one = train(*settings, "+callbacks.apart={_target_: test_gpu.Apart}", name="apart").curve()
-    other = train(*settings, name="recorded").curve()
+    with patch.object(RecordedWindows, "_record", autospec=True, side_effect=RecordedWindows._record) as recorded:
+        other = train(*settings, name="recorded").curve()
+    assert recorded.call_count >= 1
     assert list(other.values()) == pytest.approx(list(one.values()), rel=1e-3 if way == "bf16" else 1e-4)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig, OmegaConf
 
 from lm.config.hydra_job import checked
+from lm.runs.result import RESULT
 from lm.studies.comparison.report import report
 from lm.studies.comparison.settings import Settings
 from lm.system.devices import device
@@ -26,6 +27,10 @@ def compare(cfg: DictConfig) -> None:
     for name, file in tables.items():
         if file.suffix != ".csv":
             raise UserError(f"{name}: {file} must end in .csv")
+        if (file.parent / RESULT).is_file():
+            raise UserError(
+                f"{name}: {file} lies in a run's folder, which has tables of its own; choose another folder"
+            )
     if len({file.resolve() for file in tables.values()}) < len(tables):
         raise UserError(f"table and curves: both name {tables['table']}; choose two files")
     settings = Settings(**given, device=str(device(accelerator["accelerator"])))

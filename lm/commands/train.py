@@ -222,7 +222,4 @@ def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
     result.status, result.error, result.seconds = "completed", None, time.perf_counter() - started
     show(summary(result, folder.path), folder.path)
     if not sweeping():
-        show(
-            "\n".join(["  next", *(f"    {line}" for line in what_next(folder.path, foreign(result.config)))]),
-            folder.path,
-        )
+        show("\n".join(["  next", *what_next(folder.path, foreign(result.config))]), folder.path)

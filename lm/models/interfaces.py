@@ -55,9 +55,6 @@ def chosen(which: Tensor, these: State, others: State) -> State:
 class Head(nn.Module, ABC):
     """The output layer: from hidden vectors to a distribution over words."""
 
-    replayable = False
-    """Whether `nll` has the same operations for any words, so that a GPU can record them once and replay them."""
-
     @abstractmethod
     def logits(self, hidden: Tensor) -> Tensor:
         """Map hidden vectors [..., H] to unnormalised log-probabilities [..., V]."""
@@ -97,8 +94,6 @@ class LanguageModel(nn.Module, ABC):
     head: Head
     output_dropout: nn.Module
     """Dropout between the last layer's output [..., H] and the head."""
-    replayable = False
-    """Whether all operations on a window are the same for any words and states of one shape; see `Head.replayable`."""
 
     @property
     def parameter_count(self) -> int:

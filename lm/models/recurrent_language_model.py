@@ -115,10 +115,6 @@ class RecurrentLanguageModel(LanguageModel):
         """Yields each recurrent layer and the dropout after it; None for the last, which `output_dropout` follows."""
         return zip(self.layers, [*self.layer_dropouts, None], strict=True)  # type: ignore[arg-type]
 
-    @property
-    def replayable(self) -> bool:  # type: ignore[override]
-        return self.head.replayable and all(layer.replayable for layer, _ in self.cells)
-
     def initial_state(self, batch_size: int) -> State:
         return [layer.first(batch_size) for layer, _ in self.cells]
 

@@ -25,7 +25,7 @@ from lm.training.optim.averages import WeightAverage
 from lm.training.optim.gradient_clipping import Clipping
 from lm.training.optim.optimisers import Optim, scaled_rates
 from lm.training.optim.schedules import Plan, set_rates
-from lm.training.recorded_windows import RecordedWindows
+from lm.training.recorded_windows import RecordedWindows, recordable
 from lm.training.regularisation import penalty
 from lm.training.validation_loop import Validated
 
@@ -117,7 +117,7 @@ class LanguageModule(Validated):
         self.leave_out_time()
         self._point = (self.seconds, self.tokens)
         self.note_start()
-        if self.device.type == "cuda" and self.tbptt_windows == 1 and self.model.replayable:
+        if self.device.type == "cuda" and self.tbptt_windows == 1 and recordable(self.model):
             self._recorded = RecordedWindows(self.model, self._true_words)
 
     def on_train_epoch_end(self) -> None:

@@ -10,13 +10,35 @@ import torch
 from torch import Tensor
 
 from lm.data.streams import Window
+from lm.models.cells.gru import GRULayer
+from lm.models.cells.lstm import LSTMLayer
+from lm.models.cells.min_gru import MinGRULayer
+from lm.models.cells.min_lstm import MinLSTMLayer
+from lm.models.cells.mogrifier import MogrifierLayer
+from lm.models.cells.qrnn import QRNNLayer
+from lm.models.cells.rnn import RNNLayer
+from lm.models.cells.slstm import SLSTMLayer
+from lm.models.heads.mixture_of_softmaxes import MixtureHead
+from lm.models.heads.softmax import SoftmaxHead
 from lm.models.interfaces import LanguageModel, State, detach, mapped, tensors_of
+from lm.models.recurrent_language_model import RecurrentLanguageModel
 
 Forward = Callable[[Window, State], tuple[Tensor, Tensor, State]]
 """From a window and a state: the loss in nats per token, the loss to minimise, and the state after the window."""
 
+LAYERS = (GRULayer, LSTMLayer, MinGRULayer, MinLSTMLayer, MogrifierLayer, QRNNLayer, RNNLayer, SLSTMLayer)
+HEADS = (SoftmaxHead, MixtureHead)
+"""Parts whose operations are the same for any words. Others, parts of one's own too, may choose theirs by the words."""
+
 WARM_UP = 2
 """Windows that are read before one is recorded: cuDNN and cuBLAS choose their kernels there."""
+
+
+def recordable(model: LanguageModel) -> bool:
+    """Whether all operations on a window are the same for any words and states of one shape."""
+    if type(model) is not RecurrentLanguageModel:
+        return False
+    return type(model.head) in HEADS and all(type(layer) in LAYERS for layer, _ in model.cells)
 
 
 class Recorded(NamedTuple):
@@ -33,7 +55,7 @@ class RecordedWindows:
     state, so the state that `run` returns changes at the next call.
 
     Args:
-        model: the trained model; it must be `replayable`.
+        model: the trained model; it must be `recordable`.
         forward: the forward pass. It may draw random numbers.
     """
 
@@ -51,6 +73,8 @@ class RecordedWindows:
         """
         if not self._state:
             self._state = mapped(detach(state), Tensor.clone)
+        for weight, gradient in self._gradients:  # also before a recording: the last window may have run without one
+            weight.grad = gradient
         shape = window.inputs.shape
         if shape not in self._recorded:
             nowhere = np.zeros_like(window.reset)
@@ -61,8 +85,6 @@ class RecordedWindows:
         for held, part in zip(tensors_of(self._state), tensors_of(state), strict=True):
             if part is not held:
                 held.copy_(part.detach())
-        for weight, gradient in self._gradients:
-            weight.grad = gradient
         recorded.graph.replay()
         return recorded.loss.clone(), self._state
 

@@ -18,8 +18,6 @@ class RecurrentLayer(nn.Module, ABC):
     """One recurrent layer of `hidden_size` units. A subclass gives `step`, and a faster `window` if there is one."""
 
     hidden_size: int
-    replayable = False
-    """Whether `window` has the same operations for any input of one shape, so that a GPU can record them and replay."""
 
     def first(self, batch_size: int) -> Memory:
         """The memory before the first time step; unless a cell has its own, one tensor of zeros [B, H]."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lm.models.cells.cell import Cell, Memory, RecurrentLayer
 from lm.models.dropout import Dropout, WeightDropout
 from lm.models.initial.drawn import by_size_, open_forget_gate_
-from lm.models.kernels.cudnn import Kernel, cudnn_window
+from lm.models.kernels.cudnn import Kernel, by_kernel, cudnn_window
 from lm.models.kernels.linear import linear
 from lm.models.kernels.repeated import Repeated
 from lm.system.bounds import DROPOUT
@@ -39,7 +39,6 @@ class GatedLayer(RecurrentLayer):
     and start as PyTorch's do: uniform within +- 1 / sqrt(hidden size).
     """
 
-    replayable = True
     gates: ClassVar[int]
     """How many vectors of H units the products have."""
 
@@ -88,11 +87,8 @@ class GatedLayer(RecurrentLayer):
         """Read a window by one of torch's kernels, which on a GPU are cuDNN's."""
         if x.is_cuda:
             return cudnn_window(kernel, x, memory, self.weights(), self.training)
-        layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-        parts = [part.unsqueeze(0) for part in memory]
-        state = tuple(parts) if len(parts) > 1 else parts[0]
-        out, *after = kernel(x, state, self.weights(), True, layers, dropout, self.training, bidirectional, batch_first)
-        return out, tuple(part.squeeze(0) for part in after)
+        out, *after = by_kernel(kernel, x, memory, self.weights(), self.training)
+        return out, tuple(after)
 
     def weights(self) -> list[Tensor]:
         """The input matrix, the recurrent matrix and their biases, after the weight dropout of the current window."""

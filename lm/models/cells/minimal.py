@@ -22,7 +22,6 @@ class MinimalLayer(RecurrentLayer):
     h is the value itself, not its logarithm, so that a window and steps continue from it alike.
     """
 
-    replayable = True
     gates: ClassVar[int]
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

@@ -50,8 +50,6 @@ class Mogrifier(Cell):
 class MogrifierLayer(RecurrentLayer):
     """One layer of the Mogrifier; memory (h, c), each [B, H]; gates in torch's order: input, forget, cell, output."""
 
-    replayable = True
-
     def __init__(self, input_size: int, hidden_size: int, cell: Mogrifier) -> None:
         super().__init__()
         self.hidden_size, self.coupled, self.forget_bias = hidden_size, cell.coupled, cell.forget_bias

@@ -42,8 +42,6 @@ class QRNNLayer(RecurrentLayer):
     Gates are in the order candidate z, forget, output. `weight` [3 H, width * F] has the oldest input first.
     """
 
-    replayable = True
-
     def __init__(self, input_size: int, hidden_size: int, cell: QRNN) -> None:
         super().__init__()
         self.hidden_size, self.input_size = hidden_size, input_size

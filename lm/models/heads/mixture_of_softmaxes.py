@@ -23,8 +23,6 @@ class MixtureHead(Head):
     units of z_k, with one mask for a whole window. All probabilities are computed as logarithms.
     """
 
-    replayable = True
-
     def __init__(
         self, hidden_size: int, embedding: nn.Embedding, tied: bool, experts: int, latent_dropout: float
     ) -> None:

@@ -24,8 +24,6 @@ class SampledHead(SoftmaxHead):
 
     always: Tensor
 
-    replayable = False
-
     def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None, frequent: int, sampled: int) -> None:
         super().__init__(hidden_size, vocab_size, tied_to)
         self.frequent, self.sampled = frequent, sampled

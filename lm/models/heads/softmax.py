@@ -16,8 +16,6 @@ from lm.system.errors import UserError
 class SoftmaxHead(Head):
     """A linear layer and a softmax over the whole vocabulary; `tied_to` shares the embedding's matrix [V, H]."""
 
-    replayable = True
-
     def __init__(self, hidden_size: int, vocab_size: int, tied_to: Tensor | None = None) -> None:
         super().__init__()
         self.linear = Linear(hidden_size, vocab_size)

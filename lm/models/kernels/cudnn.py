@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ def cudnn_window(
     more, more_into = -units % ALIGNED, -into % ALIGNED
     # Autocast would run cuDNN's kernels in fp16 whatever its dtype is, and small gradients would vanish.
     with torch.autocast("cuda", enabled=False):
-        parts = [F.pad(part.to(dtype), (0, more)).unsqueeze(0) for part in memory]
+        parts = [F.pad(part.to(dtype), (0, more)) for part in memory]
         if more or more_into:
             x, gates = F.pad(x, (0, more_into)), [weight.unflatten(0, (-1, units)) for weight in weights]
             columns = [(0, more_into, 0, more), (0, more, 0, more), (0, more), (0, more)]
@@ -39,7 +39,16 @@ def cudnn_window(
         # cuDNN needs the weights in one block of memory, in this order.
         pieces = torch.cat([weight.flatten() for weight in weights]).to(dtype).split([w.numel() for w in weights])
         block = [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]
-        layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
-        state = tuple(parts) if len(parts) > 1 else parts[0]
-        out, *after = kernel(x.to(dtype), state, block, True, layers, dropout, training, bidirectional, batch_first)
-    return out[..., :units].to(own), tuple(part[0, :, :units].to(own) for part in after)
+        out, *after = by_kernel(kernel, x.to(dtype), parts, block, training)
+    return out[..., :units].to(own), tuple(part[..., :units].to(own) for part in after)
+
+
+def by_kernel(
+    kernel: Kernel, x: Tensor, memory: Sequence[Tensor], weights: list[Tensor], training: bool
+) -> tuple[Tensor, ...]:
+    """The outputs [B, T, H] of one of torch's kernels for one layer, and the memory's parts [B, H] at the end."""
+    layers, dropout, bidirectional, batch_first = 1, 0.0, False, True
+    parts = tuple(part.unsqueeze(0) for part in memory)
+    state = parts if len(parts) > 1 else parts[0]
+    out, *after = kernel(x, state, weights, True, layers, dropout, training, bidirectional, batch_first)
+    return out, *(part.squeeze(0) for part in after)

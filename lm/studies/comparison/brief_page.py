@@ -29,9 +29,9 @@ DRAWN = len(PALETTE)
 def brief_page(report: Figures) -> tuple[str, list[Block]]:
     """The title and the blocks of a page of at most `WORDS` words; settings that do not fit are counted on it."""
     order, name = _best_first(report), title(report)
-    picture = _plot(report, order[:DRAWN])
+    curves = _curves(report, order[:DRAWN])
     for rows in range(min(ROWS, len(order)), 0, -1):
-        blocks = _blocks(report, order, rows, picture)
+        blocks = _blocks(report, order, rows, curves)
         if len(markdown(name, blocks).split()) <= WORDS:
             break
     return name, blocks
@@ -41,15 +41,18 @@ def _best_first(report: Figures) -> list[GroupFigures]:
     """The groups by what the verdict rests on; in order of appearance where nothing compares."""
     groups = {run.name: run.group for run in report.runs}
     if chosen := [row.group for row in report.tuned] or [groups[row.run] for row in report.ranking if row.ranked]:
-        first = list(dict.fromkeys(chosen))
-        return sorted(report.groups, key=lambda g: first.index(g.name) if g.name in first else len(first))
+        places = {name: place for place, name in enumerate(dict.fromkeys(chosen))}
+        last = len(places)  # then by validation
+        valid = {group.name: group.valid.mean if group.valid else math.inf for group in report.groups}
+        return sorted(report.groups, key=lambda group: (places.get(group.name, last), valid[group.name]))
     if report.incomparable:
         return report.groups
     return sorted(report.groups, key=lambda group: group.test.mean if group.test else math.inf)
 
 
-def _blocks(report: Figures, order: Sequence[GroupFigures], rows: int, picture: Picture | None) -> list[Block]:
-    elsewhere = Text(_elsewhere(report, order, rows, picture is not None))
+def _blocks(report: Figures, order: Sequence[GroupFigures], rows: int, curves: Picture | None) -> list[Block]:
+    picture = curves or drawing.differences(report)
+    elsewhere = Text(_elsewhere(report, order, rows, drawn=curves is not None))
     blocks: list[Block] = [Text(_compared(report)), Statements(_said(report, order)), _table(report, order[:rows])]
     return [*blocks, picture, elsewhere] if picture else [*blocks, elsewhere]
 
@@ -70,7 +73,8 @@ def _compared(report: Figures) -> str:
         )
         if value is not None
     ]
-    said = [f"{len(runs)} runs in {len(report.groups)} settings, {each} seed{'s' * (each != '1')} of each."]
+    settings = f"{len(report.groups)} setting{'s' * (len(report.groups) != 1)}"
+    said = [f"{len(runs)} runs in {settings}, {each} seed{'s' * (each != '1')} of each."]
     if typed:
         said.append(f"Typed for all: {shorten(' '.join(typed), 200, placeholder=' ...')}.")
     if alike:
@@ -90,6 +94,8 @@ def _said(report: Figures, order: Sequence[GroupFigures]) -> list[str]:
     )
     if changed := both_changed(order[:2]):
         limit = changed
+    elif report.incomparable:
+        limit = "Perplexities compare within a setting only, and with none of another text or vocabulary."
     elif all(len(group.runs) == 1 for group in order):
         limit = ONE_SEED
     else:
@@ -124,7 +130,8 @@ def _table(report: Figures, groups: Sequence[GroupFigures]) -> Table:
     header.append("tokens/s")
     columns.append([number(group.tokens_per_second, 3) for group in groups])
     level = f"{100 * report.settings.confidence:g}%"
-    caption = f"Perplexity of the best epoch, lower is better; in brackets {level} intervals over seeds."
+    better = "" if report.incomparable else ", lower is better"
+    caption = f"Perplexity of the best epoch{better}; in brackets {level} intervals over seeds."
     if any(group.test_free_running for group in groups):
         caption += " Free running: it reads its own words."
     if unknown:
@@ -132,16 +139,17 @@ def _table(report: Figures, groups: Sequence[GroupFigures]) -> Table:
     return Table(header, [list(row) for row in zip(*columns, strict=True)], caption)
 
 
-def _plot(report: Figures, groups: Sequence[GroupFigures]) -> Picture | None:
-    """Validation curves of the groups on the first one's text; differences where there are no curves."""
+def _curves(report: Figures, groups: Sequence[GroupFigures]) -> Picture | None:
+    """Validation curves of the groups on the first one's text."""
     runs = [run for group in groups for run in report.runs if run.group == group.name]
     part = replace(report, groups=list(groups), runs=runs)
-    return drawing.curves(part, "validation", runs[0].text, width=8.5) or drawing.differences(report)
+    return drawing.curves(part, "validation", runs[0].text, width=8.5)
 
 
 def _elsewhere(report: Figures, order: Sequence[GroupFigures], rows: int, drawn: bool) -> str:
     """What this page leaves out, where that is, and what made the figures."""
-    first = "first" if report.incomparable and not report.ranking else "best"
+    sorted_by_figures = report.tuned or any(row.ranked for row in report.ranking) or not report.incomparable
+    first = "best" if sorted_by_figures else "first"
     said = []
     if rows < len(order):
         said.append(f"The table has the {first} {rows} of {len(order)} settings; {len(order) - rows} are left out.")

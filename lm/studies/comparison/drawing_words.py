@@ -48,9 +48,9 @@ def sampling(report: Figures, text: str | None) -> Picture | None:
             panel.fill_between(places, values.min(axis=0), values.max(axis=0), color=look["color"], alpha=0.15, lw=0)
             real = np.array([measure(run.real) for run in runs if run.real], dtype=float)
             if len(real):
-                heights[look["color"]] = float(real.mean())
-        alike = len({round(height, 6) for height in heights.values()}) == 1
-        for colour, height in list(heights.items())[: 1 if alike else None]:
+                heights[group] = look["color"], float(real.mean())
+        alike = len({round(height, 6) for _, height in heights.values()}) == 1
+        for colour, height in list(heights.values())[: 1 if alike else None]:
             panel.axhline(height, color="black" if alike else colour, linestyle=(0, (2, 2)), linewidth=1.2)
         panel.set_ylim(bottom=0)
         panel.set_xlabel("temperature (0: greedy)")

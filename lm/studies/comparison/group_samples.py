@@ -17,7 +17,10 @@ GREEDY, REAL = "greedy", "real test text"
 
 @dataclass(frozen=True)
 class GroupSamples:
-    """The texts of a group of runs by one sampler, or real text: sums of the counts, means over runs of the rest."""
+    """The texts of a group of runs by one sampler: sums of the counts, means over runs of the rest.
+
+    Of real text, which is the same for all, only the surprisal is a mean over runs.
+    """
 
     group: str
     by: str  # greedy, a temperature, or real test text
@@ -63,6 +66,9 @@ def _together(
         known = [value for value in values if value is not None]
         return over_seeds(known, confidence) if len(known) == len(values) else None
 
+    surprisal = mean([text.surprisal for text in texts])
+    if by == REAL:
+        texts = texts[:1]
     return GroupSamples(
         group=group,
         by=by,
@@ -73,6 +79,6 @@ def _together(
         distinct_2=over_seeds([text.distinct_2 for text in texts], confidence),
         distinct_3=float(np.mean([text.distinct_3 for text in texts])),
         unk=float(np.mean([text.unk for text in texts])),
-        surprisal=mean([text.surprisal for text in texts]),
+        surprisal=surprisal,
         ngram_nats=mean([text.ngram_nats for text in texts]),
     )

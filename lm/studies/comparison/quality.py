@@ -42,11 +42,6 @@ class Quality:
     def nats_of_texts(self, judge: Judge) -> list[float] | None:
         return self.ngram_nats_of_texts if judge == "n-gram model" else self.surprisal_of_texts
 
-    @property
-    def distinct(self) -> tuple[float, float, float]:
-        """The shares of different n-grams among all n-grams, for single words, pairs and triples."""
-        return self.distinct_1, self.distinct_2, self.distinct_3
-
 
 @dataclass(frozen=True)
 class AtTemperature:

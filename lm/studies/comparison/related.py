@@ -103,14 +103,18 @@ def related_words(file: str | None) -> Sequence[Words]:
         lines = decoded(path.read_bytes(), f"pairs: {file}").splitlines()
     except OSError as error:
         raise UserError(f"pairs: cannot read {file}: {error.strerror}; name a file with two words a line") from None
-    found = []
+    found: list[Words] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         words = line.split()
         if len(set(words)) != 2 or len(words) != 2:
             raise UserError(f"pairs: {file}, line {number} is not two different words: {line[:60]!r}")
+        if again := {word for pair in found for word in pair} & set(words):
+            raise UserError(f"pairs: {file}, line {number} has {again.pop()!r} again; give each word once")
         found.append((words[0], words[1]))
+    if len(found) < FEWEST:
+        raise UserError(f"pairs: {file} has {len(found)} pairs; at least {FEWEST} are needed for a mean")
     return found
 
 

@@ -112,10 +112,10 @@ def relatedness(row: CloserThanUnrelated) -> str:
         start += f"{_spanned(row.initial)} before training and {_spanned(row.trained)} after it. The change is "
     if not row.verdict.excludes(0):
         said = "no difference is shown"
-    elif row.verdict.mean > 0:
-        said = "related words are closer together, by more than chance over pairs"
     else:
-        said = "related words are further apart, by more than chance over pairs"
+        where = "closer together" if row.verdict.mean > 0 else "further apart"
+        who = f"training brought related words {where}" if row.change else f"related words are {where}"
+        said = f"{who} than unrelated ones, by more than chance over pairs"
     return f"{start}{_spanned(row.verdict)}: {said}."
 
 

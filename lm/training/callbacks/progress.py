@@ -100,7 +100,8 @@ class Progress(pl.Callback):
     def _ahead(self, trainer: Any, module: Any) -> int:
         """Windows left. Updates are what the plan counts; limits may have changed, so windows in all say nothing."""
         updates: int = module.plan.total - module.updates
-        return max(0, round(updates * int(trainer.num_training_batches) / module.plan.per_epoch))
+        per_epoch: int = module.plan.per_epoch
+        return max(0, round(updates * int(trainer.num_training_batches) / per_epoch))
 
     def _expected(self, trainer: Any, module: Any) -> str:
         """The time that the rest of the run takes, and its parts; without the texts at hand, training alone."""

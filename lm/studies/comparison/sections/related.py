@@ -35,14 +35,13 @@ def related(report: Figures) -> list[Block | None]:
         for row in report.related
     ]
     cosine = [row for row in report.related if row.kind == "cosine"]
-    used = next(found for _, found in first if found.related)
     confidence = f"{100 * report.settings.confidence:g}%"
     return [
         heading,
         Text(
             "Chance is what the unrelated pairs have, and what the embedding had before training. The unrelated pairs "
             "consist of the same words as the related ones, so both are of equally frequent words. Judged is the "
-            "change by training: where the words of a few pairs begin is chance too."
+            "change by training, if the embedding before was kept: where the words of a few pairs begin is chance too."
         ),
         Statements([*few, *(sentences_words.relatedness(row) for row in cosine[:TOLD])]),
         drawing_words.related(report),
@@ -53,7 +52,7 @@ def related(report: Figures) -> list[Block | None]:
             f"closer. Square brackets: intervals over pairs (Student's t, {confidence} for all of this table "
             "together); they hold for these trained models.",
         ),
-        Text(_pairs(used)),
+        *(Text(said) for said in dict.fromkeys(_pairs(found) for _, found in first if found.related)),
     ]
 
 

@@ -61,7 +61,7 @@ def _next_best(groups: dict[str, float], best: str, rows: Sequence[Difference]) 
     if len(groups) == 2:
         return f" ({number(groups[second])}): {size}"
     unsure = "" if row.shown else ", no difference shown"
-    return f"; than the next, {second} ({number(groups[second])}), {size}{unsure}"
+    return f"; the next is {second} ({number(groups[second])}): {size}{unsure}"
 
 
 def _other(groups: Iterable[str], one: str) -> str:
@@ -102,13 +102,13 @@ def _circles(report: Figures) -> list[str]:
 
 
 def _related(report: Figures) -> list[str]:
-    rows = [row.verdict for row in report.related if row.kind == "cosine"]
+    rows = [row.change for row in report.related if row.kind == "cosine" and row.change]
     if not rows:
         return []
-    closer = sum(part.excludes(0) and part.mean > 0 for part in rows)
+    closer, apart = (sum(part.excludes(0) and sign * part.mean > 0 for part in rows) for sign in (1, -1))
     return [
-        "Training brought related words closer together (cosine) than the same words paired otherwise, by more than "
-        f"chance over pairs: in {closer} of {len(rows)} settings."
+        f"In {closer} of {len(rows)} settings training brought related words closer together (cosine) than the same "
+        f"words paired otherwise, by more than chance over pairs; in {apart} further apart."
     ]
 
 

@@ -13,7 +13,7 @@ from lm.studies.comparison.statistics import Interval
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
-"""Largest number of groups for which sentences tell the n-gram nats; if there are more, only the table does."""
+"""Largest number of groups for which sentences tell surprisal and n-gram nats; of more, only the table does."""
 
 OWN_TOKENS = (
     "A word here is a token of the run's own tokeniser. Figures of runs of different tokenisers cannot be compared."
