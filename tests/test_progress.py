@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import TINY, Run
 
-from lm.evaluation import Dynamic, evaluate
+from lm.evaluation import Dynamic, Evaluator, evaluate
 from lm.models.recurrent_language_model import RecurrentLanguageModel
+from lm.system.log import fitted
 from lm.system.terminal import bar
+from lm.training import forecast
 from lm.training.callbacks.progress import Bar, Progress
+from lm.training.module import LanguageModule
 
 
 class Training:
@@ -145,3 +151,37 @@ def test_dynamic_evaluation_leaves_its_statistics_out(monkeypatch: pytest.Monkey
     assert clock.now == 4_600
     assert shown.n == shown.total == 199
     assert shown.format_dict["elapsed"] == 0
+
+
+def test_the_expected_time_has_validation_and_test_in_it_and_changes_no_run(
+    train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part of the text takes 10 s here: the forecast counts parts, and reading one draws no random numbers."""
+    monkeypatch.setattr(LanguageModule, "windows_per_second", 1.0)
+    real = forecast._seconds_of_a_part
+
+    def ten_seconds(evaluator: Evaluator, *rest: Any) -> float:
+        assert real(evaluator, *rest) > 0
+        return 10.0
+
+    monkeypatch.setattr(forecast, "_seconds_of_a_part", ten_seconds)
+    settings = ["data=text", f"data.train={text_file}", *TINY, "model.dropout=0.3", "data.eval_window=64"]
+    settings += ["trainer.max_epochs=2", "trainer.limit_train_batches=10", "trainer.limit_val_batches=2"]
+    settings += ["trainer.limit_test_batches=3", "trainer.log_every_n_steps=1"]
+    told = train(*settings, "free_running={streams: 20, limit: 4}", name="told")
+    # 15 windows of training left, two validations of two parts, a test of three, free running of two and three windows
+    assert "expected time: 0:02:15, of which 0:02:00 for validation and test" in capsys.readouterr().err
+    untold = train(*settings, "callbacks.progress=null", "free_running=null", name="untold")
+    assert "expected time" not in capsys.readouterr().err
+    assert told.curve() == untold.curve()
+
+
+def test_a_warning_is_broken_between_words_to_the_width_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "warning: " + "words and more " * 20
+    assert fitted(long) == long
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, fitted(long).split("\n"))) < 80
+    assert fitted(long).split() == long.split()
+    command = "error: stopped. resume with: python train.py checkpoint=" + "runs/" * 30
+    assert fitted(command) == command

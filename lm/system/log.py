@@ -6,7 +6,9 @@ Hydra opens the log file (`train.log` in a run's folder) and adds it to Python's
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,11 +26,19 @@ class AboveBars(logging.Handler):
         if getattr(record, "shown", False):  # already on standard output
             return
         try:
-            tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.write(fitted(self.format(record)), file=sys.stderr)
         except OSError:  # standard error is closed: nobody reads it
             pass
         except Exception:
             self.handleError(record)
+
+
+def fitted(message: str) -> str:
+    """A warning, broken between words to the width of the terminal; anything else, commands too, as it is."""
+    if not message.startswith("warning: ") or not sys.stderr.isatty():
+        return message
+    width = shutil.get_terminal_size().columns - 1
+    return textwrap.fill(message, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 LOG.setLevel(logging.INFO)
