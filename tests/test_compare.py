@@ -29,6 +29,7 @@ from lm.studies.comparison import drawing_words
 from lm.studies.comparison.brief_page import brief_page
 from lm.studies.comparison.checkpoint_measures import sample_quality
 from lm.studies.comparison.figures import figures
+from lm.studies.comparison.groups import names
 from lm.studies.comparison.quality import pieces
 from lm.studies.comparison.reading import read_runs
 from lm.studies.comparison.settings import Settings
@@ -100,7 +101,25 @@ def test_a_report_of_runs_groups_seeds_and_names_its_files(folder: Path, tmp_pat
     assert "two things at once" in page
     assert "6.00 times the updates" in page
     assert found["related"] == []
-    assert "its vocabulary has both words of 0 of 20 pairs, fewer than 5; no distance is given" in page
+    assert "Are related words" not in page  # its text has none of the built-in pairs
+    assert found["differ"]["forcing.feedback"] == ["truth", "argmax"]
+    assert "They differ in " in page
+    assert "forcing.feedback (truth / argmax)" in page
+
+
+def test_a_run_that_is_named_twice_is_compared_once(folder: Path) -> None:
+    once, again = read_runs([str(folder)]), read_runs([str(folder / "free"), str(folder), str(folder / "a1/../a1")])
+    assert [len(part) for part in again] == [len(part) for part in once]
+    assert {run.folder for run in again[0]} == {run.folder for run in once[0]}
+
+
+def test_runs_in_folders_of_any_name_are_named_by_what_differs(folder: Path) -> None:
+    (run, *_), _ = read_runs([str(folder / "a1")])
+    size = run.config["model"]["hidden_size"]
+    other = replace(
+        run, result={**run.result, "overrides": [*(run.result.get("overrides") or []), "model.hidden_size=64"]}
+    )
+    assert names([[run], [other]]) == [f"hidden_size={size}", "hidden_size=64"]
 
 
 def test_the_page_needs_nothing_beside_it_and_the_markdown_its_pictures(folder: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ from lm.studies.comparison.texts import Text
 from lm.studies.comparison.tuned import tuned
 from lm.studies.comparison.vectors import KINDS, Displacement, Embeddings, PairDistance, Spread, Spreads
 
-NOTHING = Figures(Settings(), [], [], None, *[[]] * 12)
+NOTHING = Figures(Settings(), [], [], None, [], [], [], {}, *[[]] * 9)
 """The figures of a report without runs."""
 
 
@@ -411,7 +411,7 @@ def test_where_a_distance_lies_is_told_every_way() -> None:
         "a - b", "cosine", [("A", 1.13, before), ("B", 1.0, before)]
     )
     outside = sentences_words.places("a - b", "cosine", [("A", 0.5, before), ("B", 1.3, before), ("C", 1.0, before)])
-    assert "A (0.5000, below), B (1.300, above); within it in the other 1" in outside
+    assert "A (0.5000, below [0.8000, 1.200]), B (1.300, above [0.8000, 1.200]); within it in the other 1" in outside
 
 
 def test_distances_between_settings_need_seeds() -> None:
@@ -434,7 +434,7 @@ def test_overlapping_intervals_show_no_difference() -> None:
     assert "no difference shown" in sentences.apart(a, b)
     assert "no difference shown" in sentences.apart(b, a)
     assert sentences.apart(a, c) == sentences.apart(c, a) == "their intervals do not overlap"
-    assert sentences.apart(a, Perplexity(1.0, None, None, 1, [100])) == "single runs: no difference shown"
+    assert sentences.apart(a, Perplexity(1.0, None, None, 1, [100])) == "one run each: not tested"
 
 
 def finished(name: str, seed: int = 0, test: dict[str, float] | None = None) -> Run:
@@ -585,13 +585,13 @@ def test_which_setting_predicts_its_own_words_best_rests_on_intervals() -> None:
     assert "lowest B (18.00), its interval below those of 1 of the 2 other settings" in said
     assert "A, lowest on true words, has 20.00 (their intervals overlap: no difference shown)" in said
     (said,) = short.own_words(replace(report, groups=figures[:2]))
-    assert "B (18.00) is not shown to differ from A" in said
+    assert "lowest B (18.00), not shown to differ from A" in said
     single = [
         replace(group, test_free_running=Perplexity(x, None, None, 1, [5]))
         for group, x in zip(figures, (3, 2, 1), strict=True)
     ]
     (said,) = short.own_words(replace(report, groups=single))
-    assert "C (1.000) is not shown to differ" in said
+    assert "lowest C (1.000), not shown to differ" in said
     assert short.own_words(replace(report, incomparable="their vocabularies differ")) == []
 
 

@@ -272,7 +272,7 @@ train data=text data.train=                         | data.train    | is empty; 
 sample checkpoint=run prompt=the company            | company       | "prompt=the company"
 sample checkpoint=run prompt="'the" "company'"      | company'      | "prompt=the company"
 sample checkpoint=run prompt=“the                   | “the          | Did you mean the?
-sample checkpoint=run prompt='"the company"'        | "the          | Did you mean the?
+sample checkpoint=run prompt='"the company"'        | "the          | Did you mean the, company?
 sample checkpoint=run prompt=null                   | 'null'        | Write <unk>
 sample checkpoint=run prompt=???                    | '???'         | Write <unk>
 evaluate checkpoint = run                           | checkpoint =  | checkpoint=run

@@ -17,8 +17,9 @@ from conftest import TINY, Done, configure
 from omegaconf import OmegaConf
 
 from lm.cli.blame import foreign_place
+from lm.cli.program import program
 from lm.commands.sweep_table import SweepTable
-from lm.commands.train import resume_command
+from lm.commands.what_next import resume_command
 from lm.config.trust import foreign, refuse_foreign
 from lm.evaluation import Static, evaluate
 from lm.runs.trained import load
@@ -146,8 +147,8 @@ def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path, use: Use) -> None:
     done = use(*on, f"trust=[{NAME}]")
     assert done.code == 0, done.err
     assert "trust" not in torch.load(own / "on/checkpoints/last.ckpt")["config"]  # no checkpoint says what to trust
-    assert resume_command(Path("a b"), [NAME]) == f"python train.py 'checkpoint=a b' 'trust=[{NAME}]'"
-    assert resume_command(Path("a"), []) == "python train.py checkpoint=a"
+    assert resume_command(Path("a b"), [NAME]) == f"{program('train')} 'checkpoint=a b' 'trust=[{NAME}]'"
+    assert resume_command(Path("a"), []) == f"{program('train')} checkpoint=a"
 
 
 def test_a_sweep_over_it_reports_on_all_its_runs(own: Path, use: Use) -> None:

@@ -75,6 +75,7 @@ def evaluate(cfg: DictConfig) -> None:
     if cfg.per_token:
         _write(Path(cfg.per_token), "per_token", "\n".join(lines) + "\n")
     elif given is not None:
+        say("word, nats, and 1 if the model knows the word:")
         print("\n".join(lines))
     if cfg.out:
         write_json(writable(cfg.out, "out"), result)

@@ -174,7 +174,7 @@ def in_words(summary: dict[str, Any]) -> str:
         models = f", mean of {len(summary['checkpoints'])} models" if "checkpoints" in summary else ""
         return (
             f"accuracy {summary['accuracy']:.4f}{interval} over {summary['pairs']:,} pairs{models}, "
-            f"{summary['ties']:g} ties, {summary['with_unknown']:g} with unknown words"
+            f"{summary['ties']:g} ties, {summary['with_unknown']:g} with unknown words; surprisals in {summary['unit']}"
         )
     if "lists" in summary:
         rates = ", ".join(f"{name} {value:.2%}" for name, value in summary.get("word_error_rate", {}).items())
@@ -184,7 +184,9 @@ def in_words(summary: dict[str, Any]) -> str:
         )
     said = {name: "none" if value is None else f"{value:.4f}" for name, value in summary["perplexities"].items()}
     perplexities = ", ".join(f"{name} {value}" for name, value in said.items())
+    unit = summary["unit"]
+    in_unit = "" if unit == "nats" else f"{PER_NAT[unit] * summary['nats']:.4f} {unit}, "
     return (
         f"{summary['sentences']:,} sentences, {summary['words']:,} words, {summary['unknown']:,} unknown, "
-        f"{summary['nats']:.4f} nats; perplexities: {perplexities}"
+        f"{in_unit}{summary['nats']:.4f} nats; perplexities: {perplexities}"
     )

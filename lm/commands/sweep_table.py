@@ -12,6 +12,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from lm.cli.program import beside_python, program
 from lm.config.jobs_at_once import jobs_at_once, may_start_again
 from lm.config.trust import foreign
 from lm.runs.result import RESULT, read_result, score
@@ -44,7 +45,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        print(f"\n{table(folder)}\n  TensorBoard: tensorboard --logdir {shlex.quote(str(folder))}")
+        print(f"\n{table(folder)}\n  TensorBoard: {beside_python('tensorboard')} --logdir {shlex.quote(str(folder))}")
         if self.report:
             print(f"  report: {_report(folder, list(self.trusted))}", flush=True)
         if "basic" not in config.hydra.launcher._target_.lower() and any(_unfinished(folder, self.began)):
@@ -56,7 +57,7 @@ def _report(folder: Path, trusted: list[str]) -> str:
     from lm.studies.comparison.report import report  # here, because its imports take a second
     from lm.studies.comparison.settings import Settings
 
-    later = f"python scripts/compare.py {shlex.quote(f'runs=[{folder}]')}"
+    later = f"{program('compare')} {shlex.quote(f'runs=[{folder}]')}"
     try:
         return str(report([str(folder)], folder / "report", Settings(trust=trusted)))
     except UserError as error:

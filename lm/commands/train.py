@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from lm.commands.what_next import resume_command, what_next
+from lm.commands.what_next import example, resume_command, what_next
 from lm.config.hydra_job import job_number, output_folder, sweeping
 from lm.config.rules_across_groups import check_rules
 from lm.config.schemas import Accelerator, FreeRunningTest
@@ -222,4 +222,5 @@ def report(run: Run, result: Result, folder: RunFolder, started: float) -> None:
     result.status, result.error, result.seconds = "completed", None, time.perf_counter() - started
     show(summary(result, folder.path), folder.path)
     if not sweeping():
-        show("\n".join(["  next", *what_next(folder.path, foreign(result.config))]), folder.path)
+        lines = what_next(folder.path, example(run.corpus), foreign(result.config))
+        show("\n".join(["  next", *lines]), folder.path)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lm.cli.program import beside_python, program, shown_path
 from lm.config.hydra_job import sweeping
+from lm.data.corpus import Corpus
+from lm.data.tokenisers import UNK
 
 
 def resume_command(run_dir: Path, trusted: list[str]) -> str:
@@ -17,15 +19,23 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
     return f"{program('train')} {shlex.join(said)}"
 
 
-def what_next(run_dir: Path, trusted: list[str]) -> list[str]:
-    """Commands to try on a finished run. `trusted` are the run's classes and functions from outside conf/."""
+def what_next(run_dir: Path, text: str, trusted: list[str]) -> list[str]:
+    """Commands to try on a finished run. `text` is one to evaluate, `trusted` the run's classes from outside conf/."""
     place = shown_path(run_dir)
     trust = [f"trust=[{','.join(trusted)}]"] if trusted else []
     commands = {
         "sample": [f"checkpoint={place}"],
-        "evaluate": [f"checkpoint={place}", "text=a sentence of your own"],
+        "evaluate": [f"checkpoint={place}", f"text={text}"],
         "compare": [f"runs=[{place}]", f"out={place}/report"],
     }
     lines = [f"{program(name)} {shlex.join([*said, *trust])}" for name, said in commands.items()]
     lines.append(f"{beside_python('tensorboard')} --logdir {shlex.quote(place)}")
     return [f"    {line}" for line in lines]
+
+
+def example(corpus: Corpus) -> str:
+    """A short line of the validation text that the model knows every word of; else the text's first words."""
+    vocab = corpus.vocab
+    lines = vocab.decode(corpus.ids["valid"][:1000].tolist()).split("\n")
+    known = (line.strip() for line in lines if len(line.split()) > 2 and len(line) < 60 and UNK not in line)
+    return next(known, " ".join(lines[0].split()[:5]))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from lm.config.unknown_key import did_you_mean
+from collections.abc import Sequence
+
+from lm.config.unknown_key import near
 from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 
 
 def prompt_ids(vocab: Vocab, text: str) -> list[int]:
-    """The ids of a prompt. Raises UserError for a word that the vocabulary lacks."""
-    return [known_word(vocab, word) for word in vocab.split(text.rstrip("\n"))]
+    """The ids of a prompt. Raises UserError for words that the vocabulary lacks."""
+    words = vocab.split(text.rstrip("\n"))
+    unknown = list(dict.fromkeys(word for word in words if word not in vocab))
+    if len(unknown) > 1:
+        raise _unknown(vocab, unknown)
+    return [known_word(vocab, word) for word in words]
 
 
 def known_word(vocab: Vocab, word: str) -> int:
@@ -20,15 +26,16 @@ def known_word(vocab: Vocab, word: str) -> int:
     tokens = min(vocab.split(word), vocab.split(f" {word}"), key=len)
     if len(tokens) == 1 and tokens[0] in vocab:
         return vocab.id(tokens[0])
-    unit = vocab.tokeniser.unit
     if len(tokens) > 1:
+        unit = vocab.tokeniser.unit
         raise UserError(f"{word!r} is not one {unit} of this model but {len(tokens)}: {' '.join(tokens)}")
-    raise UserError(
-        f"{word!r} is not among the {len(vocab):,} {unit}s of this model. {_near(word, vocab)}"
-        + ("Write <unk> for an unknown word" if unit == "word" else "Leave it out")
-    )
+    raise _unknown(vocab, [word])
 
 
-def _near(word: str, vocab: Vocab) -> str:
-    hint = did_you_mean(word, vocab.words)
-    return f"{hint} " if hint.startswith("Did") else ""
+def _unknown(vocab: Vocab, words: Sequence[str]) -> UserError:
+    unit = vocab.tokeniser.unit
+    said = f"{', '.join(map(repr, words))} {'is' if len(words) == 1 else 'are'} not among the {len(vocab):,} {unit}s"
+    nearest = dict.fromkeys(found for word in words if (found := near(word, vocab.words)))
+    hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""
+    remedy = "Write <unk> for an unknown word" if unit == "word" else "Leave it out"
+    return UserError(f"{said} of this model.{hint} {remedy}")

@@ -78,9 +78,17 @@ def summary(result: Result, run_dir: Path) -> str:
     rows = [
         ("valid perplexity", _figure(valid)),
         *((("  best epoch", str(best["epoch"])),) if best["epoch"] else ()),
-        *((("  free running", _figure(valid["free_running"])),) if "free_running" in valid else ()),
+        *(
+            (("  free running", _figure(valid["free_running"], words=result.vocabulary)),)
+            if "free_running" in valid
+            else ()
+        ),
         ("test perplexity", _figure(test)),
-        *((("  free running", _figure(test["free_running"])),) if "free_running" in test else ()),
+        *(
+            (("  free running", _figure(test["free_running"], words=result.vocabulary)),)
+            if "free_running" in test
+            else ()
+        ),
         ("time", f"{seconds} in total; {speed}"),
         ("folder", str(run_dir)),
         *(() if best["checkpoint"] else (("checkpoint", "none was kept"),)),
@@ -91,11 +99,17 @@ def summary(result: Result, run_dir: Path) -> str:
     return "\n".join(lines)
 
 
-def _figure(score: dict[str, Any]) -> str:
+def _free_running(score: dict[str, Any], words: int | None) -> list[tuple[str, str]]:
+    return [("  free running", _figure(score["free_running"], words))] if "free_running" in score else []
+
+
+def _figure(score: dict[str, Any], words: int | None = None) -> str:
+    """A perplexity with its tokens; with the size of the vocabulary, whether a uniform guess is better."""
     if score.get("perplexity") is None:
         return "not measured"
     known = f"; {score['source']:.2f} for the chain that generated the text" if "source" in score else ""
     bits = score.get("bits_per_byte")
     by_word = bits is None or score["words"] - score["tokens"] in (0, 1)
+    beyond = f", worse than a guess among {words:,}" if words and score["perplexity"] > words else ""
     per = "" if by_word else f"; {bits:.4f} bits a byte, {score['perplexity_per_word']:.5g} a word"
-    return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{per}{known}"
+    return f"{score['perplexity']:.2f} over {counted(score['tokens'], score.get('unknown'))}{per}{known}{beyond}"

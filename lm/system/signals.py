@@ -112,7 +112,7 @@ class StopRequest:
         if signum == self.noted and signum not in self.preempting:
             raise Interrupted(signum)
         if self.noted is None:
-            print("stopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
+            print("\nstopping as soon as everything is saved; repeat to stop at once", file=sys.stderr)
         if self.noted is None or signum in self.preempting:
             self.noted = signum
 

@@ -121,6 +121,7 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")  # window 0 is always logged
+    warnings.filterwarnings("ignore", message=".*Embedding dir exists.*")  # of an earlier start: it is written anew
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # all ranks have the first one's figures
 
 

@@ -48,6 +48,6 @@ class Softmax(HeadFactory):
             raise UserError(
                 "model.tied=true shares one matrix, so model.embedding_size and the size of the last layer "
                 f"(model.hidden_size, or model.last_size if the model has it) must be equal; "
-                f"got {embedding.embedding_dim} and {hidden_size}"
+                f"got {embedding.embedding_dim} and {hidden_size}; set both"
             )
         return embedding.weight if tied else None

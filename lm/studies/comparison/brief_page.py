@@ -8,7 +8,7 @@ from dataclasses import replace
 from textwrap import shorten
 
 from lm.studies.comparison import drawing, sentences
-from lm.studies.comparison.document import ONE_SEED, title
+from lm.studies.comparison.document import ONE_SEED, differences_in_words, title
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.group_figures import GroupFigures, Perplexity, shared
 from lm.studies.comparison.sections.prediction import both_changed
@@ -75,6 +75,8 @@ def _compared(report: Figures) -> str:
     ]
     settings = f"{len(report.groups)} setting{'s' * (len(report.groups) != 1)}"
     said = [f"{len(runs)} runs in {settings}, {each} seed{'s' * (each != '1')} of each."]
+    if 1 < len(report.groups) <= 3:
+        said.append(differences_in_words(report).strip())
     if typed:
         said.append(f"Typed for all: {shorten(' '.join(typed), 200, placeholder=' ...')}.")
     if alike:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import Any
 
 from lm.studies.comparison import sentences
@@ -51,10 +52,23 @@ def _about(report: Figures) -> str:
     level = f"{100 * report.settings.confidence:g}%"
     return (
         f"{len(report.runs)} runs in {len(report.groups)} settings; runs that differ only in their seed are one "
-        f"setting. Square brackets hold {level} intervals over seeds (Student's t) unless they say otherwise; a figure "
-        "without them comes from one run. Every number here is in report.json, or is a count or mean of numbers in "
-        "it; report.json names the files that each run's figures come from."
+        f"setting.{differences_in_words(report)} Square brackets hold {level} intervals over seeds (Student's t) "
+        "unless they say otherwise; a figure without them comes from one run. Every number here is in report.json, or "
+        "is a count or mean of numbers in it; report.json names the files that each run's figures come from."
     )
+
+
+def differences_in_words(report: Figures, most: int = 6) -> str:
+    """Which settings differ, and their values in the order of the groups, as a sentence; empty for one group."""
+    if not report.differ:
+        return ""
+    each = [f"{key} ({' / '.join(map(_short, values))})" for key, values in list(report.differ.items())[:most]]
+    more = f" and {len(report.differ) - most} more (all in report.json)" if len(report.differ) > most else ""
+    return f" They differ in {', '.join(each)}{more}."
+
+
+def _short(value: Any) -> str:
+    return shorten("null" if value is None else str(value).lower() if isinstance(value, bool) else str(value), 40)
 
 
 def _limits(report: Figures) -> list[Block | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lm.studies.comparison import curves
 from lm.studies.comparison.agreement import RunsAgreement, agreement
@@ -17,7 +18,7 @@ from lm.studies.comparison.differences import (
 )
 from lm.studies.comparison.group_figures import GroupFigures, group_figures
 from lm.studies.comparison.group_samples import GroupSamples, group_samples
-from lm.studies.comparison.groups import grouped
+from lm.studies.comparison.groups import differing, grouped
 from lm.studies.comparison.measuring import Known, Refusal, Refused, look, measure
 from lm.studies.comparison.quality import AgainstReal, against_real
 from lm.studies.comparison.ranking import Ranked, ranking
@@ -40,6 +41,7 @@ class Figures:
     runs: list[RunFigures]
     left_out: list[LeftOut]
     groups: list[GroupFigures]
+    differ: dict[str, list[Any]]  # the settings that differ, with a value for each group
     ranking: list[Ranked]  # of runs of different tokenisers; empty if they all have the same
     tuned: list[Tuned]  # settings at their best learning rates; empty if none was tried with several
     differences: list[Difference]
@@ -77,6 +79,7 @@ def figures(runs: list[Run], left_out: list[LeftOut], out: Path, settings: Setti
         runs=rows,
         left_out=left_out,
         groups=of_groups,
+        differ=differing(groups),
         ranking=ranking(known.values()),
         tuned=[] if incomparable else tuned(groups, settings.confidence),
         differences=differences(groups, known, refused, settings),

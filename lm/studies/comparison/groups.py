@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +63,38 @@ def names(groups: list[list[Run]], beside: tuple[str, ...] = ()) -> list[str]:
         [o.lstrip("+") for o in g[0].result.get("overrides") or [] if o.split("=")[0] not in left_out] for g in groups
     ]
     own = [[o for o in mine if any(o not in other for other in typed)] for mine in typed]
+    # A group that typed nothing of its own has what it left as it was.
+    keys = list(dict.fromkeys(o.partition("=")[0] for mine in own for o in mine))
+    own = [
+        mine or [f"{key}={value}" for key in keys if (value := flat(group[0].config).get(key)) is not None]
+        for mine, group in zip(own, groups, strict=True)
+    ]
     # `forcing=teacher forcing.update=token` is too long for sentences; use `teacher token` where such names all differ.
     for found in ([" ".join(map(_value, mine)) for mine in own], [" ".join(mine) for mine in own]):
         if len(groups) > 1 and len(set(found)) == len(groups) and all(0 < len(name) <= LONGEST_NAME for name in found):
             return found
     return [group[0].name if len(group) == 1 else f"{group[0].name} and {len(group) - 1} more" for group in groups]
+
+
+def differing(groups: Sequence[Group]) -> dict[str, list[Any]]:
+    """The settings that differ between groups, each with a value for each group (None: it has no such setting)."""
+    configs = [
+        flat({key: value for key, value in group.runs[0].config.items() if key not in BESIDE}) for group in groups
+    ]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    found = {key: [config.get(key) for config in configs] for key in keys}
+    return {key: values for key, values in found.items() if any(value != values[0] for value in values)}
+
+
+def flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """The leaves of a tree by their dotted names, lists as JSON."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{before}{key}.")
+        else:
+            found[before + key] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+    return found
 
 
 def _value(override: str) -> str:

@@ -78,7 +78,7 @@ def read_runs(folders: Iterable[str]) -> tuple[list[Run], list[LeftOut]]:
 
     Raises UserError for an empty list, a folder that does not exist or holds no run, and if no run is finished.
     """
-    jobs = [job for folder in folders for job in _jobs(Path(folder).expanduser())]
+    jobs = list(dict.fromkeys(job for folder in folders for job in _jobs(Path(folder).expanduser())))
     if not jobs:
         raise UserError("runs is empty; name folders of runs, or of a sweep: runs=[DIR,DIR]")
     runs, left_out = [], []

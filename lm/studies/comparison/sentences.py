@@ -57,7 +57,7 @@ def is_below(a: Perplexity, b: Perplexity) -> bool:
 def apart(a: Perplexity, b: Perplexity) -> str:
     """Say whether the intervals of two perplexities overlap."""
     if a.low is None or b.low is None:
-        return "single runs: no difference shown"
+        return "one run each: not tested"
     separate = is_below(a, b) or is_below(b, a)
     return "their intervals do not overlap" if separate else "their intervals overlap: no difference shown"
 

@@ -24,10 +24,12 @@ def places(words: str, kind: str, rows: Sequence[tuple[str, float, Spread]]) -> 
     """
     sides = [(name, value, side(value, before)) for name, value, before in rows]
     inside = [name for name, _, where in sides if where == "within"]
-    outside = [f"{name} ({number(value)}, {where})" for name, value, where in sides if where != "within"]
-    name, _, before = rows[0]
-    span = f"{interval(before.low, before.high)} in {name}"
-    start = f"{words}, {kind} distance, against the range of 95% of frequent pairs before training ({span}): "
+    outside = [
+        f"{name} ({number(value)}, {side(value, before)} {interval(before.low, before.high)})"
+        for name, value, before in rows
+        if side(value, before) != "within"
+    ]
+    start = f"{words}, {kind} distance, against the range of 95% of frequent pairs before training, each run's own: "
     if not outside:
         return f"{start}within it in {_all(len(rows))}, which by itself is no sign of anything learned."
     rest = f"; within it in the other {len(inside)}" if inside else ""

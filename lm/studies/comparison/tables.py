@@ -6,13 +6,12 @@ Every figure is the one in the run's result.json or curves.csv.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lm.runs.result import read_result
-from lm.studies.comparison.groups import Group
+from lm.studies.comparison.groups import Group, flat
 from lm.studies.comparison.reading import LeftOut, Run
 from lm.studies.run_curves import rows_of
 from lm.system.errors import UserError
@@ -31,10 +30,10 @@ def write_table(file: Path, groups: Sequence[Group], left_out: Sequence[LeftOut]
     """
     jobs = [(group.name, run, "") for group in groups for run in group.runs]
     jobs += [("", run, job.reason) for run, job in zip(_unfinished(left_out, groups), left_out, strict=True)]
-    settings = [_flat(run.result.get("config") or {}) for _, run, _ in jobs]
+    settings = [flat(run.result.get("config") or {}) for _, run, _ in jobs]
     known = [own for own in settings if own]
     differ = [key for key in _keys(known) if key != "seed" and len({own.get(key, "") for own in known}) > 1]
-    results = [_flat({key: part for key, part in run.result.items() if key not in BESIDE}) for _, run, _ in jobs]
+    results = [flat({key: part for key, part in run.result.items() if key not in BESIDE}) for _, run, _ in jobs]
     figures = sorted(_keys(results), key=lambda key: key.startswith("provenance."))  # where they come from is last
     rows = [
         {
@@ -86,17 +85,6 @@ def _unfinished(left_out: Iterable[LeftOut], groups: Iterable[Group]) -> list[Ru
     return found
 
 
-def _flat(tree: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """The leaves of a tree by their dotted names, lists as JSON."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{before}{key}.")
-        else:
-            found[before + key] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-    return found
-
-
 def _keys(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
@@ -105,4 +93,4 @@ def _write(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     hint = "free some space or choose another file"
     with whole(file, hint) as aside, aside.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out, lineterminator="\n").writerows([header, *rows])
-    say(f"table: {file.resolve()}")
+    say(f"written: {file.resolve()}")

@@ -17,7 +17,8 @@ TOLD = 6
 
 def related(report: Figures) -> list[Block | None]:
     first = [(run.label, run.relatedness) for run in firsts(report.runs) if run.relatedness]
-    if not first:
+    foreign = report.settings.pairs is None and all(not found.counts for _, found in first)  # a text of other words
+    if not first or foreign:
         return []
     heading = Heading("Are related words closer together than unrelated ones?")
     few = [f"{label}: {_too_few(found)}" for label, found in first if not found.related]

@@ -84,7 +84,7 @@ def own_words(report: Figures) -> list[str]:
         said = f"lowest {value}, its interval below {those}"
     else:
         those = f"any of the {len(groups) - 1} other settings" if len(groups) > 2 else other
-        said = f"{value} is not shown to differ from {those}"
+        said = f"lowest {value}, not shown to differ from {those}"
     if truly_best != best:
         said += f"; {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
     return [f"Test perplexity when fed their own words: {said}."]
