@@ -72,6 +72,7 @@ def test_the_jobs_on_sentences_run_as_they_are_written(
     assert {"figures.json", "accuracy.json", "scored.tsv"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_page_on_shipping_runs_as_it_is_written(
     tmp_path: Path,
     train: Callable[..., Run],

@@ -91,6 +91,7 @@ def test_words_alike_in_their_neighbours_start_alike_and_unknown_ones_at_random(
     )
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_it_and_one_that_goes_on_does_not(
     train: Callable[..., Run], text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_run_with_a_cell_of_ones_own_goes_on(own: Path, use: Use) -> None:
     assert resume_command(Path("a"), []) == f"{program('train')} checkpoint=a"
 
 
+@pytest.mark.slow
 def test_a_sweep_over_it_reports_on_all_its_runs(own: Path, use: Use) -> None:
     settings = [argument for argument in trained(own) if argument != "model/cell=minimal"]
     done = use("train", "-m", *settings, "model/cell=minimal,lstm", f"hydra.sweep.dir={own}/sweep")

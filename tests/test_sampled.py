@@ -80,6 +80,7 @@ def test_evaluation_is_exact() -> None:
     torch.testing.assert_close(made.nll(hidden, targets).flatten(), expected)
 
 
+@pytest.mark.slow
 def test_a_run_with_it_reloads_to_the_same_figure_and_goes_on_where_it_stood(
     train: Callable[..., Run], text_file: Path
 ) -> None:

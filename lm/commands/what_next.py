@@ -8,7 +8,6 @@ from pathlib import Path
 from lm.cli.program import beside_python, program, shown_path
 from lm.config.hydra_job import sweeping
 from lm.data.corpus import Corpus
-from lm.data.tokenisers import UNK
 
 
 def resume_command(run_dir: Path, trusted: list[str]) -> str:
@@ -36,6 +35,6 @@ def what_next(run_dir: Path, text: str, trusted: list[str]) -> list[str]:
 def example(corpus: Corpus) -> str:
     """A short line of the validation text that the model knows every word of; else the text's first words."""
     vocab = corpus.vocab
-    lines = vocab.decode(corpus.ids["valid"][:1000].tolist()).split("\n")
+    lines = vocab.decode(corpus.ids["valid"][:5000].tolist()).split("\n")
     known = (line.strip() for line in lines if len(line.split()) > 2 and len(line) < 60 and UNK not in line)
     return next(known, " ".join(lines[0].split()[:5]))
