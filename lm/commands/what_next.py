@@ -36,5 +36,6 @@ def example(corpus: Corpus) -> str:
     """A short line of the validation text that the model knows every word of; else the text's first words."""
     vocab = corpus.vocab
     lines = vocab.decode(corpus.ids["valid"][:5000].tolist()).split("\n")
-    known = (line.strip() for line in lines if len(line.split()) > 2 and len(line) < 60 and UNK not in line)
-    return next(known, " ".join(lines[0].split()[:5]))
+    plain = (line.strip() for line in lines if line.replace(" ", "").isalpha())
+    known = (line for line in plain if len(line.split()) > 2 and len(line) < 60)
+    return next(known, " ".join(" ".join(lines).split()[:5]))
