@@ -17,6 +17,7 @@ from lm.commands.mixture import evaluator_of, keeper, load_members, predictor_of
 from lm.commands.score_formats import Lines, Score, Write, in_words, lists, pairs_of_each, pairs_of_sentences, sentences
 from lm.config.hydra_job import containers
 from lm.config.unknown_key import unknown_option
+from lm.data.text_file import TextFile
 from lm.evaluation import Dynamic, Evaluator, Static
 from lm.evaluation.adaptive import adapting
 from lm.evaluation.evaluator import number
@@ -43,6 +44,10 @@ def score(cfg: DictConfig) -> None:
         if cfg.format != "nbest" and cfg[name] != default:
             raise UserError(f"{name} is a setting of format=nbest; leave it out, or choose that format")
     _refuse_the_same_file(cfg)
+    file = Path(str(cfg.file)).expanduser()
+    if cfg.file != "-" and (file.is_file() or not file.exists()):  # a pipe cannot be opened twice
+        with TextFile(file, "file").opened():
+            pass  # else the error would come after the table's header
     if cfg.each and (cfg.ngram or containers(cfg)["mixture"] != "equal"):
         raise UserError("each=true lets each model judge by itself: leave out mixture= and ngram=")
     keep_freed_memory()
