@@ -27,7 +27,7 @@ from lm.runs.result import Result
 from lm.runs.resumed_config import merged
 from lm.runs.run_folder import RunFolder
 from lm.system.files import absolute
-from lm.system.terminal import say
+from lm.system.terminal import say, say_once
 
 SHOWN = 3  # files of a text that are named each
 LIMITS = ("max_epochs", "max_time", "limit_train_batches")
@@ -165,7 +165,7 @@ def say_texts(corpus: Corpus, model: LanguageModel) -> None:
     many = unknown_tokens.warning(corpus.vocab, texts, corpus.choice)
     for warning in (many, repeated_lines.warning(corpus.encoded.repeated)):
         if warning is not None:
-            say(warning)
+            (say_once if sweeping() else say)(warning)
 
 
 def _places(files: Sequence[Path]) -> str:

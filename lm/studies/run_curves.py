@@ -45,7 +45,8 @@ def draw_run(folder: Path) -> Path | None:
     log_scale(left, [value for _, value in [*train, *valid]])
     left.legend()
     right.plot(*zip(*rate, strict=True), color=PALETTE[2])
-    right.set(title="learning rate", xlabel="windows", ylim=(0, None))
+    right.set(title="learning rate", xlabel="windows", xlim=left.get_xlim(), ylim=(0, None))
+    drawn.suptitle(f"{folder.parent.name}/{folder.name}", size="small", color="#555555")
     target = folder / PICTURE
     with whole(target, "free some space") as aside:
         aside.write_bytes(image(drawn))

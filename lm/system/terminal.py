@@ -45,6 +45,15 @@ def say(line: str) -> None:
     LOG.info("%s", line)
 
 
+def say_once(line: str) -> None:
+    """Like `say`, but a line that this process has said before goes to the log alone: to that of a sweep's next job."""
+    LOG.info("%s", line, extra={"shown": line in SAID})
+    SAID.add(line)
+
+
+SAID: set[str] = set()
+
+
 def aligned(rows: Sequence[Sequence[str]], columns: str) -> list[str]:
     """Format a table as lines of text. `columns` has one letter for each column: l aligns left, r aligns right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
