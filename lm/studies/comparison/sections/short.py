@@ -84,9 +84,15 @@ def own_words(report: Figures) -> list[str]:
         said = f"lowest {value}, its interval below {those}"
     else:
         those = f"any of the {len(groups) - 1} other settings" if len(groups) > 2 else other
-        said = f"lowest {value}, not shown to differ from {those}"
+        single = all(figure.low is None for *_, figure in groups)
+        said = (
+            f"lowest {value}, "
+            + ("one run each, not tested against " if single else "not shown to differ from ")
+            + those
+        )
     if truly_best != best:
-        said += f"; {truly_best}, lowest on true words, has {number(own.mean)} ({apart(lowest, own)})"
+        tested = "" if lowest.low is None or own.low is None else f" ({apart(lowest, own)})"
+        said += f"; {truly_best}, lowest on true words, has {number(own.mean)}{tested}"
     return [f"Test perplexity when fed their own words: {said}."]
 
 
