@@ -24,12 +24,11 @@ from lm.data.vocabulary import Vocab
 from lm.evaluation import Scored, per_text
 from lm.evaluation import evaluate as score_text
 from lm.evaluation.evaluator import AUTO
+from lm.runs.known_words import SHOWN, beyond_shown, unknown_words
 from lm.runs.trained import Trained
 from lm.system.errors import UserError
 from lm.system.files import whole, writable, write_json
 from lm.system.terminal import say
-
-SHOWN = 20  # unknown words that are listed
 
 
 @dataclass(frozen=True)
@@ -108,10 +107,9 @@ def _split_ids(trained: Trained, tokens: int | None, split: str) -> np.ndarray:
 def _sentence(vocab: Vocab, text: str) -> Asked:
     """A given text, after an `<eos>`, so that its first word is scored too. A newline becomes `<eos>`."""
     words = [EOS, *vocab.split(text)]
-    unknown = list(dict.fromkeys(word for word in words if word not in vocab))
-    if unknown:
-        more = f" and {len(unknown) - SHOWN:,} others" if len(unknown) > SHOWN else ""
-        say(f"out of vocabulary, scored as {UNK}: {' '.join(map(_visible, unknown[:SHOWN]))}{more}")
+    if unknown := unknown_words(vocab, words):
+        shown = " ".join(map(_visible, unknown[:SHOWN]))
+        say(f"out of vocabulary, scored as {UNK}: {shown}{beyond_shown(unknown)}")
     if len(words) < 2:
         raise UserError("text is empty; give at least one word")
     return Asked("text", vocab.sentence(text), lambda: words, size_of(text))

@@ -8,12 +8,26 @@ from lm.config.unknown_key import near
 from lm.data.vocabulary import Vocab
 from lm.system.errors import UserError
 
+SHOWN = 20
+"""Unknown words that a message lists."""
+HINTED = 3
+"""Unknown words that are compared with the whole vocabulary, which takes up to seconds each."""
+
+
+def unknown_words(vocab: Vocab, words: Sequence[str]) -> list[str]:
+    """The words that the vocabulary lacks, each once."""
+    return list(dict.fromkeys(word for word in words if word not in vocab))
+
+
+def beyond_shown(words: Sequence[str]) -> str:
+    """How many of these words a message does not list, as its end."""
+    return f" and {len(words) - SHOWN:,} others" if len(words) > SHOWN else ""
+
 
 def prompt_ids(vocab: Vocab, text: str) -> list[int]:
     """The ids of a prompt. Raises UserError for words that the vocabulary lacks."""
     words = vocab.split(text.rstrip("\n"))
-    unknown = list(dict.fromkeys(word for word in words if word not in vocab))
-    if len(unknown) > 1:
+    if len(unknown := unknown_words(vocab, words)) > 1:
         raise _unknown(vocab, unknown)
     return [known_word(vocab, word) for word in words]
 
@@ -34,8 +48,9 @@ def known_word(vocab: Vocab, word: str) -> int:
 
 def _unknown(vocab: Vocab, words: Sequence[str]) -> UserError:
     unit = vocab.tokeniser.unit
-    said = f"{', '.join(map(repr, words))} {'is' if len(words) == 1 else 'are'} not among the {len(vocab):,} {unit}s"
-    nearest = dict.fromkeys(found for word in words if (found := near(word, vocab.words)))
+    said = f"{', '.join(map(repr, words[:SHOWN]))}{beyond_shown(words)} {'is' if len(words) == 1 else 'are'}"
+    said += f" not among the {len(vocab):,} {unit}s"
+    nearest = dict.fromkeys(found for word in words[:HINTED] if (found := near(word, vocab.words)))
     hint = f" Did you mean {', '.join(nearest)}?" if nearest else ""
     remedy = "Write <unk> for an unknown word" if unit == "word" else "Leave it out"
     return UserError(f"{said} of this model.{hint} {remedy}")
