@@ -12,7 +12,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from lm.cli.program import beside_python, program
+from lm.cli.program import program
+from lm.commands.what_next import tensorboard
 from lm.config.jobs_at_once import jobs_at_once, may_start_again
 from lm.config.trust import foreign
 from lm.runs.result import RESULT, read_result, score
@@ -45,7 +46,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
-        print(f"\n{table(folder)}\n  TensorBoard: {beside_python('tensorboard')} --logdir {shlex.quote(str(folder))}")
+        print(f"\n{table(folder)}\n  TensorBoard: {tensorboard(folder)}")
         if self.report:
             print(f"  report: {_report(folder, list(self.trusted))}", flush=True)
         if "basic" not in config.hydra.launcher._target_.lower() and any(_unfinished(folder, self.began)):

@@ -14,22 +14,29 @@ def resume_command(run_dir: Path, trusted: list[str]) -> str:
     """The command line that resumes a stopped run. `trusted` are the run's classes and functions from outside conf/."""
     if sweeping():
         return f"the same command, with {shlex.quote(f'hydra.sweep.dir={run_dir.parent}')}"
-    said = [f"checkpoint={run_dir}", *([f"trust=[{','.join(trusted)}]"] if trusted else [])]
-    return f"{program('train')} {shlex.join(said)}"
+    return _typed("train", f"checkpoint={run_dir}", trusted=trusted)
 
 
 def what_next(run_dir: Path, text: str, trusted: list[str]) -> list[str]:
     """Commands to try on a finished run. `text` is one to evaluate, `trusted` the run's classes from outside conf/."""
     place = shown_path(run_dir)
-    trust = [f"trust=[{','.join(trusted)}]"] if trusted else []
-    commands = {
-        "sample": [f"checkpoint={place}"],
-        "evaluate": [f"checkpoint={place}", f"text={text}"],
-        "compare": [f"runs=[{place}]", f"out={place}/report"],
-    }
-    lines = [f"{program(name)} {shlex.join([*said, *trust])}" for name, said in commands.items()]
-    lines.append(f"{beside_python('tensorboard')} --logdir {shlex.quote(place)}")
+    lines = [
+        _typed("sample", f"checkpoint={place}", trusted=trusted),
+        _typed("evaluate", f"checkpoint={place}", f"text={text}", trusted=trusted),
+        _typed("compare", f"runs=[{place}]", f"out={place}/report", trusted=trusted),
+        tensorboard(place),
+    ]
     return [f"    {line}" for line in lines]
+
+
+def _typed(command: str, *settings: str, trusted: list[str]) -> str:
+    trust = [f"trust=[{','.join(trusted)}]"] if trusted else []
+    return f"{program(command)} {shlex.join([*settings, *trust])}"
+
+
+def tensorboard(folder: str | Path) -> str:
+    """The command that shows the curves of a run or a sweep."""
+    return f"{beside_python('tensorboard')} --logdir {shlex.quote(str(folder))}"
 
 
 def example(corpus: Corpus) -> str:

@@ -78,17 +78,9 @@ def summary(result: Result, run_dir: Path) -> str:
     rows = [
         ("valid perplexity", _figure(valid)),
         *((("  best epoch", str(best["epoch"])),) if best["epoch"] else ()),
-        *(
-            (("  free running", _figure(valid["free_running"], words=result.vocabulary)),)
-            if "free_running" in valid
-            else ()
-        ),
+        *_free_running(valid, result.vocabulary),
         ("test perplexity", _figure(test)),
-        *(
-            (("  free running", _figure(test["free_running"], words=result.vocabulary)),)
-            if "free_running" in test
-            else ()
-        ),
+        *_free_running(test, result.vocabulary),
         ("time", f"{seconds} in total; {speed}"),
         ("folder", str(run_dir)),
         *(() if best["checkpoint"] else (("checkpoint", "none was kept"),)),

@@ -27,14 +27,18 @@ def points_of(folder: Path, x: str, y: str) -> Column:
 
     Raises KeyError for a column that the table does not have.
     """
-    return [(float(row[x]), float(row[y])) for row in rows_of(folder) if row[y]]
+    return _points(rows_of(folder), x, y)
+
+
+def _points(rows: list[dict[str, str]], x: str, y: str) -> Column:
+    return [(float(row[x]), float(row[y])) for row in rows if row[y]]
 
 
 @styled
 def draw_run(folder: Path) -> Path | None:
     """Draw perplexity and learning rate over the windows; returns the file, None if the run has no points."""
-    train, valid = (points_of(folder, "windows", f"{split}/perplexity") for split in ("train", "valid"))
-    rate = points_of(folder, "windows", "train/lr")
+    rows = rows_of(folder)
+    train, valid, rate = (_points(rows, "windows", y) for y in ("train/perplexity", "valid/perplexity", "train/lr"))
     if not train:
         return None
     drawn, (left, right) = figure(columns=2, height=3.6)

@@ -27,6 +27,13 @@ def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def with_interval(part: Interval | None) -> str:
+    """A mean with its interval, if there is one."""
+    if part is None or part.low is None:
+        return number(part.mean if part else None, 3)
+    return f"{number(part.mean, 3)} {interval(part.low, part.high, 3)}"
+
+
 def estimate(figure: Perplexity | None, digits: int = 4) -> str:
     """Format a mean perplexity, with its interval if there is one."""
     if not figure:

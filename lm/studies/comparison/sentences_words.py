@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lm.studies.comparison.differences import DistanceDifference
 from lm.studies.comparison.quality import Quality
 from lm.studies.comparison.related import CloserThanUnrelated
-from lm.studies.comparison.sentences import interval, number
+from lm.studies.comparison.sentences import interval, number, with_interval
 from lm.studies.comparison.statistics import Interval
 from lm.studies.comparison.vectors import Spread
 
@@ -111,15 +111,13 @@ def relatedness(row: CloserThanUnrelated) -> str:
     """Say how much closer together related words are than unrelated ones, before and after training."""
     start = f"{row.group}, {row.kind} distance, mean of {row.pairs} unrelated pairs minus that of {row.pairs} related: "
     if row.initial and row.change:
-        start += f"{_spanned(row.initial)} before training and {_spanned(row.trained)} after it. The change is "
+        start += (
+            f"{with_interval(row.initial)} before training and {with_interval(row.trained)} after it. The change is "
+        )
     if not row.verdict.excludes(0):
         said = "no difference is shown"
     else:
         where = "closer together" if row.verdict.mean > 0 else "further apart"
         who = f"training brought related words {where}" if row.change else f"related words are {where}"
         said = f"{who} than unrelated ones, by more than chance over pairs"
-    return f"{start}{_spanned(row.verdict)}: {said}."
-
-
-def _spanned(part: Interval) -> str:
-    return f"{number(part.mean, 3)} {interval(part.low, part.high, 3)}"
+    return f"{start}{with_interval(row.verdict)}: {said}."

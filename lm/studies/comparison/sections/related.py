@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lm.studies.comparison import drawing_words, sentences, sentences_words
+from lm.studies.comparison import drawing_words, sentences_words
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.related import FEWEST, Relatedness, Words, unrelated_words
 from lm.studies.comparison.sections.shared import firsts
-from lm.studies.comparison.sentences import number
-from lm.studies.comparison.statistics import Interval
+from lm.studies.comparison.sentences import number, with_interval
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 6
@@ -31,7 +30,7 @@ def related(report: Figures) -> list[Block | None]:
             str(row.pairs),
             number(row.related, 3),
             number(row.unrelated, 3),
-            *(_difference(part) for part in (row.trained, row.initial, row.change)),
+            *(with_interval(part) for part in (row.trained, row.initial, row.change)),
         ]
         for row in report.related
     ]
@@ -63,10 +62,6 @@ def _too_few(found: Relatedness) -> str:
         f"its vocabulary has both words of {known} of {found.given} pairs, fewer than {FEWEST}; no distance is given. "
         "Name pairs of its own words: pairs=FILE, two related words a line"
     )
-
-
-def _difference(part: Interval | None) -> str:
-    return "-" if part is None else f"{number(part.mean, 3)} {sentences.interval(part.low, part.high, 3)}"
 
 
 def _pairs(found: Relatedness) -> str:

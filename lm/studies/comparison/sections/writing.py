@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from lm.studies.comparison import drawing_words, sentences, sentences_words
+from lm.studies.comparison import drawing_words, sentences_words
 from lm.studies.comparison.checkpoint_measures import Continuation
 from lm.studies.comparison.figures import Figures
 from lm.studies.comparison.group_samples import GroupSamples
 from lm.studies.comparison.quality import AgainstReal
 from lm.studies.comparison.sections.shared import firsts, texts
-from lm.studies.comparison.sentences import number
-from lm.studies.comparison.statistics import Interval
+from lm.studies.comparison.sentences import number, with_interval
 from lm.studies.page import Block, Heading, Statements, Table, Text
 
 TOLD = 3
@@ -80,18 +79,12 @@ def _measures(row: GroupSamples) -> list[str]:
     return [
         f"{row.loops} of {row.sequences}",
         number(row.distinct_1, 3),
-        _mean(row.distinct_2),
+        with_interval(row.distinct_2),
         number(row.distinct_3, 3),
         f"{100 * row.unk:.1f}%",
-        _mean(row.surprisal),
-        _mean(row.ngram_nats),
+        with_interval(row.surprisal),
+        with_interval(row.ngram_nats),
     ]
-
-
-def _mean(part: Interval | None) -> str:
-    if part is None or part.low is None:
-        return number(part.mean if part else None, 3)
-    return f"{number(part.mean, 3)} {sentences.interval(part.low, part.high, 3)}"
 
 
 def _lacking(row: Continuation) -> str:
